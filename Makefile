@@ -1,0 +1,35 @@
+# make demo: set up, render a small real dataset, and a picture of it.   make test: set up, and run all checks.
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(VENV)/ready
+	@$(RUN)identbox doctor --install
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "expected $(PYTHON), got none; install Python 3.11, or: make PYTHON=PATH"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "type: sudo apt-get install -y python3.11-venv"; exit 1; }
+	$(RUN)pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(RUN)identbox render --n 30 --val 5 --test 5 --out demo
+	$(RUN)identbox check demo
+	@echo "look at demo/gallery.png and demo/README.md"
+
+lint: setup
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+
+test: lint
+	$(RUN)python -m pytest
+
+bench: setup
+	$(RUN)python tests/benchmarks/render_speed.py
+	$(RUN)python tests/benchmarks/latents_speed.py
+
+clean:
+	rm -rf $(VENV) demo dist

@@ -1,0 +1,335 @@
+"""The dataset folder: its recipe, its files, and reading them (the published Multimodal3DIdent format).
+
+DIR/dataset.toml                 the recipe, from which the dataset can be made again
+DIR/vocab.json                   words and their indices, from the training sentences
+DIR/SPLIT/images/000042.png      RGB
+DIR/SPLIT/text/text_raw.txt      one sentence a line
+DIR/SPLIT/latents_image.csv      a row a sample: what the image shows
+DIR/SPLIT/latents_text.csv       a row a sample: what the sentence says
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from identbox import __version__, config, processes, seeding
+from identbox.distributions import Categorical
+from identbox.errors import IdentboxError, first_few
+from identbox.process import Process, table_from_process
+from identbox.scene import FLAVOURS, IMAGE_FACTORS, Flavour
+from identbox.text import TEXT_FACTORS, describe, tokenize
+
+SPLITS = ("train", "val", "test")
+BLOCK = 4096  # samples drawn from one set of streams
+FORMAT = 1
+PAD, EOS, UNKNOWN = "{pad}", "{eos}", "{unk}"  # as in the published vocabularies
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that a dataset is made from; two folders of equal recipes hold equal files."""
+
+    process: Process
+    splits: dict[str, int]  # number of samples of each split
+    seed: int = 0
+    scene: Flavour = "thesis"
+    shapes: dict[str, str]  # name and sha256 of the pack
+    renderer: dict[str, Any]  # size, samples, device, Blender's version
+
+    def __post_init__(self) -> None:
+        for split, n in self.splits.items():
+            if n < 0 or (split == "train" and n < 1):
+                least = 1 if split == "train" else 0
+                raise IdentboxError(f"number of {split} samples: expected at least {least}, got {n}")
+        if self.scene not in FLAVOURS:
+            raise IdentboxError(f"scene: expected one of {', '.join(FLAVOURS)}; got {self.scene}")
+
+    @property
+    def shape_names(self) -> tuple[str, ...]:
+        return shape_names(self.process)
+
+    def table(self) -> dict[str, Any]:
+        """The table of dataset.toml."""
+        return {
+            "format": FORMAT,
+            "identbox": __version__,
+            "seed": self.seed,
+            "scene": self.scene,
+            "splits": self.splits,
+            "shapes": self.shapes,
+            "renderer": self.renderer,
+            "process": table_from_process(self.process),
+        }
+
+    @staticmethod
+    def read(folder: Path) -> Recipe | None:
+        """The recipe of a folder, or None where it has none (the published dataset)."""
+        path = folder / "dataset.toml"
+        if not path.exists():
+            return None
+        table = config.read_toml(path)
+        if table.get("format") != FORMAT:
+            raise IdentboxError(f"{path}: format: expected {FORMAT}, got {table.get('format')}")
+        table = {key: value for key, value in table.items() if key not in ("format", "identbox")}
+        if "process" in table:
+            table["process"] = processes.from_table(table["process"], f"{path}: process")
+        return config.build(Recipe, table, str(path))
+
+
+def shape_names(process: Process) -> tuple[str, ...]:
+    """The class names of a process's object_shape; a number k stands for the first k published classes."""
+    shape = process["object_shape"].distribution
+    if not isinstance(shape, Categorical):
+        raise IdentboxError(
+            f"variables.object_shape: expected a categorical variable, got a {shape.kind} one"
+        )
+    if isinstance(shape.classes, tuple):
+        return shape.classes
+    if shape.k > len(processes.SHAPES):
+        raise IdentboxError(
+            f"variables.object_shape.classes: expected names for more than {len(processes.SHAPES)}, got {shape.k}"
+        )
+    return processes.SHAPES[: shape.k]
+
+
+def draw_latents(process: Process, seed: int, split: str, n: int) -> dict[str, Columns]:
+    """The first n samples of a split: for each view its variables as columns of shape (n,).
+
+    Sample i depends on the seed, the split and i alone: samples are drawn in blocks of fixed size, each
+    variable of a block from a stream of its own. Raises IdentboxError for variables of several dimensions.
+    """
+    for variable in process.variables:
+        if variable.distribution.dim != 1:
+            raise IdentboxError(
+                f"variables.{variable.name}.dim: expected 1 to be rendered, got {variable.distribution.dim}"
+            )
+    process = process.realise(seed=seed)
+    blocks = [
+        process.sample(
+            BLOCK,
+            generator=lambda name, block=block: seeding.generator(seed, "latents", split, block, name),
+            dtype=torch.float64,
+        ).views
+        for block in range(-(-n // BLOCK))
+    ]
+    columns: dict[str, Columns] = {}
+    for view in process.views:
+        columns[view] = {}
+        for variable in process.seen_by(view):
+            parts = [block[view][variable.name][:, 0] for block in blocks]
+            column = torch.cat(parts)[:n].numpy() if parts else np.zeros(0)
+            whole = variable.distribution.discrete and np.array_equal(column, np.round(column))
+            columns[view][variable.name] = column.astype(np.int64) if whole else column
+    return columns
+
+
+def check_views(process: Process) -> None:
+    """Raise IdentboxError where a process is not one of an image and a text."""
+    if set(process.views) != {"image", "text"}:
+        raise IdentboxError(
+            f"process {process.name}: expected the views image and text to render, got {', '.join(process.views)}"
+        )
+
+
+def image_name(index: int, n: int) -> str:
+    """The file name of an image in a split of n, zero-padded as in the published dataset.
+
+    >>> image_name(42, 125_000), image_name(3, 10)
+    ('000042.png', '3.png')
+    """
+    return f"{index:0{max(1, math.ceil(math.log10(n)))}d}.png"
+
+
+def write_split(folder: Path, latents: dict[str, Columns], shapes: tuple[str, ...]) -> list[str]:
+    """Write the latents and sentences of a split, and return the sentences."""
+    sentences, text = describe(latents["text"], shapes)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "text").mkdir(exist_ok=True)
+    image = {name: latents["image"][name].tolist() for name in IMAGE_FACTORS}
+    shown = {*IMAGE_FACTORS, *TEXT_FACTORS, "color_palette"}
+    for columns, view in ((image, "image"), (text, "text")):
+        columns |= {name: column.tolist() for name, column in latents[view].items() if name not in shown}
+        config.write_whole(folder / f"latents_{view}.csv", _csv(columns).encode())
+    config.write_whole(folder / "text" / "text_raw.txt", "\n".join(sentences).encode())
+    return sentences
+
+
+def _csv(columns: Mapping[str, list]) -> str:
+    texts = [column if isinstance(column[0], str) else list(map(repr, column)) for column in columns.values()]
+    return "\n".join([",".join(columns), *map(",".join, zip(*texts, strict=True)), ""])
+
+
+def write_vocabulary(path: Path, sentences: list[str]) -> None:
+    """Write the vocabulary of some sentences in the published form: ``w2i`` and ``i2w``."""
+    config.write_whole(path, json.dumps(_vocabulary(sentences)).encode())
+
+
+def _vocabulary(sentences: list[str]) -> dict[str, dict]:
+    words = dict.fromkeys((PAD, EOS, UNKNOWN))
+    for sentence in sentences:
+        words.update(dict.fromkeys(tokenize(sentence)))
+    return {
+        "w2i": {word: index for index, word in enumerate(words)},
+        "i2w": {str(index): word for index, word in enumerate(words)},
+    }
+
+
+def read_sentences(folder: Path) -> list[str]:
+    """The sentences of a split. Raises IdentboxError where they are missing or not UTF-8."""
+    return _read_text(folder / "text" / "text_raw.txt").splitlines()
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise IdentboxError(f"{path}: expected a file, got {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise IdentboxError(f"{path}: expected UTF-8, got {error}") from error
+
+
+def read_latents(path: Path) -> Columns:
+    """The columns of a latents CSV: int64, float64, or str where they are no numbers.
+
+    Raises IdentboxError for a missing file, a row of another length, or a number that is not finite.
+    """
+    lines = _read_text(path).splitlines()
+    if not lines:
+        raise IdentboxError(f"{path}: expected a header, got an empty file")
+    names = [name.strip() for name in lines[0].split(",")]
+    rows = [line.split(",") for line in lines[1:]]
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise IdentboxError(f"{path}: line {number + 2}: expected {len(names)} values, got {len(row)}")
+    columns: Columns = {}
+    for name, values in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True):
+        columns[name] = _numbers(values)
+        if columns[name].dtype.kind == "f" and not np.isfinite(columns[name]).all():
+            row = int(np.argmin(np.isfinite(columns[name])))
+            raise IdentboxError(
+                f"{path}: line {row + 2}: {name}: expected a finite number, got {values[row]}"
+            )
+    return columns
+
+
+def _numbers(values: tuple[str, ...]) -> np.ndarray:
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array(values, dtype=kind)
+        except (ValueError, OverflowError):
+            continue
+    return np.array(values, dtype=object)
+
+
+class Multimodal3DIdent(torch.utils.data.Dataset):
+    """One split of a dataset folder, identbox's own or the published one, as a map-style torch Dataset.
+
+    Item i is a dict of ``image``, float32 (3, height, width) in [0, 1], or what ``transform`` makes of the
+    PIL image; ``text``, int64 (length,), the indices of the words, the end marker and padding; and ``z_image``
+    and ``z_text``, dicts of the latents. ``sentences``, ``image_latents`` and ``text_latents`` hold the whole
+    split. The vocabulary is ``vocab``, else the folder's vocab.json, else made from the training sentences;
+    unknown words map to one token. ``length`` fixes the number of tokens (default: the longest sentence).
+
+    Raises IdentboxError where a file is missing, an image is, or counts differ.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        split: str = "train",
+        *,
+        transform: Callable[[Image.Image], Any] | None = None,
+        vocab: Path | str | None = None,
+        length: int | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        place = self.folder / split
+        if not place.is_dir():
+            known = [name for name in SPLITS if (self.folder / name).is_dir()]
+            raise IdentboxError(
+                f"{folder}: expected the split {split}, got {', '.join(known) or 'a folder without splits'}"
+            )
+        self.sentences = read_sentences(place)
+        self.image_latents = read_latents(place / "latents_image.csv")
+        self.text_latents = read_latents(place / "latents_text.csv")
+        n = len(self.sentences)
+        for view, columns in (("image", self.image_latents), ("text", self.text_latents)):
+            rows = len(next(iter(columns.values())))
+            if rows != n:
+                raise IdentboxError(
+                    f"{place}/latents_{view}.csv: expected {n} rows, one a sentence, got {rows}"
+                )
+        self.paths = [place / "images" / image_name(i, n) for i in range(n)]
+        there = {path.name for path in (place / "images").glob("*.png")}
+        missing = [path.name for path in self.paths if path.name not in there]
+        if missing:
+            raise IdentboxError(
+                f"{place}/images: expected {n} images, got none of {first_few(missing, 3)}; "
+                f"the command that made the folder goes on where it stopped"
+            )
+        self.transform = transform
+        self.w2i = self._read_vocabulary(Path(vocab) if vocab else None, split)
+        self.i2w = {index: word for word, index in self.w2i.items()}
+        words = [tokenize(sentence) for sentence in self.sentences]
+        self.length = length or max(map(len, words)) + 1
+        self.tokens = torch.full((n, self.length), self.w2i[PAD])
+        for row, tokens in enumerate(words):
+            if len(tokens) >= self.length:
+                raise IdentboxError(
+                    f"{place}: expected sentences of under {self.length} tokens, got {len(tokens)} in line {row + 1}"
+                )
+            indices = [self.w2i.get(token, self.w2i[UNKNOWN]) for token in tokens]
+            self.tokens[row, : len(tokens) + 1] = torch.tensor([*indices, self.w2i[EOS]])
+
+    def _read_vocabulary(self, path: Path | None, split: str) -> dict[str, int]:
+        path = path or self.folder / "vocab.json"
+        if path.exists():
+            try:
+                words = {str(w): int(i) for w, i in json.loads(_read_text(path))["w2i"].items()}
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise IdentboxError(f"{path}: expected a vocabulary with w2i, got {error!r}") from error
+        elif split == "train" or (self.folder / "train").is_dir():
+            words = _vocabulary(read_sentences(self.folder / "train"))["w2i"]
+        else:
+            raise IdentboxError(
+                f"{path}: expected a vocabulary (or the training split), got none; give vocab=PATH"
+            )
+        for mark in (PAD, EOS, UNKNOWN):
+            if mark not in words:
+                raise IdentboxError(f"{path}: expected the token {mark}, got a vocabulary without it")
+        return words
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def image(self, index: int) -> Image.Image:
+        """The image as PIL decodes it, RGB. Raises IdentboxError where it is missing or broken."""
+        try:
+            with Image.open(self.paths[index]) as file:
+                return file.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise IdentboxError(f"{self.paths[index]}: expected an image, got {error}") from error
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        index = range(len(self))[int(index)]
+        image = self.image(index)
+        if self.transform is not None:
+            pixels = self.transform(image)
+        else:
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+        return {
+            "image": pixels,
+            "text": self.tokens[index],
+            "z_image": {name: column[index] for name, column in self.image_latents.items()},
+            "z_text": {name: column[index] for name, column in self.text_latents.items()},
+        }

@@ -1,0 +1,184 @@
+"""Makes a dataset folder from a recipe: latents and sentences first, then images, then the card and picture."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from identbox import blender, cards, config, rendering, seeding
+from identbox.dataset import (
+    SPLITS,
+    Columns,
+    Recipe,
+    check_views,
+    draw_latents,
+    image_name,
+    write_split,
+    write_vocabulary,
+)
+from identbox.errors import IdentboxError, first_few
+from identbox.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which of the images to render: those of some splits, and of K equal parts the I-th."""
+
+    splits: tuple[str, ...] = SPLITS
+    shard: tuple[int, int] = (1, 1)  # I, K
+
+    def __post_init__(self) -> None:
+        place, count = self.shard
+        if not 1 <= place <= count:
+            raise IdentboxError(f"--shard: expected I/K with 1 <= I <= K, got {place}/{count}")
+
+    def indices(self, n: int) -> range:
+        """The indices of a split of n that belong to the part."""
+        place, count = self.shard
+        return range((place - 1) * n // count, place * n // count)
+
+
+def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
+    """Write the recipe, the latents and the sentences, unless they are there.
+
+    Raises IdentboxError where the folder holds something else: another dataset (the keys that differ are
+    named), or files that are none. ``overwrite`` removes another dataset first, and nothing else.
+    """
+    check_views(recipe.process)
+    latents = {
+        split: draw_latents(recipe.process, recipe.seed, split, n) for split, n in recipe.splits.items() if n
+    }
+    for columns in latents.values():
+        Scene(flavour=recipe.scene).records(_head(columns["image"]), recipe.shape_names)
+    if overwrite and (folder / "dataset.toml").exists():
+        shutil.rmtree(folder)
+    elif (folder / "dataset.toml").exists():
+        _expect_same(folder, recipe)
+        if _is_prepared(folder, recipe):
+            return
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise IdentboxError(f"{folder}: expected a new or empty folder, or a dataset, got something else")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.write_toml(folder / "dataset.toml", recipe.table())
+        for split, columns in latents.items():
+            sentences = write_split(folder / split, columns, recipe.shape_names)
+            if split == "train":
+                write_vocabulary(folder / "vocab.json", sentences)
+    except OSError as error:
+        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
+
+
+def _head(columns: Columns) -> Columns:
+    return {name: column[:1] for name, column in columns.items()}
+
+
+def _is_prepared(folder: Path, recipe: Recipe) -> bool:
+    names = ("latents_image.csv", "latents_text.csv", "text/text_raw.txt", "images")
+    splits = [split for split, n in recipe.splits.items() if n]
+    files = [folder / split / name for split in splits for name in names]
+    return all(path.exists() for path in (*files, folder / "vocab.json"))
+
+
+def _expect_same(folder: Path, recipe: Recipe) -> None:
+    there = _flat(config.read_toml(folder / "dataset.toml"))
+    wanted = _flat(config._plain(recipe.table()))
+    differing = sorted(key for key in there.keys() | wanted.keys() if there.get(key) != wanted.get(key))
+    differing = [key for key in differing if key != "identbox"]
+    if differing:
+        details = [f"{key} ({there.get(key)} there, {wanted.get(key)} asked for)" for key in differing]
+        raise IdentboxError(
+            f"{folder}: expected the same dataset, got one that differs in {first_few(details, 3)}; "
+            f"choose another --out, or --overwrite"
+        )
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def records_of(recipe: Recipe, split: str) -> list[dict]:
+    """The scene records of a split, each with its ``file`` below the dataset folder and its sampling ``seed``."""
+    n = recipe.splits[split]
+    latents = draw_latents(recipe.process, recipe.seed, split, n)["image"]
+    records = Scene(flavour=recipe.scene).records(latents, recipe.shape_names)
+    for index, record in enumerate(records):
+        record["file"] = f"{split}/images/{image_name(index, n)}"
+        record["seed"] = seeding.derive(recipe.seed, "render", split, index) % 2**31
+    return records
+
+
+def missing_records(folder: Path, recipe: Recipe, part: Part) -> tuple[list[dict], int]:
+    """The records of a part whose images are not there whole, and how many images the part has."""
+    missing, total = [], 0
+    for split in part.splits:
+        if not recipe.splits.get(split):
+            continue
+        chosen = part.indices(recipe.splits[split])
+        total += len(chosen)
+        wanted = [record for record in records_of(recipe, split)[chosen.start : chosen.stop]]
+        size = recipe.renderer["size"]
+        missing += [record for record in wanted if not rendering.is_whole(folder / record["file"], size)]
+    return missing, total
+
+
+def remove_leftovers(folder: Path, records: list[dict]) -> None:
+    """Remove the temporary files that killed workers left of these records."""
+    names = {Path(record["file"]).name for record in records}
+    for images in {(folder / record["file"]).parent for record in records}:
+        for path in images.glob(".*.part"):
+            match = re.fullmatch(r"\.(.+\.png)\.\d+\.part", path.name)
+            if match and match[1] in names:
+                path.unlink(missing_ok=True)
+
+
+def render(
+    folder: Path,
+    recipe: Recipe,
+    part: Part,
+    shapes: dict[str, Path],
+    runner: blender.Blender,
+    *,
+    workers: int,
+    on_start: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[], None] = lambda: None,
+) -> rendering.Outcome:
+    """Render the images of a part that are missing; write the card and the picture when none is left anywhere.
+
+    ``on_start`` gets the number of images already whole and that of all. Raises IdentboxError as
+    `rendering.Run.execute` does, and for images that could not be rendered.
+    """
+    missing, total = missing_records(folder, recipe, part)
+    on_start(total - len(missing), total)
+    outcome = rendering.Outcome()
+    if missing:
+        remove_leftovers(folder, missing)
+        chosen = {name: recipe.renderer[name] for name in ("size", "samples", "device")}
+        run = rendering.Run(missing, folder, shapes, rendering.Settings(**chosen), runner, on_image=on_image)
+        outcome = run.execute(workers)
+    if outcome.failed:
+        file, reason = next(iter(outcome.failed.items()))
+        raise IdentboxError(
+            f"{folder}: expected {total} images, got {len(outcome.failed)} that failed "
+            f"{rendering.ATTEMPTS} times: {first_few(outcome.failed, 3)} ({file}: {reason}; logs: {folder / 'logs'})"
+        )
+    if is_complete(folder, recipe):
+        shutil.rmtree(folder / "logs", ignore_errors=True)
+        cards.write(folder, recipe)
+    return outcome
+
+
+def is_complete(folder: Path, recipe: Recipe) -> bool:
+    """Whether every image of every split is there, by name."""
+    return all(
+        len({path.name for path in (folder / split / "images").glob("*.png")}) == n
+        for split, n in recipe.splits.items()
+        if n
+    )

@@ -1,0 +1,617 @@
+"""The generative process: named variables with roles, what causes what, and the views of them.
+
+A `Process` is a structural causal model over named variables (section 8.2). Each variable has a role
+
+- ``content``: the same in every view (Assumption 4);
+- ``style``: passed on to the other views through a perturbation, its `Change` (Assumption 5);
+- ``specific``: seen by one view alone (m_1, m_2 of Eq. 8.4);
+
+a distribution, and effects of other variables on it. Sampling draws all exogenous noise first and then solves
+the structural equations, so that an intervention can be answered with the same noise. Nothing loops over
+samples, and nothing is copied from the device to the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from identbox import config
+from identbox.distributions import (
+    DISTRIBUTIONS,
+    Categorical,
+    Covariance,
+    Distribution,
+    Matrix,
+    check_covariance,
+    check_probabilities,
+    constant,
+    correlate,
+    draw_covariance,
+)
+from identbox.errors import IdentboxError
+from identbox.seeding import generator as stream
+
+Role = Literal["content", "style", "specific"]
+ROLES: tuple[Role, ...] = ("content", "style", "specific")
+Values = dict[str, Shaped[Tensor, "n ?d"]]
+Streams = torch.Generator | Callable[[str], torch.Generator]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """Adds ``intercept + matrix @ parent`` to the child: s ~ N(a + B c, Sigma_s) of section 8.4.1.
+
+    ``random`` draws every number from N(0, 1) by the process's seed; ``zero`` is an intercept of zeros.
+    """
+
+    matrix: Literal["random"] | Matrix = "random"  # (child dim, parent dim)
+    intercept: Literal["random", "zero"] | tuple[float, ...] = "random"  # (child dim,)
+
+    kind: ClassVar[str] = "linear"
+
+    def check(self, child: Variable, parent: Variable) -> None:
+        if child.distribution.discrete:
+            raise IdentboxError("a linear effect: expected a continuous child, got a discrete one")
+        rows, columns = child.distribution.dim, parent.distribution.dim
+        if isinstance(self.matrix, tuple) and (
+            len(self.matrix) != rows or any(len(row) != columns for row in self.matrix)
+        ):
+            raise IdentboxError(f"matrix: expected {rows} rows of {columns} numbers")
+        if isinstance(self.intercept, tuple) and len(self.intercept) != rows:
+            raise IdentboxError(f"intercept: expected {rows} numbers, got {len(self.intercept)}")
+
+    def realise(self, child: Variable, parent: Variable, seed: int) -> Linear:
+        rows, columns = child.distribution.dim, parent.distribution.dim
+        matrix, intercept = self.matrix, self.intercept
+        if matrix == "random":
+            draws = stream(seed, "matrix", parent.name, child.name)
+            drawn = torch.randn(rows, columns, generator=draws, dtype=torch.float64)
+            matrix = tuple(map(tuple, drawn.tolist()))
+        if intercept == "random":
+            draws = stream(seed, "intercept", parent.name, child.name)
+            intercept = tuple(torch.randn(rows, generator=draws, dtype=torch.float64).tolist())
+        elif intercept == "zero":
+            intercept = (0.0,) * rows
+        return Linear(matrix=matrix, intercept=intercept)
+
+    def shift(self, parent: Shaped[Tensor, "n p"], dtype: torch.dtype) -> Float[Tensor, "n d"]:
+        if isinstance(self.matrix, str) or isinstance(self.intercept, str):
+            raise IdentboxError(
+                "a linear effect: expected numbers, got 'random', which Process.realise draws"
+            )
+        matrix = constant(self.matrix, dtype, parent.device)
+        return parent.to(dtype) @ matrix.T + constant(self.intercept, dtype, parent.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Confines the child to the interval that a categorical parent names, of k equal ones.
+
+    The hue in the third that the x-position names is such an effect (section 4.4): with u the child's own
+    uniform noise, its quantile is taken at (parent + u) / k.
+    """
+
+    kind: ClassVar[str] = "interval"
+
+    def check(self, child: Variable, parent: Variable) -> None:
+        _expect_class_parent("an interval effect", child, parent)
+        if not child.distribution.uniform_noise:
+            raise IdentboxError(
+                f"an interval effect: expected a uniform, laplace or categorical child, "
+                f"got a {child.distribution.kind} one"
+            )
+
+    def realise(self, child: Variable, parent: Variable, seed: int) -> Interval:
+        return self
+
+    def squeeze(
+        self, noise: Float[Tensor, "n d"], parent: Shaped[Tensor, "n p"], k: int
+    ) -> Float[Tensor, "n d"]:
+        return (parent.to(noise.dtype) + noise) / k
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Looks the child up by the class of its parent: one row of ``rows`` for each class.
+
+    For a categorical child a row holds its probabilities; for a continuous one it is added to the value.
+    """
+
+    rows: Matrix  # (classes of the parent, classes or dim of the child)
+
+    kind: ClassVar[str] = "table"
+
+    def check(self, child: Variable, parent: Variable) -> None:
+        k = _expect_class_parent("a table effect", child, parent)
+        if len(self.rows) != k:
+            raise IdentboxError(f"rows: expected {k}, one a class of {parent.name}, got {len(self.rows)}")
+        if isinstance(child.distribution, Categorical):
+            for number, row in enumerate(self.rows):
+                check_probabilities(row, child.distribution.k, f"rows[{number}]")
+        elif child.distribution.discrete or any(len(row) != child.distribution.dim for row in self.rows):
+            raise IdentboxError(f"rows: expected {child.distribution.dim} numbers in each")
+
+    def realise(self, child: Variable, parent: Variable, seed: int) -> Table:
+        return self
+
+    def look_up(self, parent: Shaped[Tensor, "n p"], dtype: torch.dtype) -> Float[Tensor, "n p c"]:
+        return constant(self.rows, dtype, parent.device)[parent.long()]
+
+
+Effect = Linear | Interval | Table
+EFFECTS: dict[str, type[Effect]] = {cls.kind: cls for cls in (Linear, Interval, Table)}
+
+
+def _expect_class_parent(what: str, child: Variable, parent: Variable) -> int:
+    if not isinstance(parent.distribution, Categorical):
+        raise IdentboxError(f"{what}: expected a categorical parent, got a {parent.distribution.kind} one")
+    if parent.distribution.dim not in (1, child.distribution.dim):
+        raise IdentboxError(
+            f"{what}: expected a parent of 1 or {child.distribution.dim} dimensions, got {parent.distribution.dim}"
+        )
+    return parent.distribution.k
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How a style variable differs between views (Assumption 5, Eq. 8.8).
+
+    Each component changes with its ``probability``, independently; what changes is drawn jointly:
+
+    - ``noise``: s + epsilon, epsilon ~ N(0, covariance), restricted to the components that change;
+    - ``resample``: a fresh draw given the same causes;
+    - ``mechanism``: the value is passed on as it is, and the view's own mechanism perturbs what it shows of it
+      (the text names the nearest colour of a palette).
+    """
+
+    how: Literal["noise", "resample", "mechanism"] = "noise"
+    probability: float | tuple[float, ...] = 1.0  # of each component
+    covariance: Covariance = "identity"
+
+    def check(self, variable: Variable) -> None:
+        dim = variable.distribution.dim
+        given = self.probability if isinstance(self.probability, tuple) else (self.probability,) * dim
+        if len(given) != dim:
+            raise IdentboxError(f"probability: expected {dim} numbers, got {len(given)}")
+        if any(not 0 <= p <= 1 for p in given):
+            raise IdentboxError(f"probability: expected numbers in [0, 1], got {self.probability}")
+        if self.how == "noise" and variable.distribution.discrete:
+            raise IdentboxError(
+                "how: expected 'resample' or 'mechanism' for a discrete variable, got 'noise'"
+            )
+        check_covariance(self.covariance, dim)
+
+    def __str__(self) -> str:
+        what = {"noise": "noise added", "resample": "drawn anew", "mechanism": "by the view's mechanism"}[
+            self.how
+        ]
+        return what if self.how == "mechanism" else f"{what} with p = {self.probability}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """One named variable of a process; ``effects`` maps the names of its parents to their effects."""
+
+    name: str
+    role: Role
+    distribution: Distribution
+    view: str | None = None  # the one view that sees a variable of role "specific"
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    change: Change | None = None
+
+    def __post_init__(self) -> None:
+        if (self.role == "specific") != (self.view is not None):
+            raise IdentboxError(
+                f"view: expected one for the role 'specific' and for no other, got {self.view}"
+            )
+        if (self.role == "style") != (self.change is not None):
+            raise IdentboxError(
+                f"change: expected one for the role 'style' and for no other, got {self.change}"
+            )
+        if self.change is not None:
+            self.change.check(self)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The exogenous draws of a sample: ``own`` by variable; ``change`` by style variable and view.
+
+    A change is a pair: which components change (bool), and the noise that they change by.
+    """
+
+    own: Values
+    change: dict[tuple[str, str], tuple[Bool[Tensor, "n d"], Float[Tensor, "n d"]]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """n joint draws: ``values`` of each variable, and for each view what it sees (both of shape (n, dim)).
+
+    ``process.intervene`` answers what the sample would have been.
+    """
+
+    process: Process
+    values: Values
+    views: dict[str, Values]
+    noise: Noise
+    overrides: dict[str, tuple[Tensor, bool]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
+
+    def block(self, view: str, role: str) -> Float[Tensor, "n d"]:
+        """The variables of one role that a view sees, side by side: (n, summed dim)."""
+        return self._join(view, [v.name for v in self.process.seen_by(view) if v.role == role])
+
+    def latents(self, view: str) -> Float[Tensor, "n d"]:
+        """z of a view, (n, d): content, then style, then what is specific to it (Eq. 8.4)."""
+        return torch.cat([self.block(view, role) for role in ROLES], dim=1)
+
+    def _join(self, view: str, names: list[str]) -> Float[Tensor, "n d"]:
+        some = next(iter(self.noise.own.values()))
+        parts = [self.views[view][name].to(some.dtype) for name in names]
+        return torch.cat(parts, dim=1) if parts else some.new_empty(len(self), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permute:
+    """Intervention: the values of a variable, or of all of a role, are permuted across the batch together."""
+
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Set:
+    """Intervention: the variable is set to a number, or to a tensor of shape (dim,) or (n, dim)."""
+
+    target: str
+    to: float | Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """Intervention: a number, or a tensor of shape (dim,) or (n, dim), is added to the variable."""
+
+    target: str
+    by: float | Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resample:
+    """Intervention: the variable, or each of a role, is drawn anew from its distribution without its causes."""
+
+    target: str
+
+
+Intervention = Permute | Set | Shift | Resample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """An ordered set of variables and the views of them (Eq. 8.4 to 8.8).
+
+    The first view sees style as it was drawn and every other view a perturbed copy (Eq. 8.5); with
+    ``symmetric`` every view sees a perturbed copy of its own (appendix A.7). Variables are put into causal
+    order. Raises IdentboxError for unknown parents or views, effects that do not fit, and cycles.
+    """
+
+    name: str
+    variables: tuple[Variable, ...]
+    views: tuple[str, ...] = ("1", "2")
+    symmetric: bool = False
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.views) < 2 or len(set(self.views)) < len(self.views):
+            raise IdentboxError(f"views: expected at least two different names, got {', '.join(self.views)}")
+        names = [variable.name for variable in self.variables]
+        if not names or len(set(names)) < len(names):
+            raise IdentboxError(f"variables: expected different names, got {', '.join(names) or 'none'}")
+        for variable in self.variables:
+            where = f"variables.{variable.name}"
+            if variable.view is not None and variable.view not in self.views:
+                raise IdentboxError(
+                    f"{where}.view: expected one of {', '.join(self.views)}, got {variable.view}"
+                )
+            for parent, effect in variable.effects.items():
+                if parent not in names:
+                    raise IdentboxError(
+                        f"{where}.effects: expected parents among {', '.join(names)}; got {parent}"
+                    )
+                try:
+                    effect.check(variable, self[parent])
+                except IdentboxError as error:
+                    raise IdentboxError(f"{where}.effects.{parent}: {error}") from error
+            if sum(not isinstance(effect, Linear) for effect in variable.effects.values()) > 1:
+                raise IdentboxError(f"{where}.effects: expected one interval or table at most, got more")
+        object.__setattr__(self, "variables", _causal_order(self.variables))
+
+    def __getitem__(self, name: str) -> Variable:
+        for variable in self.variables:
+            if variable.name == name:
+                return variable
+        known = ", ".join(variable.name for variable in self.variables)
+        raise IdentboxError(f"process {self.name}: expected a variable among {known}; got {name}")
+
+    def seen_by(self, view: str) -> list[Variable]:
+        """The variables that a view sees, in causal order."""
+        if view not in self.views:
+            raise IdentboxError(
+                f"process {self.name}: expected a view among {', '.join(self.views)}; got {view}"
+            )
+        return [variable for variable in self.variables if variable.view in (None, view)]
+
+    def perturbs(self, view: str) -> bool:
+        """Whether a view sees a perturbed copy of style."""
+        return self.symmetric or view != self.views[0]
+
+    @cached_property
+    def ancestors(self) -> dict[str, set[str]]:
+        """For each variable the names of all its causes, direct or not."""
+        found: dict[str, set[str]] = {}
+        for variable in self.variables:
+            found[variable.name] = set(variable.effects).union(*(found[p] for p in variable.effects))
+        return found
+
+    def dependent(self, one: str, other: str) -> bool:
+        """Whether two variables are dependent by the graph: one causes the other, or they share a cause."""
+        a, b = self.ancestors[one] | {one}, self.ancestors[other] | {other}
+        return bool(a & b)
+
+    def realise(self, *, seed: int) -> Process:
+        """The process with every random parameter (covariances, linear effects) drawn from the seed's streams."""
+        drawn = []
+        for variable in self.variables:
+            change = variable.change
+            if change is not None:
+                covariance = draw_covariance(
+                    change.covariance, variable.distribution.dim, seed, f"{variable.name}/change"
+                )
+                change = dataclasses.replace(change, covariance=covariance)
+            effects = {
+                parent: effect.realise(variable, self[parent], seed)
+                for parent, effect in variable.effects.items()
+            }
+            distribution = variable.distribution.realise(seed, variable.name)
+            drawn.append(
+                dataclasses.replace(variable, distribution=distribution, effects=effects, change=change)
+            )
+        return dataclasses.replace(self, variables=tuple(drawn))
+
+    def sample(self, n: int, *, generator: Streams, dtype: torch.dtype = torch.float32) -> Sample:
+        """Draw n joint samples of all views on the generator's device.
+
+        ``generator`` is a torch generator, or a function from the name of a variable to one (named streams).
+        Raises IdentboxError for n < 1 and for random parameters that `realise` has not drawn.
+        """
+        if n < 1:
+            raise IdentboxError(f"n: expected at least 1 sample, got {n}")
+        noise = self._draw_noise(n, generator if callable(generator) else lambda name: generator, dtype)
+        return self._solve(noise, {})
+
+    def intervene(
+        self, sample: Sample, *interventions: Intervention, recompute: bool, generator: torch.Generator
+    ) -> Sample:
+        """The sample as it would have been under interventions, with the noise that made it.
+
+        With ``recompute`` the descendants of the targets follow (a do-intervention). Without, they stay as
+        they are: the cut of appendix A.6, x' = f(c', s, m) with s still caused by c. Other views see the new
+        style through the same perturbation as before. A target is a variable or a role.
+        """
+        noise, overrides = sample.noise, dict(sample.overrides)
+        for intervention in interventions:
+            order = torch.randperm(len(sample), generator=generator, device=generator.device)
+            for variable in self._targets(intervention.target):
+                name, old = variable.name, sample.values[variable.name]
+                if isinstance(intervention, Permute):
+                    new = old[order]
+                    change = {
+                        key: (flags[order], draws[order]) if key[0] == name else (flags, draws)
+                        for key, (flags, draws) in noise.change.items()
+                    }
+                    noise = Noise(noise.own, change)
+                elif isinstance(intervention, Set):
+                    new = self._filled(name, old, intervention.to, "to")
+                elif isinstance(intervention, Shift):
+                    new = old + self._filled(name, old, intervention.by, "by")
+                else:
+                    dtype = noise.own[name].dtype
+                    draws = variable.distribution.noise(len(sample), generator, dtype)
+                    new = variable.distribution.value(draws)
+                overrides[name] = (new, recompute)
+            sample = self._solve(noise, overrides)
+        return sample
+
+    @staticmethod
+    def _filled(name: str, old: Tensor, new: float | Tensor, what: str) -> Tensor:
+        try:
+            return torch.as_tensor(new, dtype=old.dtype, device=old.device).expand_as(old)
+        except RuntimeError as error:
+            shape = tuple(torch.as_tensor(new).shape)
+            raise IdentboxError(
+                f"intervention on {name}, {what}: expected a shape like {tuple(old.shape)}, got {shape}"
+            ) from error
+
+    def _targets(self, target: str) -> list[Variable]:
+        if target in ROLES and target not in {variable.name for variable in self.variables}:
+            return [variable for variable in self.variables if variable.role == target]
+        return [self[target]]
+
+    def _draw_noise(self, n: int, pick: Callable[[str], torch.Generator], dtype: torch.dtype) -> Noise:
+        own: Values = {}
+        change = {}
+        for variable in self.variables:
+            generator = pick(variable.name)
+            distribution, dim = variable.distribution, variable.distribution.dim
+            own[variable.name] = distribution.noise(n, generator, dtype)
+            if variable.change is None or variable.change.how == "mechanism":
+                continue
+            for view in self.views:
+                if not self.perturbs(view):
+                    continue
+                uniform = torch.rand(n, dim, generator=generator, dtype=dtype, device=generator.device)
+                flags = uniform < constant(variable.change.probability, dtype, generator.device)
+                if variable.change.how == "noise":
+                    draws = torch.randn(n, dim, generator=generator, dtype=dtype, device=generator.device)
+                    draws = correlate(draws, variable.change.covariance)
+                else:
+                    draws = distribution.noise(n, generator, dtype)
+                change[variable.name, view] = (flags, draws)
+        return Noise(own, change)
+
+    def _solve(self, noise: Noise, overrides: dict[str, tuple[Tensor, bool]]) -> Sample:
+        # `causes` is what children see of a variable. It differs from its value where an intervention left
+        # the descendants alone.
+        causes: Values = {}
+        values: Values = {}
+        views: dict[str, Values] = {view: {} for view in self.views}
+        for variable in self.variables:
+            name = variable.name
+            value, follow = overrides.get(name, (None, False))
+            if value is None or not follow:
+                causes[name] = self._value(variable, noise.own[name], causes)
+            else:
+                causes[name] = value
+            values[name] = causes[name] if value is None else value
+            for view in self.views:
+                if variable.view not in (None, view):
+                    continue
+                seen = values[name]
+                if (name, view) in noise.change and variable.change is not None:
+                    flags, draws = noise.change[name, view]
+                    if variable.change.how == "noise":
+                        seen = torch.where(flags, seen + draws, seen)
+                    else:
+                        seen = torch.where(flags, self._value(variable, draws, causes), seen)
+                views[view][name] = seen
+        return Sample(self, values, views, noise, overrides)
+
+    def _value(self, variable: Variable, noise: Tensor, causes: Values) -> Tensor:
+        distribution, shift = variable.distribution, None
+        rows = None
+        for name, effect in variable.effects.items():
+            parent = causes[name]
+            if isinstance(effect, Interval):
+                k = self[name].distribution.k  # type: ignore[union-attr]
+                noise = effect.squeeze(noise, parent, k)
+            elif isinstance(effect, Table) and isinstance(distribution, Categorical):
+                rows = effect.look_up(parent, noise.dtype)
+            else:
+                if isinstance(effect, Table):
+                    added = effect.look_up(parent, noise.dtype)
+                    added = added[:, 0] if parent.shape[1] == 1 else added.diagonal(dim1=1, dim2=2)
+                else:
+                    added = effect.shift(parent, noise.dtype)
+                shift = added if shift is None else shift + added
+        if isinstance(distribution, Categorical):
+            return distribution.value(noise, rows)
+        value = distribution.value(noise)
+        return value if shift is None else value + shift
+
+
+def _causal_order(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Causes before effects, otherwise as given."""
+    left, done = list(variables), []
+    while left:
+        placed = {variable.name for variable in done}
+        ready = [variable for variable in left if placed.issuperset(variable.effects)]
+        if not ready:
+            raise IdentboxError(f"effects: expected no cycle, got {_cycle(left)}")
+        done.append(ready[0])
+        left.remove(ready[0])
+    return tuple(done)
+
+
+def _cycle(variables: list[Variable]) -> str:
+    """One cycle among variables of which each has a parent in the list, as ``a -> b -> a``."""
+    parents = {
+        v.name: [p for p in v.effects if any(p == other.name for other in variables)] for v in variables
+    }
+    path = [variables[0].name]
+    while path[-1] not in path[:-1]:
+        path.append(parents[path[-1]][0])
+    return " -> ".join(reversed(path[path.index(path[-1]) :]))
+
+
+def process_from_table(table: Mapping[str, Any], where: str) -> Process:
+    """Read a process from the table of a TOML file (the format is in docs/processes.md).
+
+    Raises IdentboxError naming the key, what was expected and what came.
+    """
+    head = {key: value for key, value in table.items() if key != "variables"}
+    variables = table.get("variables")
+    if not isinstance(variables, dict) or not variables:
+        raise IdentboxError(
+            f"{where}: expected a table [variables.NAME] for each variable, got {variables!r}"
+        )
+    read = tuple(_variable(name, entry, f"{where}: variables.{name}") for name, entry in variables.items())
+    head["variables"] = list(read)
+    return config.build(Process, head, where)
+
+
+def _variable(name: str, table: Any, where: str) -> Variable:
+    if not isinstance(table, dict):
+        raise IdentboxError(f"{where}: expected a table, got {table!r}")
+    table = dict(table)
+    kind = table.pop("distribution", None)
+    distribution_class = _choose(DISTRIBUTIONS, kind, f"{where}.distribution")
+    keys = {f.name for f in dataclasses.fields(distribution_class)}
+    known = {"distribution", *(f.name for f in dataclasses.fields(Variable) if f.name != "name"), *keys}
+    unknown = [key for key in table if key not in known]
+    if unknown:
+        raise IdentboxError(
+            f"{where}: expected keys among {', '.join(sorted(known))}; got {', '.join(unknown)}"
+        )
+    distribution = config.build(distribution_class, {k: table.pop(k) for k in keys & table.keys()}, where)
+    entry: dict[str, Any] = {"name": name, "distribution": distribution, **table}
+    if "change" in table:
+        entry["change"] = config.build(Change, table["change"], f"{where}.change")
+    if "effects" in table:
+        if not isinstance(table["effects"], dict):
+            raise IdentboxError(f"{where}.effects: expected a table by parent, got {table['effects']!r}")
+        entry["effects"] = {
+            parent: _effect(effect, f"{where}.effects.{parent}")
+            for parent, effect in table["effects"].items()
+        }
+    return config.build(Variable, entry, where)
+
+
+def _effect(table: Any, where: str) -> Effect:
+    if not isinstance(table, dict):
+        raise IdentboxError(f"{where}: expected a table, got {table!r}")
+    cls = _choose(EFFECTS, table.get("kind"), f"{where}.kind")
+    return config.build(cls, {key: value for key, value in table.items() if key != "kind"}, where)
+
+
+def _choose(known: dict[str, Any], name: Any, where: str) -> Any:
+    if not isinstance(name, str) or name not in known:
+        raise IdentboxError(f"{where}: expected one of {', '.join(known)}; got {name}")
+    return known[name]
+
+
+def table_from_process(process: Process) -> dict[str, Any]:
+    """The table that `process_from_table` reads the same process from."""
+    table = config.table_of(process)
+    table["variables"] = {}
+    for variable in process.variables:
+        entry: dict[str, Any] = {"role": variable.role, "distribution": variable.distribution.kind}
+        entry |= config.table_of(variable.distribution)
+        if variable.view is not None:
+            entry["view"] = variable.view
+        if variable.change is not None:
+            entry["change"] = config.table_of(variable.change)
+        if variable.effects:
+            entry["effects"] = {
+                parent: {"kind": effect.kind, **config.table_of(effect)}
+                for parent, effect in variable.effects.items()
+            }
+        table["variables"][variable.name] = entry
+    return table

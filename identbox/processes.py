@@ -1,0 +1,164 @@
+"""The ready-made processes, and the user's own from TOML files.
+
+Multimodal3DIdent is Table 4.1; the numerical simulation is section 8.4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from identbox.config import read_toml
+from identbox.distributions import Categorical, Constant, Covariance, Normal, Uniform
+from identbox.errors import IdentboxError
+from identbox.process import (
+    Change,
+    Interval,
+    Linear,
+    Process,
+    Variable,
+    process_from_table,
+    table_from_process,
+)
+
+SHAPES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
+X_POSITIONS = ("left", "center", "right")
+Y_POSITIONS = ("top", "mid", "bottom")
+PALETTE_NAMES = ("tableau", "css4", "xkcd")
+PHRASINGS = 5
+
+
+def multimodal3dident(*, position_causes_color: bool = True) -> Process:
+    """Multimodal3DIdent (Table 4.1): shape and position are content, the object's colour is style.
+
+    With ``position_causes_color`` the hue lies in the third that the x-position names (section 4.4);
+    without, all factors are independent (Figure A.7). The text sees the colour through the mechanism of
+    naming: a palette drawn at random, and the palette's nearest colour.
+    """
+
+    def content(name: str, classes: tuple[str, ...]) -> Variable:
+        return Variable(name=name, role="content", distribution=Categorical(classes=classes))
+
+    def image(name: str, *, circular: bool = False) -> Variable:
+        return Variable(name=name, role="specific", view="image", distribution=Uniform(circular=circular))
+
+    return Process(
+        name="multimodal3dident" if position_causes_color else "multimodal3dident-independent",
+        description="the image-text pairs of Table 4.1"
+        + (
+            ", the object's colour caused by its x-position" if position_causes_color else ", all independent"
+        ),
+        views=("image", "text"),
+        variables=(
+            content("object_shape", SHAPES),
+            content("object_xpos", X_POSITIONS),
+            content("object_ypos", Y_POSITIONS),
+            Variable(name="object_zpos", role="content", distribution=Constant()),
+            image("object_alpharot"),
+            image("object_betarot"),
+            image("object_gammarot"),
+            Variable(
+                name="object_color",
+                role="style",
+                distribution=Uniform(circular=True),
+                effects={"object_xpos": Interval()} if position_causes_color else {},
+                change=Change(how="mechanism"),
+            ),
+            image("spotlight_pos"),
+            image("spotlight_color", circular=True),
+            image("background_color", circular=True),
+            Variable(
+                name="color_palette",
+                role="specific",
+                view="text",
+                distribution=Categorical(classes=PALETTE_NAMES),
+            ),
+            Variable(
+                name="text_phrasing",
+                role="specific",
+                view="text",
+                distribution=Categorical(classes=PHRASINGS),
+            ),
+        ),
+    )
+
+
+def numerical_simulation(
+    *,
+    content: int = 5,
+    style: int = 5,
+    specific: int = 5,
+    change_probability: float = 1.0,
+    statistical: bool = False,
+    causal: bool = False,
+    symmetric: bool = False,
+    covariance: Covariance = "wishart",
+) -> Process:
+    """The process of the numerical simulations (section 8.4.1), one row of Table 8.1.
+
+    c ~ N(0, Sigma_c), s ~ N(a + B c, Sigma_s), m_i ~ N(0, Sigma_mi), and in the other view s + epsilon for the
+    components that change, epsilon ~ N(0, Sigma_epsilon). ``statistical`` gives every block a random
+    ``covariance`` of its own (otherwise the identity), ``causal`` a random a and B (otherwise zero).
+    ``specific`` of 0 leaves out the modality-specific blocks (the multi-view setting).
+    """
+    drawn: Covariance = covariance if statistical else "identity"
+    variables = [
+        Variable(name="content", role="content", distribution=Normal(dim=content, covariance=drawn)),
+        Variable(
+            name="style",
+            role="style",
+            distribution=Normal(dim=style, covariance=drawn),
+            effects={"content": Linear()} if causal else {},
+            change=Change(how="noise", probability=change_probability, covariance=drawn),
+        ),
+    ]
+    for view in ("1", "2") if specific else ():
+        distribution = Normal(dim=specific, covariance=drawn)
+        variables.append(
+            Variable(name=f"specific_{view}", role="specific", view=view, distribution=distribution)
+        )
+    return Process(
+        name="numerical-simulation",
+        description="the numerical simulation of section 8.4.1",
+        variables=tuple(variables),
+        symmetric=symmetric,
+    )
+
+
+PRESETS: dict[str, Callable[[], Process]] = {
+    "multimodal3dident": multimodal3dident,
+    "multimodal3dident-independent": lambda: multimodal3dident(position_causes_color=False),
+    "numerical-simulation": numerical_simulation,
+}
+
+
+def load(name: str | Path) -> Process:
+    """A process by its name, or from a TOML file.
+
+    A file may start from a preset with ``base = "NAME"``: its variables are then added to those of the
+    preset, or replace those of the same name. Raises IdentboxError for an unknown name and for all that is
+    wrong in a file.
+    """
+    if str(name) in PRESETS:
+        return PRESETS[str(name)]()
+    path = Path(name)
+    if path.suffix != ".toml" and not path.is_file():
+        raise IdentboxError(f"process: expected one of {', '.join(PRESETS)} or a TOML file; got {name}")
+    return from_table(read_toml(path), str(path), default_name=path.stem)
+
+
+def from_table(table: dict[str, Any], where: str, default_name: str = "process") -> Process:
+    """A process from the table of a TOML file, its ``base`` filled in."""
+    table = {"name": default_name, **table}
+    base = table.pop("base", None)
+    if base is not None:
+        if base not in PRESETS:
+            raise IdentboxError(f"{where}: base: expected one of {', '.join(PRESETS)}; got {base}")
+        start = table_from_process(PRESETS[base]())
+        start.pop("description", None)
+        variables = table.get("variables", {})
+        if not isinstance(variables, dict):
+            raise IdentboxError(f"{where}: variables: expected a table, got {variables!r}")
+        table = {**start, **table, "variables": {**start["variables"], **variables}}
+    return process_from_table(table, where)

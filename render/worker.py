@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One child process in which Blender works, under the bpy module or under an installed Blender.
+
+    python worker.py TASK --report FD
+    blender --background --python worker.py -- TASK --report FD
+
+TASK is a file of JSON lines. The first is a header whose ``task`` is ``probe``, ``convert`` or ``render``;
+what follows are items. Every outcome is one JSON line written to the descriptor FD: ``{"ready": ...}`` once,
+``{"start": i}`` before item i and ``{"done": i, ...}`` or ``{"failed": i, "error": ..., "errno": ...}`` after
+it, and ``{"end": true}``. Standard output and error belong to Blender's own messages.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+
+def main() -> None:
+    arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="worker.py")
+    parser.add_argument("task", type=Path)
+    parser.add_argument("--report", type=int, required=True)
+    options = parser.parse_args(arguments)
+    header, *items = (json.loads(line) for line in options.task.read_text().splitlines())
+
+    def report(**message: object) -> None:
+        # A reader that is gone means that nobody waits for the rest: the broken pipe ends this process.
+        os.write(options.report, (json.dumps(message) + "\n").encode())
+
+    try:
+        {"probe": probe, "convert": convert, "render": render}[header["task"]](header, items, report)
+        report(end=True)
+    except BrokenPipeError:
+        os._exit(1)
+    sys.stdout.flush()
+    os._exit(0)  # Blender's own shutdown takes time and can crash; everything is on disk by now
+
+
+def probe(header: dict, items: list, report: Callable) -> None:
+    """Say which Blender this is and which devices Cycles finds."""
+    import devices
+    import bpy
+
+    report(
+        ready=True, blender=bpy.app.version_string, build=bpy.app.build_hash.decode(), devices=devices.found()
+    )
+
+
+def convert(header: dict, items: list[dict], report: Callable) -> None:
+    """Turn each mesh file ``source`` into a normalised ``target``.npz."""
+    import importers
+    import meshes
+
+    report(ready=True)
+    for number, item in enumerate(items):
+        report(start=number)
+        try:
+            vertices, faces = meshes.normalise(*importers.read(Path(item["source"])))
+            with _whole(Path(item["target"])) as part:
+                meshes.save(part, vertices, faces)
+        except Exception as error:
+            report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
+        else:
+            report(done=number, **meshes.measure(vertices, faces))
+
+
+def render(header: dict, items: list[dict], report: Callable) -> None:
+    """Render each record to its ``file`` below the header's ``folder``."""
+    import png
+    from studio import Studio
+
+    folder = Path(header["folder"])
+    scratch = Path(tempfile.mkdtemp(prefix="identbox-"))
+    raw = scratch / "raw.png"
+    try:
+        studio = Studio(header["settings"])
+        report(ready=True)
+        for number, record in enumerate(items):
+            report(start=number)
+            raw.unlink(missing_ok=True)
+            try:
+                studio.render(record, raw)
+                content = png.strip(raw.read_bytes())
+                with _whole(folder / record["file"]) as part:
+                    part.write_bytes(content)
+            except Exception as error:
+                report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
+            else:
+                report(done=number)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _whole:
+    """A temporary name beside ``path`` that is renamed to it when the block succeeds, and removed otherwise."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.part = path, path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Path:
+        return self.part
+
+    def __exit__(self, failure: type | None, *details: object) -> None:
+        if failure is None:
+            os.replace(self.part, self.path)
+        else:
+            self.part.unlink(missing_ok=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    main()
