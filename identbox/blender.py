@@ -62,25 +62,26 @@ class Child:
     """
 
     def __init__(self, blender: Blender, header: Report, items: list[Report], log: Path) -> None:
-        descriptor, name = tempfile.mkstemp(prefix="identbox-", suffix=".jsonl")
-        self._task = Path(name)
-        with os.fdopen(descriptor, "w") as file:
-            file.writelines(json.dumps(line) + "\n" for line in (header, *items))
+        # Blender leaves its temporary folder behind when it is killed; inside this one it goes with the child.
+        self._scratch = tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True)
+        task = Path(self._scratch.name) / "task.jsonl"
+        task.write_text("".join(json.dumps(line) + "\n" for line in (header, *items)))
         self._pipe, writing = os.pipe()
         try:
             with log.open("ab") as output:
                 # A session of its own, so that Ctrl-C reaches the parent alone, which then stops its children.
                 self._process = subprocess.Popen(
-                    [*blender.command(), str(self._task), "--report", str(writing)],
+                    [*blender.command(), str(task), "--report", str(writing)],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
+                    env=os.environ | {"TMPDIR": self._scratch.name},
                     pass_fds=[writing],
                     start_new_session=True,
                 )
         except BaseException:
             os.close(self._pipe)
-            self._task.unlink(missing_ok=True)
+            self._scratch.cleanup()
             raise
         finally:
             os.close(writing)
@@ -121,7 +122,7 @@ class Child:
             self._process.kill()
         code = self._process.wait()
         os.close(self._pipe)
-        self._task.unlink(missing_ok=True)
+        self._scratch.cleanup()
         return code
 
     def death(self, code: int) -> str:

@@ -78,7 +78,7 @@ def _caption(
     from identbox.processes import X_POSITIONS, Y_POSITIONS
 
     positions = {f"{y}-{x}" for y in Y_POSITIONS for x in X_POSITIONS}
-    x, y = corner
+    x, y = float(corner[0]), corner[1]
     space = draw.textlength(" ", plain)
     quoted = False
     for word in sentence.split(" "):

@@ -123,7 +123,7 @@ def _check_images(place: Path, n: int, recipe: Recipe | None) -> Finding:
     split, images = place.name, place / "images"
     wanted = {image_name(i, n) for i in range(n)}
     try:
-        there = set(os.listdir(images))
+        there = {path.name for path in images.iterdir()}
     except OSError as error:
         return Finding(split, "images", False, f"{images}: expected a folder, got {error.strerror}")
     if there != wanted:
@@ -275,7 +275,9 @@ def _check_dependencies(process: Process, image: Columns, split: str) -> Iterato
         return
     least = min(tested, key=tested.__getitem__)
     good = tested[least] > CHANCE / len(tested)
-    detail = f"{len(tested)} pairs of factors without a common cause; least p = {tested[least]:.2g} ({' and '.join(least)})"
+    detail = (
+        f"{len(tested)} pairs without a common cause; least p = {tested[least]:.2g} ({' and '.join(least)})"
+    )
     yield Finding(split, "independence", good, detail)
 
 

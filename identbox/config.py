@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import tomli_w
-from beartype import BeartypeConf
 from beartype.door import is_bearable
 
 from identbox.errors import IdentboxError
 
 T = TypeVar("T")
-_NUMBERS = BeartypeConf(is_pep484_tower=True)  # an integer passes where a float is asked for
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
@@ -33,7 +31,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:
     """Write a table as TOML, whole or not at all; keys with the value None are left out."""
-    write_whole(path, tomli_w.dumps(_plain(table), indent=2).encode())
+    write_whole(path, tomli_w.dumps(plain(table), indent=2).encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -63,11 +61,15 @@ def build(cls: type[T], table: Any, where: str) -> T:
         if needed and name not in table:
             raise IdentboxError(f"{where}: expected the key {name}, got {', '.join(table) or 'no key'}")
     hints = get_type_hints(cls)
-    values = {key: _frozen(value) for key, value in table.items()}
-    for key, value in values.items():
-        boolean = isinstance(value, bool) and not is_bearable(True, hints[key])
-        if boolean or not is_bearable(value, hints[key], conf=_NUMBERS):
-            expected = str(fields[key].type).replace("None | ", "").replace(" | None", "")
+    values = {}
+    for key, value in table.items():
+        values[key] = _frozen(value)
+        if not is_bearable(values[key], hints[key]):
+            values[key] = _floats(values[key])  # an integer passes where a float is asked for
+        stray = isinstance(value, bool) and hints[key] is not bool
+        if stray or not is_bearable(values[key], hints[key]):
+            hint = fields[key].type
+            expected = (hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))).replace("None | ", "").replace(" | None", "")
             raise IdentboxError(f"{where}.{key}: expected {expected}, got {table[key]!r}")
     try:
         return cls(**values)
@@ -88,9 +90,16 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _plain(value: Any) -> Any:
+def _floats(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_floats, value))
+    return float(value) if isinstance(value, int) else value
+
+
+def plain(value: Any) -> Any:
+    """A value as TOML gives it back: tuples as lists, and no None in tables."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

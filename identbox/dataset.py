@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def draw_latents(process: Process, seed: int, split: str, n: int) -> dict[str, C
     blocks = [
         process.sample(
             BLOCK,
-            generator=lambda name, block=block: seeding.generator(seed, "latents", split, block, name),
+            generator=partial(_stream, seed, split, block),
             dtype=torch.float64,
         ).views
         for block in range(-(-n // BLOCK))
@@ -131,6 +132,10 @@ def draw_latents(process: Process, seed: int, split: str, n: int) -> dict[str, C
             whole = variable.distribution.discrete and np.array_equal(column, np.round(column))
             columns[view][variable.name] = column.astype(np.int64) if whole else column
     return columns
+
+
+def _stream(seed: int, split: str, block: int, variable: str) -> torch.Generator:
+    return seeding.generator(seed, "latents", split, block, variable)
 
 
 def check_views(process: Process) -> None:
@@ -215,9 +220,9 @@ def read_latents(path: Path) -> Columns:
     for name, values in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True):
         columns[name] = _numbers(values)
         if columns[name].dtype.kind == "f" and not np.isfinite(columns[name]).all():
-            row = int(np.argmin(np.isfinite(columns[name])))
+            place = int(np.argmin(np.isfinite(columns[name])))
             raise IdentboxError(
-                f"{path}: line {row + 2}: {name}: expected a finite number, got {values[row]}"
+                f"{path}: line {place + 2}: {name}: expected a finite number, got {values[place]}"
             )
     return columns
 
@@ -283,13 +288,13 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         words = [tokenize(sentence) for sentence in self.sentences]
         self.length = length or max(map(len, words)) + 1
         self.tokens = torch.full((n, self.length), self.w2i[PAD])
-        for row, tokens in enumerate(words):
+        for line, tokens in enumerate(words):
             if len(tokens) >= self.length:
                 raise IdentboxError(
-                    f"{place}: expected sentences of under {self.length} tokens, got {len(tokens)} in line {row + 1}"
+                    f"{place}: expected sentences of under {self.length} tokens, got {len(tokens)} in line {line + 1}"
                 )
             indices = [self.w2i.get(token, self.w2i[UNKNOWN]) for token in tokens]
-            self.tokens[row, : len(tokens) + 1] = torch.tensor([*indices, self.w2i[EOS]])
+            self.tokens[line, : len(tokens) + 1] = torch.tensor([*indices, self.w2i[EOS]])
 
     def _read_vocabulary(self, path: Path | None, split: str) -> dict[str, int]:
         path = path or self.folder / "vocab.json"

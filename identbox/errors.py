@@ -1,5 +1,7 @@
 """The one exception that a user's mistake raises."""
 
+from collections.abc import Iterable
+
 
 class IdentboxError(Exception):
     """A mistake that a user can mend.
@@ -9,8 +11,8 @@ class IdentboxError(Exception):
     """
 
 
-def first_few(items, most: int = 5) -> str:
+def first_few(items: Iterable[object], most: int = 5) -> str:
     """The first few of some items as text, with the number of those left out."""
-    items = [str(item) for item in items]
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

@@ -86,7 +86,7 @@ def _is_prepared(folder: Path, recipe: Recipe) -> bool:
 
 def _expect_same(folder: Path, recipe: Recipe) -> None:
     there = _flat(config.read_toml(folder / "dataset.toml"))
-    wanted = _flat(config._plain(recipe.table()))
+    wanted = _flat(config.plain(recipe.table()))
     differing = sorted(key for key in there.keys() | wanted.keys() if there.get(key) != wanted.get(key))
     differing = [key for key in differing if key != "identbox"]
     if differing:
@@ -123,7 +123,7 @@ def missing_records(folder: Path, recipe: Recipe, part: Part) -> tuple[list[dict
             continue
         chosen = part.indices(recipe.splits[split])
         total += len(chosen)
-        wanted = [record for record in records_of(recipe, split)[chosen.start : chosen.stop]]
+        wanted = records_of(recipe, split)[chosen.start : chosen.stop]
         size = recipe.renderer["size"]
         missing += [record for record in wanted if not rendering.is_whole(folder / record["file"], size)]
     return missing, total

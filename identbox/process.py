@@ -41,7 +41,7 @@ from identbox.seeding import generator as stream
 
 Role = Literal["content", "style", "specific"]
 ROLES: tuple[Role, ...] = ("content", "style", "specific")
-Values = dict[str, Shaped[Tensor, "n ?d"]]
+Values = dict[str, Shaped[Tensor, "n _"]]
 Streams = torch.Generator | Callable[[str], torch.Generator]
 
 
@@ -519,7 +519,7 @@ class Process:
 
 def _causal_order(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
     """Causes before effects, otherwise as given."""
-    left, done = list(variables), []
+    left, done = list(variables), list[Variable]()
     while left:
         placed = {variable.name for variable in done}
         ready = [variable for variable in left if placed.issuperset(variable.effects)]

@@ -31,11 +31,15 @@ TEXT_FACTORS = (
 SOURCES = ("object_shape", "object_xpos", "object_ypos", "object_zpos", "object_color", "text_phrasing")
 
 TEMPLATES = (
-    'In the {position} part of the picture there is {object}, and its surface has the color "{color}" under the light.',
+    "In the {position} part of the picture there is {object}, "
+    'and its surface has the color "{color}" under the light.',
     'The scene shows {object} painted in the color "{color}", and one finds it at the {position} of the image.',
-    'Someone has placed {object} at the {position} of the frame, and the color of its body is close to "{color}".',
-    'What stands out is the color "{color}", worn by {object} that floats in the {position} region of this rendered view.',
-    'Look towards the {position} of the image, where {object} hovers above the ground and shows the color "{color}".',
+    "Someone has placed {object} at the {position} of the frame, "
+    'and the color of its body is close to "{color}".',
+    'What stands out is the color "{color}", '
+    "worn by {object} that floats in the {position} region of this rendered view.",
+    "Look towards the {position} of the image, "
+    'where {object} hovers above the ground and shows the color "{color}".',
 )
 _SLOTS = {"position": "([a-z]+)-([a-z]+)", "object": "an? ([^ ,.]+)", "color": '([^"]+)'}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+
 from meshes import MeshError
 
 MERGE = 1e-6  # vertices closer than this fraction of the extent are one

@@ -102,7 +102,7 @@ def save(path: Path | str, vertices: np.ndarray, faces: np.ndarray) -> None:
     """Write a mesh as a compact .npz: int16 vertices with one scale, faces in the smallest integer type."""
     scale = float(np.abs(vertices).max()) / QUANTA
     small = np.uint16 if len(vertices) <= 0xFFFF else np.uint32
-    with open(path, "wb") as file:
+    with Path(path).open("wb") as file:
         np.savez_compressed(
             file,
             vertices=np.round(vertices / scale).astype(np.int16),

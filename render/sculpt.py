@@ -17,9 +17,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # Blender's own Python does not look here
 
 import bpy  # noqa: E402
-import meshes  # noqa: E402
 import numpy as np  # noqa: E402
 from mathutils import Vector  # noqa: E402
+
+import meshes  # noqa: E402
 
 NAMES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 SIDES = 8

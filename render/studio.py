@@ -5,10 +5,11 @@ from math import pi
 from pathlib import Path
 
 import bpy
+from mathutils import Vector
+
 import devices
 import meshes
 from materials import Rubber
-from mathutils import Vector
 
 CAMERA_LOCATION = (8.0, 0.0, 8.0)
 LENS, SENSOR = 35.0, 50.0  # mm

@@ -13,7 +13,6 @@ it, and ``{"end": true}``. Standard output and error belong to Blender's own mes
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -45,8 +44,9 @@ def main() -> None:
 
 def probe(header: dict, items: list, report: Callable) -> None:
     """Say which Blender this is and which devices Cycles finds."""
-    import devices
     import bpy
+
+    import devices
 
     report(
         ready=True, blender=bpy.app.version_string, build=bpy.app.build_hash.decode(), devices=devices.found()
@@ -77,9 +77,8 @@ def render(header: dict, items: list[dict], report: Callable) -> None:
     from studio import Studio
 
     folder = Path(header["folder"])
-    scratch = Path(tempfile.mkdtemp(prefix="identbox-"))
-    raw = scratch / "raw.png"
-    try:
+    with tempfile.TemporaryDirectory() as scratch:
+        raw = Path(scratch) / "raw.png"
         studio = Studio(header["settings"])
         report(ready=True)
         for number, record in enumerate(items):
@@ -94,12 +93,10 @@ def render(header: dict, items: list[dict], report: Callable) -> None:
                 report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
             else:
                 report(done=number)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 class _whole:
-    """A temporary name beside ``path`` that is renamed to it when the block succeeds, and removed otherwise."""
+    """A temporary name beside ``path``, renamed to it when the block succeeds and removed otherwise."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.part = path, path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -109,7 +106,7 @@ class _whole:
 
     def __exit__(self, failure: type | None, *details: object) -> None:
         if failure is None:
-            os.replace(self.part, self.path)
+            self.part.replace(self.path)
         else:
             self.part.unlink(missing_ok=True)
 

@@ -1,0 +1,5 @@
+"""``python -m identbox``."""
+
+from identbox.cli import main
+
+main()

@@ -1,0 +1,81 @@
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from identbox import config
+from identbox.errors import IdentboxError, first_few
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    count: int
+    rate: float = 0.5
+    matrix: tuple[tuple[float, ...], ...] = ()
+    flag: bool = False
+    name: str | None = None
+
+
+def test_build_reads_what_table_of_writes():
+    example = Example(count=3, matrix=((1.0, 2.0),), flag=True)
+    table = config.table_of(example)
+    assert table == {"count": 3, "matrix": ((1.0, 2.0),), "flag": True}
+    assert config.build(Example, config.plain(table), "x") == example
+
+
+def test_integers_pass_for_floats():
+    built = config.build(Example, {"count": 1, "rate": 1, "matrix": [[1, 2.5]]}, "x")
+    assert built.rate == 1.0
+    assert isinstance(built.rate, float)
+    assert built.matrix == ((1.0, 2.5),)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ([], r"x: expected a table, got \[\]"),
+        ({"count": 1, "rat": 1}, "x: expected keys among count, rate, matrix, flag, name; got rat"),
+        ({}, "x: expected the key count, got no key"),
+        ({"count": 1.5}, "x.count: expected int, got 1.5"),
+        ({"count": True}, "x.count: expected int, got True"),
+        ({"count": 1, "flag": 1}, "x.flag: expected bool, got 1"),
+        ({"count": 1, "name": 2}, "x.name: expected str, got 2"),
+    ],
+)
+def test_build_names_what_is_wrong(table, message):
+    with pytest.raises(IdentboxError, match=message):
+        config.build(Example, table, "x")
+
+
+def test_read_toml_names_place_and_fault(tmp_path: Path):
+    path = tmp_path / "a.toml"
+    with pytest.raises(IdentboxError, match="a.toml: expected a TOML file, got No such file"):
+        config.read_toml(path)
+    path.write_text("a = \n")
+    with pytest.raises(IdentboxError, match=r"a.toml: expected TOML, got .*line 1"):
+        config.read_toml(path)
+    path.write_bytes(b"a = '\xff'")
+    with pytest.raises(IdentboxError, match=r"a.toml: expected TOML, got .*utf-8"):
+        config.read_toml(path)
+
+
+def test_write_whole_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "file"
+    config.write_whole(path, b"old")
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        config.write_whole(path, b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"old"
+
+
+def test_first_few():
+    assert first_few(range(3)) == "0, 1, 2"
+    assert first_few("abcdefg", 2) == "a, b and 5 more"
