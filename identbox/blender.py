@@ -87,6 +87,7 @@ class Child:
             os.close(writing)
         self.finished = False
         self.timed_out = False
+        self._ended = False
 
     @property
     def pid(self) -> int:
@@ -103,6 +104,7 @@ class Child:
                     return
                 part = os.read(self._pipe, 65536)
                 if not part:
+                    self._ended = True
                     return
                 *lines, waiting = (waiting + part).split(b"\n")
                 for line in lines:
@@ -118,9 +120,12 @@ class Child:
 
     def close(self) -> int:
         """End the child if it still runs, wait for it, and return its exit code (negative: a signal)."""
-        if not self.finished:
+        try:
+            # One that closed its end of the pipe is about to exit, and its own exit code tells more.
+            code = self._process.wait(timeout=10 if self._ended else 0)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-        code = self._process.wait()
+            code = self._process.wait()
         os.close(self._pipe)
         self._scratch.cleanup()
         return code
@@ -142,7 +147,7 @@ def child(blender: Blender, header: Report, items: list[Report], log: Path) -> I
         process.close()
 
 
-def run_once(blender: Blender, header: Report, items: list[Report], timeout: float = 600) -> list[Report]:
+def run_once(blender: Blender, header: Report, items: list[Report], timeout: float = 600.0) -> list[Report]:
     """Run a short task to its end and return all reports.
 
     Raises IdentboxError where the worker dies, with the last line of its log.

@@ -27,7 +27,7 @@ from identbox.distributions import Categorical
 from identbox.errors import IdentboxError, first_few
 from identbox.process import Process, table_from_process
 from identbox.scene import FLAVOURS, IMAGE_FACTORS, Flavour
-from identbox.text import TEXT_FACTORS, describe, tokenize
+from identbox.text import TEXT_FACTORS, tokenize
 
 SPLITS = ("train", "val", "test")
 BLOCK = 4096  # samples drawn from one set of streams
@@ -155,9 +155,8 @@ def image_name(index: int, n: int) -> str:
     return f"{index:0{max(1, math.ceil(math.log10(n)))}d}.png"
 
 
-def write_split(folder: Path, latents: dict[str, Columns], shapes: tuple[str, ...]) -> list[str]:
-    """Write the latents and sentences of a split, and return the sentences."""
-    sentences, text = describe(latents["text"], shapes)
+def write_split(folder: Path, latents: dict[str, Columns], sentences: list[str], text: dict[str, list]) -> None:
+    """Write the latents of a split, and what `text.describe` says of them."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "text").mkdir(exist_ok=True)
     image = {name: latents["image"][name].tolist() for name in IMAGE_FACTORS}
@@ -166,7 +165,6 @@ def write_split(folder: Path, latents: dict[str, Columns], shapes: tuple[str, ..
         columns |= {name: column.tolist() for name, column in latents[view].items() if name not in shown}
         config.write_whole(folder / f"latents_{view}.csv", _csv(columns).encode())
     config.write_whole(folder / "text" / "text_raw.txt", "\n".join(sentences).encode())
-    return sentences
 
 
 def _csv(columns: Mapping[str, list]) -> str:

@@ -21,7 +21,8 @@ from identbox.dataset import (
     write_vocabulary,
 )
 from identbox.errors import IdentboxError, first_few
-from identbox.scene import Scene
+from identbox.scene import Scene, check_image_latents
+from identbox.text import describe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,7 @@ def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
     named), or files that are none. ``overwrite`` removes another dataset first, and nothing else.
     """
     check_views(recipe.process)
-    latents = {
-        split: draw_latents(recipe.process, recipe.seed, split, n) for split, n in recipe.splits.items() if n
-    }
-    for columns in latents.values():
-        Scene(flavour=recipe.scene).records(_head(columns["image"]), recipe.shape_names)
+    ready = {split: _observe(recipe, split) for split, n in recipe.splits.items() if n}
     if overwrite and (folder / "dataset.toml").exists():
         shutil.rmtree(folder)
     elif (folder / "dataset.toml").exists():
@@ -65,16 +62,19 @@ def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config.write_toml(folder / "dataset.toml", recipe.table())
-        for split, columns in latents.items():
-            sentences = write_split(folder / split, columns, recipe.shape_names)
+        for split, (latents, sentences, text) in ready.items():
+            write_split(folder / split, latents, sentences, text)
             if split == "train":
                 write_vocabulary(folder / "vocab.json", sentences)
     except OSError as error:
         raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
 
 
-def _head(columns: Columns) -> Columns:
-    return {name: column[:1] for name, column in columns.items()}
+def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str], dict[str, list]]:
+    """Latents, sentences and text latents of a split, all known to be in range before anything is written."""
+    latents = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
+    check_image_latents(latents["image"], len(recipe.shape_names), f"process {recipe.process.name}: {split}")
+    return latents, *describe(latents["text"], recipe.shape_names)
 
 
 def _is_prepared(folder: Path, recipe: Recipe) -> bool:

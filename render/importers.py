@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mesh files of any kind that Blender reads, as vertices and triangles in Blender's axes (Z up)."""
 
+from math import isfinite
 from pathlib import Path
 
 import bpy
@@ -34,6 +35,50 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return _merge(vertices, faces)
 
 
+# Blender's importers turn a coordinate that is no number into nought, so it is looked for before they run.
+
+
+def _read_obj(path: Path) -> None:
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        if line.startswith("v "):
+            try:
+                good = all(map(isfinite, map(float, line.split()[1:4])))
+            except ValueError:
+                good = False
+            if not good:
+                raise MeshError(f"line {number}: expected finite coordinates, got {line!r}")
+    bpy.ops.wm.obj_import(filepath=str(path))
+
+
+PLY_TYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
+    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
+    "double": "f8", "float64": "f8",
+}  # fmt: skip
+
+
+def _read_ply(path: Path) -> None:
+    header, _, body = path.read_bytes().partition(b"end_header\n")
+    lines = [line.split() for line in header.decode("latin1").splitlines()]
+    elements = [k for k, line in enumerate(lines) if line[:1] == ["element"]] + [len(lines)]
+    if len(elements) > 1 and lines[elements[0]][1] == "vertex":
+        count, kind = int(lines[elements[0]][2]), next(line[1] for line in lines if line[:1] == ["format"])
+        columns = lines[elements[0] + 1 : elements[1]]
+        if kind == "ascii":
+            rows = [line.split()[: len(columns)] for line in body.decode("latin1").splitlines()[:count]]
+            finite = np.isfinite(np.array(rows, float)).all(axis=1)
+        else:
+            order = "<" if kind == "binary_little_endian" else ">"
+            row = np.dtype([(name, order + PLY_TYPES[form]) for _, form, name in columns])
+            vertices = np.frombuffer(body, row, count)
+            finite = np.all([np.isfinite(vertices[axis]) for axis in "xyz"], axis=0)
+        if not finite.all():
+            raise MeshError(
+                f"expected finite coordinates, got {int((~finite).sum())} vertices of {count} that are not"
+            )
+    bpy.ops.wm.ply_import(filepath=str(path))
+
+
 def _read_blend(path: Path) -> None:
     # Objects are appended rather than the file opened: appending runs nothing that the file brings.
     with bpy.data.libraries.load(str(path), link=False) as (source, target):
@@ -44,9 +89,9 @@ def _read_blend(path: Path) -> None:
 
 
 READERS = {
-    ".obj": lambda path: bpy.ops.wm.obj_import(filepath=str(path)),
-    ".ply": lambda path: bpy.ops.wm.ply_import(filepath=str(path)),
-    ".stl": lambda path: bpy.ops.wm.stl_import(filepath=str(path)),
+    ".obj": _read_obj,
+    ".ply": _read_ply,
+    ".stl": lambda path: bpy.ops.wm.stl_import(filepath=str(path), use_mesh_validate=False),
     ".glb": lambda path: bpy.ops.import_scene.gltf(filepath=str(path)),
     ".blend": _read_blend,
 }

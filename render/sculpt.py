@@ -26,7 +26,7 @@ NAMES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 SIDES = 8
 LARGE, SMALL = 256, 64  # pixels
 LARGE_ELEVATION, SMALL_ELEVATION = 20, 45  # degrees of the camera above the horizon
-SPACING = 1.25  # of the shapes on a sheet, each of extent 1
+SPACING = 1.15  # of the shapes on a sheet, each of extent 1
 SHARP_EDGE = radians(40)
 
 
@@ -96,7 +96,7 @@ def _photograph(
     camera = bpy.data.objects.new("camera", lens)
     camera.location, camera.rotation_euler = 20 * towards, towards.to_track_quat("Z", "Y").to_euler()
     sun = bpy.data.lights.new("sun", "SUN")
-    sun.energy, sun.angle = 3.0, 0.2
+    sun.energy, sun.angle = 2.0, 0.1
     lamp = bpy.data.objects.new("sun", sun)
     lamp.rotation_euler = Vector((0.7, -0.6, 1.0)).to_track_quat("Z", "Y").to_euler()
     for thing in (camera, lamp):
