@@ -68,8 +68,9 @@ def build(cls: type[T], table: Any, where: str) -> T:
             values[key] = _floats(values[key])  # an integer passes where a float is asked for
         stray = isinstance(value, bool) and hints[key] is not bool
         if stray or not is_bearable(values[key], hints[key]):
-            hint = fields[key].type
-            expected = (hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))).replace("None | ", "").replace(" | None", "")
+            hint: Any = fields[key].type
+            expected = hint if isinstance(hint, str) else hint.__name__
+            expected = expected.replace("None | ", "").replace(" | None", "")
             raise IdentboxError(f"{where}.{key}: expected {expected}, got {table[key]!r}")
     try:
         return cls(**values)

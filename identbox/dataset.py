@@ -155,7 +155,9 @@ def image_name(index: int, n: int) -> str:
     return f"{index:0{max(1, math.ceil(math.log10(n)))}d}.png"
 
 
-def write_split(folder: Path, latents: dict[str, Columns], sentences: list[str], text: dict[str, list]) -> None:
+def write_split(
+    folder: Path, latents: dict[str, Columns], sentences: list[str], text: dict[str, list]
+) -> None:
     """Write the latents of a split, and what `text.describe` says of them."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "text").mkdir(exist_ok=True)
@@ -179,7 +181,7 @@ def write_vocabulary(path: Path, sentences: list[str]) -> None:
 
 def _vocabulary(sentences: list[str]) -> dict[str, dict]:
     words = dict.fromkeys((PAD, EOS, UNKNOWN))
-    for sentence in sentences:
+    for sentence in dict.fromkeys(sentences):  # many are said more than once
         words.update(dict.fromkeys(tokenize(sentence)))
     return {
         "w2i": {word: index for index, word in enumerate(words)},

@@ -25,7 +25,10 @@ def test_sample_i_depends_on_the_seed_and_i_alone():
     for view, columns in few.items():
         for name, column in columns.items():
             np.testing.assert_array_equal(column, many[view][name][:10])
-    others = [dataset.draw_latents(process, *which, 10)["image"]["object_color"] for which in ((1, "train"), (0, "val"))]
+    others = [
+        dataset.draw_latents(process, *which, 10)["image"]["object_color"]
+        for which in ((1, "train"), (0, "val"))
+    ]
     assert not any(np.array_equal(few["image"]["object_color"], other) for other in others)
     block = many["image"]["spotlight_pos"]
     assert not np.array_equal(block[:10], block[dataset.BLOCK :])
@@ -92,7 +95,9 @@ def test_the_published_layout_and_vocabulary_are_read(copy: Path, tmp_path: Path
     (copy / "dataset.toml").unlink()
     lone = tmp_path / "lone"
     shutil.copytree(copy / "val", lone / "val")
-    with pytest.raises(IdentboxError, match=r"vocab.json: expected a vocabulary .*, got none; give vocab=PATH"):
+    with pytest.raises(
+        IdentboxError, match=r"vocab.json: expected a vocabulary .*, got none; give vocab=PATH"
+    ):
         Multimodal3DIdent(lone, "val")
     data = Multimodal3DIdent(lone, "val", vocab=copy / "vocab.json")
     assert data.w2i == Multimodal3DIdent(copy, "train").w2i
@@ -223,8 +228,26 @@ def test_bad_commands_get_one_line_and_leave_nothing(tmp_path: Path, arguments: 
 def test_a_folder_that_holds_something_else(copy: Path, tmp_path: Path):
     done = identbox("render", *SMALL, "--seed", 5, "--out", copy)
     assert done.returncode == 1
-    assert "got one that differs in seed (0 there, 5 asked for); choose another --out, or --overwrite" in done.stderr
-    replaced = identbox("render", "--n", 2, "--val", 0, "--test", 0, "--size", 16, "--samples", 1, "--overwrite", "--out", copy)
+    assert (
+        "got one that differs in seed (0 there, 5 asked for); choose another --out, or --overwrite"
+        in done.stderr
+    )
+    replaced = identbox(
+        "render",
+        "--n",
+        2,
+        "--val",
+        0,
+        "--test",
+        0,
+        "--size",
+        16,
+        "--samples",
+        1,
+        "--overwrite",
+        "--out",
+        copy,
+    )
     assert replaced.returncode == 0, replaced.stderr
     assert not (copy / "val").exists()
     other = tmp_path / "other"
@@ -241,7 +264,8 @@ def test_latents_out_of_range_are_refused_before_anything_is_written(tmp_path: P
     path = tmp_path / "wild.toml"
     path.write_text(
         'base = "multimodal3dident"\n[variables.spotlight_pos]\nrole = "specific"\nview = "image"\n'
-        'distribution = "normal"\ncovariance = [[0.04]]\neffects.object_color = { kind = "linear", matrix = [[0]], intercept = [0.5] }\n'
+        'distribution = "normal"\n'
+        'covariance = [[0.04]]\neffects.object_color = { kind = "linear", matrix = [[0]], intercept = [0.5] }\n'
     )  # N(0.5, 0.2): one in 80 is out of range
     done = identbox("render", "--n", 1000, "--process", path, "--out", tmp_path / "out")
     assert done.returncode == 1

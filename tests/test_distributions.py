@@ -77,7 +77,10 @@ def test_wishart_has_the_mean_of_its_distribution():
     ("make", "message"),
     [
         (lambda: Normal(dim=0), "dim: expected at least 1, got 0"),
-        (lambda: Normal(dim=2, covariance=((1.0, 2.0), (2.0, 1.0))), "positive definite matrix, got one with"),
+        (
+            lambda: Normal(dim=2, covariance=((1.0, 2.0), (2.0, 1.0))),
+            "positive definite matrix, got one with",
+        ),
         (lambda: Normal(dim=2, covariance=((1.0, 0.5), (0.0, 1.0))), "symmetric"),
         (lambda: Normal(dim=2, covariance=((1.0,),)), "expected 2 x 2 numbers, got 1 rows"),
         (lambda: Normal(dim=1, covariance=((float("nan"),),)), "finite"),

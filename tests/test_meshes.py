@@ -1,9 +1,10 @@
 """The renderer's mesh arithmetic, which needs numpy alone."""
 
-import meshes
 import numpy as np
-import png
 import pytest
+
+import meshes
+import png
 
 CUBE = (
     np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float),

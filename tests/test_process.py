@@ -139,7 +139,9 @@ def test_interval_confines_the_child():
 def test_table_of_probabilities_and_of_means():
     parent = Variable(name="p", role="content", distribution=Categorical(classes=2))
     rows = ((0.2, 0.8, 0.0), (0.0, 0.5, 0.5))
-    child = Variable(name="k", role="content", distribution=Categorical(classes=3), effects={"p": Table(rows=rows)})
+    child = Variable(
+        name="k", role="content", distribution=Categorical(classes=3), effects={"p": Table(rows=rows)}
+    )
     means = Table(rows=((0.0, 1.0), (5.0, -1.0)))
     other = Variable(name="x", role="content", distribution=Normal(dim=2), effects={"p": means})
     sample = Process(name="t", variables=(parent, child, other)).sample(N, generator=generator())
@@ -193,7 +195,9 @@ def test_permuting_content_moves_no_other_variable_when_descendants_are_left_alo
 
 def test_a_do_intervention_recomputes_descendants_with_their_own_noise():
     process, sample = simulate(n=1000, causal=True)
-    done = process.intervene(sample, Set(target="content", to=torch.ones(2)), recompute=True, generator=generator())
+    done = process.intervene(
+        sample, Set(target="content", to=torch.ones(2)), recompute=True, generator=generator()
+    )
     effect = process["style"].effects["content"]
     moved = (1 - sample.values["content"]) @ torch.tensor(effect.matrix, dtype=torch.float64).T
     for view in process.views:  # each view's perturbation stays what it was
@@ -203,13 +207,19 @@ def test_a_do_intervention_recomputes_descendants_with_their_own_noise():
 
 def test_shift_set_and_resample():
     process, sample = simulate(n=N, causal=True)
-    shifted = process.intervene(sample, Shift(target="content", by=2.0), recompute=False, generator=generator())
+    shifted = process.intervene(
+        sample, Shift(target="content", by=2.0), recompute=False, generator=generator()
+    )
     torch.testing.assert_close(shifted.values["content"], sample.values["content"] + 2)
     fresh = process.intervene(sample, Resample(target="content"), recompute=False, generator=generator(1))
     assert correlation(fresh.values["content"], sample.values["content"]) < NONE
     assert torch.equal(fresh.values["style"], sample.values["style"])
-    with pytest.raises(IdentboxError, match=r"intervention on content, to: expected a shape like \(100000, 2\)"):
-        process.intervene(sample, Set(target="content", to=torch.ones(5)), recompute=True, generator=generator())
+    with pytest.raises(
+        IdentboxError, match=r"intervention on content, to: expected a shape like \(100000, 2\)"
+    ):
+        process.intervene(
+            sample, Set(target="content", to=torch.ones(5)), recompute=True, generator=generator()
+        )
 
 
 def test_permuting_style_takes_its_change_along():
@@ -258,7 +268,10 @@ def variable(**changes):
     ("variables", "message"),
     [
         ({}, r"x: expected a table \[variables.NAME\] for each variable, got {}"),
-        (variable(distribution="gamma"), "x: variables.v.distribution: expected one of normal, .*; got gamma"),
+        (
+            variable(distribution="gamma"),
+            "x: variables.v.distribution: expected one of normal, .*; got gamma",
+        ),
         (variable(role="boss"), "x: variables.v.role: expected .*, got 'boss'"),
         (variable(colour=1), "x: variables.v: expected keys among .*; got colour"),
         (variable(dim="two"), "x: variables.v.dim: expected int, got 'two'"),
@@ -266,12 +279,18 @@ def variable(**changes):
         (variable(role="specific"), "x: variables.v: view: expected one for the role 'specific'"),
         (variable(role="specific", view="3"), "variables.v.view: expected one of 1, 2, got 3"),
         (variable(role="style"), "variables.v: change: expected one for the role 'style'"),
-        (variable(role="style", change={"probability": 1.5}), r"probability: expected numbers in \[0, 1\], got 1.5"),
+        (
+            variable(role="style", change={"probability": 1.5}),
+            r"probability: expected numbers in \[0, 1\], got 1.5",
+        ),
         (variable(role="style", change={"probability": [0.5, 1]}), "probability: expected 1 numbers, got 2"),
         (variable(effects={"w": {"kind": "linear"}}), "variables.v.effects: expected parents among v; got w"),
         (variable(effects={"v": {"kind": "linear"}}), "expected no cycle, got v -> v"),
         (variable(effects={"v": {"kind": "magic"}}), "effects.v.kind: expected one of linear.*; got magic"),
-        (variable(effects={"v": {"kind": "interval"}}), "effects.v: an interval effect: expected a categorical"),
+        (
+            variable(effects={"v": {"kind": "interval"}}),
+            "effects.v: an interval effect: expected a categorical",
+        ),
         (variable(covariance=[[-1.0]]), "variables.v: covariance: expected a positive definite matrix"),
         (variable(distribution="categorical"), "variables.v: expected the key classes"),
         ({"v": 3}, "x: variables.v: expected a table, got 3"),
@@ -288,7 +307,9 @@ def test_a_longer_cycle_is_named():
         name: {"role": "content", "distribution": "normal", "effects": {parent: {"kind": "linear"}}}
         for name, parent in (("a", "b"), ("b", "c"), ("c", "a"))
     }
-    with pytest.raises(IdentboxError, match="expected no cycle, got a -> c -> b -> a|b -> a -> c|c -> b -> a"):
+    with pytest.raises(
+        IdentboxError, match="expected no cycle, got a -> c -> b -> a|b -> a -> c|c -> b -> a"
+    ):
         process_from_table({"name": "x", "variables": entries}, "x")
 
 
@@ -304,7 +325,10 @@ def test_effects_that_do_not_fit():
         with pytest.raises(IdentboxError, match=message):
             Process(
                 name="x",
-                variables=(parent, Variable(name="c", role="content", distribution=child, effects={"p": effect})),
+                variables=(
+                    parent,
+                    Variable(name="c", role="content", distribution=child, effects={"p": effect}),
+                ),
             )
 
 

@@ -8,7 +8,10 @@ from identbox.process import Interval
 
 def test_multimodal3dident_is_table_4_1():
     process = processes.multimodal3dident()
-    roles = {role: [v.name for v in process.variables if v.role == role] for role in ("content", "style", "specific")}
+    roles = {
+        role: [v.name for v in process.variables if v.role == role]
+        for role in ("content", "style", "specific")
+    }
     assert roles["content"] == ["object_shape", "object_xpos", "object_ypos", "object_zpos"]
     assert roles["style"] == ["object_color"]
     image = {v.name for v in process.seen_by("image")}
@@ -26,7 +29,9 @@ def test_the_multi_view_setting_has_no_specific_blocks():
 
 
 def test_load_names_what_it_knows(tmp_path):
-    with pytest.raises(IdentboxError, match="process: expected one of multimodal3dident, .* or a TOML file; got m3di"):
+    with pytest.raises(
+        IdentboxError, match="process: expected one of multimodal3dident, .* or a TOML file; got m3di"
+    ):
         processes.load("m3di")
     with pytest.raises(IdentboxError, match="none.toml: expected a TOML file, got No such file"):
         processes.load(tmp_path / "none.toml")

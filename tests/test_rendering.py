@@ -24,7 +24,11 @@ SETTINGS = rendering.Settings(size=32, samples=1)
 
 def files(folder: Path) -> dict[str, bytes]:
     """Every file below a folder and its content."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def records(n: int) -> list[dict]:
@@ -52,7 +56,9 @@ def pack(cache: Path) -> dict[str, Path]:
     return shapes.load("builtin", ("hare",), blender.Blender()).files
 
 
-def make_run(folder: Path, count: int, pack: dict, runner: blender.Blender | None = None, **options) -> rendering.Run:
+def make_run(
+    folder: Path, count: int, pack: dict, runner: blender.Blender | None = None, **options
+) -> rendering.Run:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     return rendering.Run(records(count), folder, pack, SETTINGS, runner or blender.Blender(), **options)
 
@@ -68,7 +74,9 @@ def test_the_same_files_for_any_number_of_workers_and_shards(small: Path, tmp_pa
 
 
 def test_a_sample_does_not_depend_on_how_many_there_are(small: Path, tmp_path: Path):
-    done = identbox("render", "--n", 3, "--val", 0, "--test", 0, "--size", 48, "--samples", 1, "--out", tmp_path)
+    done = identbox(
+        "render", "--n", 3, "--val", 0, "--test", 0, "--size", 48, "--samples", 1, "--out", tmp_path
+    )
     assert done.returncode == 0, done.stderr
     for index in range(3):
         few, many = (folder / "train" / "images" for folder in (tmp_path, small))
@@ -133,7 +141,9 @@ def test_ctrl_c_stops_cleanly_and_the_command_goes_on(small: Path, tmp_path: Pat
     parent.send_signal(signal.SIGINT)
     _, complaint = parent.communicate(timeout=20)
     assert parent.returncode == 130
-    assert complaint.strip().splitlines()[-1] == "identbox: stopped; the same command goes on where it stopped"
+    assert (
+        complaint.strip().splitlines()[-1] == "identbox: stopped; the same command goes on where it stopped"
+    )
     assert "Traceback" not in complaint
     assert not subprocess.run(["pgrep", "-f", str(tmp_path / "out")], capture_output=True).stdout
     assert subprocess.run(command, capture_output=True).returncode == 0
@@ -181,7 +191,9 @@ def test_an_image_that_cannot_be_rendered_is_named(tmp_path: Path, pack: dict):
 
 def test_a_worker_that_falls_silent_is_replaced(tmp_path: Path, pack: dict):
     marker = tmp_path / "slept"
-    body = f"if not os.path.exists({str(marker)!r}):\n    open({str(marker)!r}, 'w').close(); time.sleep(3600)"
+    body = (
+        f"if not os.path.exists({str(marker)!r}):\n    open({str(marker)!r}, 'w').close(); time.sleep(3600)"
+    )
     outcome = make_run(tmp_path, 2, pack, scripted_blender(tmp_path / "b", body), timeout=8.0).execute(1)
     assert outcome.done == 2
 
@@ -190,19 +202,25 @@ def test_a_blender_that_cannot_start(tmp_path: Path, pack: dict):
     runner = scripted_blender(tmp_path / "b", "sys.exit('libfoo.so.1: cannot open shared object file')")
     with pytest.raises(IdentboxError, match="expected a worker that starts, got exit code 1 3 times: libfoo"):
         make_run(tmp_path, 2, pack, runner).execute(2)
-    with pytest.raises(IdentboxError, match="--blender: expected an executable Blender, got /nowhere/blender"):
+    with pytest.raises(
+        IdentboxError, match="--blender: expected an executable Blender, got /nowhere/blender"
+    ):
         blender.probe(blender.Blender(executable="/nowhere/blender"))
 
 
 def test_a_full_disk(tmp_path: Path, pack: dict):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True
+    ).returncode:
         pytest.skip("needs the right to mount a small disk")
     try:
         (disk / "images").mkdir()
         (disk / "filler").write_bytes(b"x" * 150_000)
-        with pytest.raises(IdentboxError, match=r"disk: expected room for images, got .*No space left.*same command"):
+        with pytest.raises(
+            IdentboxError, match=r"disk: expected room for images, got .*No space left.*same command"
+        ):
             make_run(disk, 60, pack).execute(2)
         left = list((disk / "images").iterdir())
         assert left, "the disk was full before the first image"
@@ -217,7 +235,12 @@ def test_a_full_disk(tmp_path: Path, pack: dict):
 def test_is_whole_sees_what_is_not(tmp_path: Path, small: Path):
     good = (small / "train" / "images" / "00.png").read_bytes()
     path = tmp_path / "a.png"
-    for content, size, whole in ((good, 48, True), (good, 64, False), (good[:-1], 48, False), (b"", 48, False)):
+    for content, size, whole in (
+        (good, 48, True),
+        (good, 64, False),
+        (good[:-1], 48, False),
+        (b"", 48, False),
+    ):
         path.write_bytes(content)
         assert rendering.is_whole(path, size) == whole
     assert not rendering.is_whole(tmp_path / "none.png", 48)

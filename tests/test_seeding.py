@@ -4,7 +4,11 @@ from identbox import seeding
 
 
 def test_streams_differ_by_seed_and_by_name():
-    seeds = {seeding.derive(seed, *names) for seed in (0, 1) for names in ((), ("a",), ("b",), ("a", "b"), ("ab",), ("a", 1))}
+    seeds = {
+        seeding.derive(seed, *names)
+        for seed in (0, 1)
+        for names in ((), ("a",), ("b",), ("a", "b"), ("ab",), ("a", 1))
+    }
     assert len(seeds) == 12
     assert all(0 <= seed < 2**63 for seed in seeds)
 

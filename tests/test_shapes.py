@@ -2,10 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import meshes
 import numpy as np
 import pytest
 
+import meshes
 from identbox import shapes
 from identbox.blender import Blender
 from identbox.errors import IdentboxError
@@ -63,7 +63,13 @@ def test_every_kind_of_file_gives_the_same_mesh_and_no_script_runs(tmp_path: Pat
 
 
 def tetrahedron(**changes: str) -> str:
-    lines = {"a": "v 0 0 0", "b": "v 1 0 0", "c": "v 0 1 0", "d": "v 0 0 1", "f": "f 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3"}
+    lines = {
+        "a": "v 0 0 0",
+        "b": "v 1 0 0",
+        "c": "v 0 1 0",
+        "d": "v 0 0 1",
+        "f": "f 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3",
+    }
     return "\n".join((lines | changes).values())
 
 
@@ -89,7 +95,9 @@ def test_a_binary_file_with_a_coordinate_that_is_no_number(tmp_path: Path):
         "property float z\nelement face 4\nproperty list uchar int vertex_indices\nend_header\n"
     )
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, np.nan, 0], [0, 0, 1]], "<f4")
-    faces = b"".join(b"\3" + np.array(f, "<i4").tobytes() for f in ([0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]))
+    faces = b"".join(
+        b"\3" + np.array(f, "<i4").tobytes() for f in ([0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2])
+    )
     (tmp_path / "teapot.ply").write_bytes(header.encode() + corners.tobytes() + faces)
     with pytest.raises(IdentboxError, match=r"teapot.ply: expected finite coordinates, got 1 vertices of 4"):
         shapes.load(str(tmp_path), ("teapot",), Blender())

@@ -30,7 +30,10 @@ def test_nearest_color_is_that_of_a_naive_search():
     tables = [colors.TABLEAU_COLORS, colors.CSS4_COLORS, colors.XKCD_COLORS]
     for hue, palette, name in zip(columns["object_color"], columns["color_palette"], found, strict=True):
         wanted = np.array(colors.hsv_to_rgb([hue, 1, 1]))
-        gaps = {key: np.linalg.norm(np.array(colors.to_rgb(code)) - wanted) for key, code in tables[palette].items()}
+        gaps = {
+            key: np.linalg.norm(np.array(colors.to_rgb(code)) - wanted)
+            for key, code in tables[palette].items()
+        }
         assert gaps[name] <= min(gaps.values()) + 1e-12
         assert name == min(gaps, key=gaps.get)
 
@@ -59,7 +62,11 @@ def test_every_sentence_counts_24_to_31_tokens():
 
 def test_tokens_are_those_of_the_penn_treebank():
     sentences, _ = text.describe(latents(), SHAPES)
-    extra = [t.format(position="top-left", object="a hare", color=c) for t in text.TEMPLATES for c in text.color_names()]
+    extra = [
+        t.format(position="top-left", object="a hare", color=c)
+        for t in text.TEMPLATES
+        for c in text.color_names()
+    ]
     for sentence in (*sentences, *extra):
         assert text.tokenize(sentence) == NLTK.tokenize(sentence)
 
@@ -76,9 +83,18 @@ def test_articles():
     ("sentence", "message"),
     [
         ("A red cow.", "expected one of 5 templates, got 'A red cow.'"),
-        (text.TEMPLATES[0].format(position="top-left", object="a whale", color="red"), "known shape, got 'whale'"),
-        (text.TEMPLATES[1].format(position="left-top", object="a cow", color="red"), "known x-position, got 'top'"),
-        (text.TEMPLATES[2].format(position="top-left", object="a cow", color="rad"), "known color name, got 'rad'"),
+        (
+            text.TEMPLATES[0].format(position="top-left", object="a whale", color="red"),
+            "known shape, got 'whale'",
+        ),
+        (
+            text.TEMPLATES[1].format(position="left-top", object="a cow", color="red"),
+            "known x-position, got 'top'",
+        ),
+        (
+            text.TEMPLATES[2].format(position="top-left", object="a cow", color="rad"),
+            "known color name, got 'rad'",
+        ),
     ],
 )
 def test_unknown_sentences(sentence, message):
