@@ -69,7 +69,7 @@ def build(cls: type[T], table: Any, where: str) -> T:
         stray = isinstance(value, bool) and hints[key] is not bool
         if stray or not is_bearable(values[key], hints[key]):
             hint: Any = fields[key].type
-            expected = hint if isinstance(hint, str) else hint.__name__
+            expected = hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
             expected = expected.replace("None | ", "").replace(" | None", "")
             raise IdentboxError(f"{where}.{key}: expected {expected}, got {table[key]!r}")
     try:

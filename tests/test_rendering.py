@@ -232,6 +232,15 @@ def test_a_full_disk(tmp_path: Path, pack: dict):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def test_the_number_of_threads_changes_no_pixel(tmp_path: Path, pack: dict):
+    for threads in (1, 2):
+        (tmp_path / str(threads) / "images").mkdir(parents=True)
+        settings = rendering.Settings(size=96, samples=4, threads=threads)
+        folder = tmp_path / str(threads)
+        rendering.Run(records(4), folder, pack, settings, blender.Blender()).execute(1)
+    assert files(tmp_path / "1" / "images") == files(tmp_path / "2" / "images")
+
+
 def test_is_whole_sees_what_is_not(tmp_path: Path, small: Path):
     good = (small / "train" / "images" / "00.png").read_bytes()
     path = tmp_path / "a.png"
