@@ -152,6 +152,8 @@ class Run:
             left, started, reason = self._run_child(left, attempts, log)
             clean = clean and not reason
             false_starts = 0 if started else false_starts + 1
+            if self._stop.is_set():
+                break
             if false_starts == ATTEMPTS:
                 self._start_failure = (
                     f"Blender: expected a worker that starts, got {reason} {ATTEMPTS} times: "

@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-import meshes
 import numpy as np
 import pytest
 
+import meshes
 from conftest import ROOT
 from identbox.processes import SHAPES
 
