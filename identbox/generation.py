@@ -52,7 +52,7 @@ def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
     check_views(recipe.process)
     ready = {split: _observe(recipe, split) for split, n in recipe.splits.items() if n}
     if overwrite and (folder / "dataset.toml").exists():
-        shutil.rmtree(folder)
+        _remove_dataset(folder)
     elif (folder / "dataset.toml").exists():
         _expect_same(folder, recipe)
         if _is_prepared(folder, recipe):
@@ -68,6 +68,14 @@ def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
                 write_vocabulary(folder / "vocab.json", sentences)
     except OSError as error:
         raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
+
+
+def _remove_dataset(folder: Path) -> None:
+    """Remove what a dataset consists of; other files in the folder stay."""
+    for name in (*SPLITS, "logs"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("vocab.json", "README.md", "gallery.png", "dataset.toml"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str], dict[str, list]]:

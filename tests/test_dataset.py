@@ -226,6 +226,7 @@ def test_bad_commands_get_one_line_and_leave_nothing(tmp_path: Path, arguments: 
 
 
 def test_a_folder_that_holds_something_else(copy: Path, tmp_path: Path):
+    (copy / "notes.txt").write_text("mine")
     done = identbox("render", *SMALL, "--seed", 5, "--out", copy)
     assert done.returncode == 1
     assert (
@@ -250,6 +251,7 @@ def test_a_folder_that_holds_something_else(copy: Path, tmp_path: Path):
     )
     assert replaced.returncode == 0, replaced.stderr
     assert not (copy / "val").exists()
+    assert (copy / "notes.txt").exists(), "a file of the user's was removed"
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
