@@ -20,23 +20,24 @@ def sculpt() -> tuple[np.ndarray, np.ndarray]:
     _spout(clay)
     _handle(clay)
     _lid(clay)
-    return clay.skin(step=0.02, triangles=10_000)
+    return clay.skin(step=0.017, triangles=12_000, evening=1)
 
 
 def _body(clay: Clay) -> None:
-    foot_edge, rim_edge = (FOOT, 0.0), (RIM + 0.04, RIM_HEIGHT)
     clay.lathe(
         [
-            (0.0, 0.0), (0.0, 0.0),
-            foot_edge, foot_edge,
-            (FOOT + 0.02, 0.09),
+            (0.0, 0.0),
+            (FOOT - 0.10, 0.0),
+            (FOOT, 0.05),
+            (FOOT + 0.06, 0.12),
             (BELLY - 0.10, 0.28),
             (BELLY, SHOULDER),
             (BELLY - 0.08, 0.98),
-            (RIM + 0.12, 1.36),
-            (RIM + 0.06, 1.46),
-            (RIM + 0.09, 1.52),
-            rim_edge, rim_edge,
+            (RIM + 0.13, 1.33),
+            (RIM + 0.05, 1.42),
+            (RIM + 0.10, 1.50),
+            (RIM + 0.03, RIM_HEIGHT),
+            (RIM - 0.10, RIM_HEIGHT),
             (0.0, RIM_HEIGHT),
         ]
     )  # fmt: skip
@@ -61,13 +62,14 @@ def _handle(clay: Clay) -> None:
 
 def _lid(clay: Clay) -> None:
     """A flange on the rim, a low dome, a waist and a knob."""
-    base, edge = RIM_HEIGHT - 0.04, (RIM - 0.04, RIM_HEIGHT + 0.03)
+    base = RIM_HEIGHT - 0.03
     clay.lathe(
         [
-            (0.0, base), (0.0, base),
-            (RIM - 0.02, base), (RIM - 0.02, base),
-            edge, edge,
-            (0.86, 1.72),
+            (0.0, base),
+            (RIM - 0.14, base),
+            (RIM - 0.08, base + 0.05),
+            (RIM - 0.11, base + 0.12),
+            (0.80, 1.73),
             (0.52, 1.84),
             (0.22, 1.90),
             (0.11, 1.98),
@@ -77,5 +79,5 @@ def _lid(clay: Clay) -> None:
             (0.10, 2.35),
             (0.0, 2.36),
         ],
-        blend=0.015,
+        blend=0.03,
     )  # fmt: skip

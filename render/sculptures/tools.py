@@ -128,15 +128,17 @@ class Clay:
         if both:
             self._strokes.append((stroke.mirrored(), blend, carve))
 
-    def skin(self, step: float, triangles: int) -> tuple[np.ndarray, np.ndarray]:
+    def skin(self, step: float, triangles: int, evening: int = 6) -> tuple[np.ndarray, np.ndarray]:
         """The surface, sampled at ``step``, thinned to about so many triangles and evened out.
 
+        ``evening`` is the number of rounds of the last: fewer keep narrow edges crisp, more make broad
+        faces fair.
         Raises ValueError where the strokes do not hang together.
         """
         field, origin = self._sample(step)
         vertices, faces = _without_crumbs(*_surface(field))
         vertices, faces = _thin(vertices, faces, triangles)
-        vertices = _even_out(vertices, faces, field)
+        vertices = _even_out(vertices, faces, field, evening)
         return origin + step * vertices, faces
 
     def _sample(self, step: float) -> tuple[np.ndarray, np.ndarray]:
@@ -425,9 +427,10 @@ def _without_crumbs(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray
     """Leave out specks and bubbles, parts of less than a hundredth of the faces, which strokes may enclose."""
     label = np.arange(len(vertices))
     while True:
-        new = label.copy()
+        a, b, c = label[faces.T]
+        lowest, new = np.minimum(np.minimum(a, b), c), label.copy()
         for k in range(3):
-            np.minimum.at(new, faces[:, k], label[faces].min(axis=1))
+            np.minimum.at(new, faces[:, k], lowest)
         new = new[new]
         if np.array_equal(new, label):
             break
@@ -458,7 +461,7 @@ def _thin(vertices: np.ndarray, faces: np.ndarray, triangles: int) -> tuple[np.n
     return vertices.reshape(-1, 3), faces.reshape(-1, 3).astype(np.int64)
 
 
-def _even_out(vertices: np.ndarray, faces: np.ndarray, field: np.ndarray, rounds: int = 6) -> np.ndarray:
+def _even_out(vertices: np.ndarray, faces: np.ndarray, field: np.ndarray, rounds: int) -> np.ndarray:
     """Draw each vertex towards its neighbours and then back onto the surface: same form, fairer triangles."""
     start, stop = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
     degree = np.bincount(start, minlength=len(vertices))[:, None]
