@@ -45,7 +45,14 @@ def _body(clay: Clay) -> None:
 
 def _spout(clay: Clay) -> None:
     """An S that leaves low and broad and narrows to a mouth cut level, with a hole in it."""
-    curve = [(0, 1.00, 0.56), (0, 1.50, 0.66), (0, 1.80, 0.98), (0, 2.02, 1.36), (0, 2.32, 1.62), (0, 2.56, 1.78)]
+    curve = [
+        (0, 1.00, 0.56),
+        (0, 1.50, 0.66),
+        (0, 1.80, 0.98),
+        (0, 2.02, 1.36),
+        (0, 2.32, 1.62),
+        (0, 2.56, 1.78),
+    ]
     clay.limb(curve, [0.46, 0.38, 0.27, 0.205, 0.19, 0.21], blend=0.18)
     clay.block((0, 2.5, MOUTH + 0.4), (0.4, 0.5, 0.4), rounding=0.0, blend=0.03, carve=True)
     clay.limb([(0, 2.12, 1.40), (0, 2.32, 1.59), (0, 2.46, 1.70)], [0.07, 0.10, 0.11], blend=0.03, carve=True)
