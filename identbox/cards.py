@@ -41,7 +41,7 @@ def gallery(
     width = columns * (TILE + GAP) + GAP
     sheet = Image.new("RGB", (width, rows * (TILE + CAPTION + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
-    plain, bold = _fonts()
+    plain, bold = fonts(FONT_SIZE)
     for place in range(count):
         x = GAP + place % columns * (TILE + GAP)
         y = GAP + place // columns * (TILE + CAPTION + GAP)
@@ -55,14 +55,15 @@ def gallery(
     return sheet
 
 
-def _fonts() -> tuple[ImageFont.FreeTypeFont, ImageFont.FreeTypeFont]:
+def fonts(size: int) -> tuple[ImageFont.FreeTypeFont, ImageFont.FreeTypeFont]:
+    """A plain and a bold font of that size in pixels."""
     # matplotlib carries its fonts along, so that the picture is the same on every machine.
     import matplotlib
 
-    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    place = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return (
-        ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), FONT_SIZE),
-        ImageFont.truetype(str(fonts / "DejaVuSans-Bold.ttf"), FONT_SIZE),
+        ImageFont.truetype(str(place / "DejaVuSans.ttf"), size),
+        ImageFont.truetype(str(place / "DejaVuSans-Bold.ttf"), size),
     )
 
 
@@ -125,7 +126,7 @@ Made by identbox {__version__} from the recipe in `dataset.toml`: equal recipes 
 - sentences: `SPLIT/text/text_raw.txt`, one a line in the order of the images; words in `vocab.json`
 - ground truth: `SPLIT/latents_image.csv` and `SPLIT/latents_text.csv`, a row a sample
 - shapes: {recipe.shapes["name"]} ({", ".join(recipe.shape_names)}), sha256 `{recipe.shapes["sha256"]}`
-- seed: {recipe.seed}
+{_origin(recipe.shapes)}- seed: {recipe.seed}
 
 ## What causes what
 
@@ -135,6 +136,14 @@ Colours are hues: 0 and 1 are the same red. `object_color_index` is the place of
 names of the Tableau, CSS4 and XKCD palettes together. The format is that of the published Multimodal3DIdent
 dataset (Zenodo record 7678231).
 """
+
+
+def _origin(pack: dict[str, str]) -> str:
+    """The licence and credit of a pack of shapes, where it states them, as a line of the card's list."""
+    if not {"licence", "credit"} & pack.keys():
+        return ""
+    licence, credit = (pack.get(key, "not stated") for key in ("licence", "credit"))
+    return f"- licence of the shapes: {licence}; credit: {credit}\n"
 
 
 def variables_table(process: Process) -> str:

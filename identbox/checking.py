@@ -26,8 +26,9 @@ from identbox.dataset import (
     read_latents,
     read_sentences,
 )
+from identbox.effects import Interval
 from identbox.errors import IdentboxError, first_few
-from identbox.process import Interval, Process
+from identbox.process import Process
 from identbox.scene import IMAGE_FACTORS, check_classes, check_image_latents
 from identbox.text import TEXT_FACTORS, color_index, name_colors, palettes, parse
 
@@ -53,6 +54,7 @@ def check(
     rerender: int = 0,
     runner: blender.Blender | None = None,
     pack: str = "builtin",
+    offline: bool = False,
     seed: int = 0,
 ) -> Iterator[Finding]:
     """Look at everything in a dataset folder, the published one or identbox's own.
@@ -74,7 +76,7 @@ def check(
     if rerender:
         if recipe is None:
             raise IdentboxError(f"{folder}: expected a dataset.toml to render images again, got none")
-        yield _rerender(folder, recipe, rerender, runner or blender.Blender(), pack, seed)
+        yield _rerender(folder, recipe, rerender, runner or blender.Blender(), pack, offline, seed)
 
 
 def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Finding]:
@@ -342,10 +344,10 @@ def _check_vocabulary(folder: Path) -> Finding:
 
 
 def _rerender(
-    folder: Path, recipe: Recipe, count: int, runner: blender.Blender, pack: str, seed: int
+    folder: Path, recipe: Recipe, count: int, runner: blender.Blender, pack: str, offline: bool, seed: int
 ) -> Finding:
     version = blender.probe(runner)["blender"]
-    found = shapes.load(pack, recipe.shape_names, runner)
+    found = shapes.load(pack, recipe.shape_names, runner, offline=offline)
     if found.sha256 != recipe.shapes["sha256"]:
         raise IdentboxError(
             f"--shapes {pack}: expected the pack {recipe.shapes['name']} of the recipe, got one of another content"

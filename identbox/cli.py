@@ -34,6 +34,9 @@ class Numbers(click.ParamType):
             self.fail(f"expected I/K, like 1/4, got {value}", param, ctx)
 
 
+OFFLINE = "Never touch the network: the published shapes must be in the cache."
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="identbox")
 def cli() -> None:
@@ -72,8 +75,9 @@ def cli() -> None:
     "--shapes",
     default="builtin",
     show_default=True,
-    help="'builtin', or a folder with one mesh a class (obj, ply, stl, glb, blend).",
+    help="'builtin', 'published', or a folder with a mesh a class (obj, ply, stl, glb, blend).",
 )
+@click.option("--offline", is_flag=True, help=OFFLINE)
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that render side by side.  [default: cores]"
 )
@@ -112,6 +116,7 @@ def render(
     samples: int,
     scene: Any,
     shapes: str,
+    offline: bool,
     workers: int | None,
     device: str,
     executable: str | None,
@@ -121,7 +126,8 @@ def render(
 ) -> None:
     """Make a Multimodal3DIdent dataset: latents, sentences and images.
 
-    Interrupted, the same command goes on where it stopped.
+    Interrupted, the same command goes on where it stopped. A ready-made process draws the shapes that the
+    pack's pack.toml names; a process file that declares object_shape draws the shapes it names.
     """
     from identbox import blender, dataset, generation, processes, rendering
     from identbox import shapes as packs
@@ -130,16 +136,21 @@ def render(
     part = generation.Part(splits=splits or dataset.SPLITS, shard=shard)
     process = processes.load(process_name)
     dataset.check_views(process)
+    listing = packs.find(shapes)
+    if listing.declared and processes.inherits(process_name, "object_shape"):
+        process = dataset.with_shapes(process, listing.classes)
     counts = {"train": n, "val": share(n) if val is None else val, "test": share(n) if test is None else test}
     runner = blender.Blender(executable=executable)
     found = blender.probe(runner)
-    pack = packs.load(shapes, dataset.shape_names(process), runner)
+    pack = packs.load(
+        shapes, dataset.shape_names(process), runner, offline=offline, on_download=print_download
+    )
     recipe = dataset.Recipe(
         process=process,
         splits=counts,
         seed=seed,
         scene=scene,
-        shapes={"name": pack.name, "sha256": pack.sha256},
+        shapes=pack.table(),
         renderer={
             "blender": found["blender"],
             "device": blender.choose_device(device, found["devices"]),
@@ -165,6 +176,11 @@ def render(
         f"{out}: {outcome.done} images rendered"
         + (f"; the dataset is whole, see {out / 'gallery.png'}" if whole else "")
     )
+
+
+def print_download(name: str) -> None:
+    """Say that a file is being fetched."""
+    click.echo(f"fetching {name}", err=True)
 
 
 def share(n: int) -> int:
@@ -219,20 +235,20 @@ def progress_bar() -> Progress:
     show_default=True,
     help="The pack that the images were rendered with, for --rerender.",
 )
+@click.option("--offline", is_flag=True, help=OFFLINE)
 @click.option(
     "--blender",
     "executable",
     metavar="PATH",
     help="An installed Blender instead of the bpy module, for --rerender.",
 )
-def check(folder: Path, rerender: int, shapes: str, executable: str | None) -> None:
+def check(folder: Path, rerender: int, shapes: str, offline: bool, executable: str | None) -> None:
     """Prove a dataset folder whole: files, pixels, sentences, latents and dependencies."""
     from identbox import blender, checking
 
     good = True
-    for finding in checking.check(
-        folder, rerender=rerender, runner=blender.Blender(executable=executable), pack=shapes
-    ):
+    runner = blender.Blender(executable=executable)
+    for finding in checking.check(folder, rerender=rerender, runner=runner, pack=shapes, offline=offline):
         print_finding(f"{finding.split:<6}{finding.what}", finding.good, finding.detail)
         good = good and finding.good is not False
     if not good:
@@ -274,6 +290,100 @@ def list_processes() -> None:
 
     for name, make in processes.PRESETS.items():
         click.echo(f"{name:<32} {make().description}")
+
+
+@cli.group()
+def shapes() -> None:
+    """Packs of shapes: 'builtin', 'published', or a folder of your own."""
+
+
+@shapes.command("list")
+def list_shapes() -> None:
+    """List the packs that come without a folder: licence, credit and classes. Touches no network."""
+    from identbox import downloads
+    from identbox import shapes as packs
+
+    for name in ("builtin", "published"):
+        listing = packs.find(name)
+        lacking = len(downloads.missing(listing.folder)) if name == "published" else 0
+        state = f"{lacking} of {len(listing.classes)} files not fetched" if lacking else "here"
+        click.echo(f"{name:<10} {state}; {listing.licence}; {listing.credit}")
+        click.echo(f"{'':<10} {', '.join(listing.classes)}")
+
+
+@shapes.command()
+@click.option("--offline", is_flag=True, help="Only prove those that are in the cache.")
+def fetch(offline: bool) -> None:
+    """Download the published shapes into the cache, each proved by its hash."""
+    from identbox import downloads
+    from identbox import shapes as packs
+
+    folder = packs.find("published").folder
+    downloads.fetch(folder, offline=offline, on_file=print_download)
+    click.echo(f"{folder}: {len(downloads.BLOBS)} files, each with the content that was published")
+
+
+@shapes.command("check")
+@click.argument("pack", default="builtin")
+@click.option(
+    "--turns", type=click.IntRange(min=2), default=64, show_default=True, help="Random orientations of each."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the orientations."
+)
+@click.option("--offline", is_flag=True, help=OFFLINE)
+@click.option(
+    "--blender", "executable", metavar="PATH", help="An installed Blender instead of the bpy module."
+)
+def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: str | None) -> None:
+    """Measure the meshes of a PACK, and say whether a class could be told by its size alone."""
+    from rich.console import Console
+
+    from identbox import blender, shape_reports
+    from identbox import shapes as packs
+
+    runner = blender.Blender(executable=executable)
+    found = packs.load(pack, None, runner, offline=offline, on_download=print_download)
+    rows = shape_reports.examine(found, runner, turns=turns, seed=seed)
+    Console(width=None if sys.stdout.isatty() else 110).print(shape_reports.table(rows))
+    for warning in shape_reports.warnings(rows):
+        click.echo(f"{click.style('warning', fg='yellow')}: {warning}")
+
+
+@shapes.command("show")
+@click.argument("pack", default="builtin")
+@click.option("--out", type=Path, required=True, metavar="FILE.png", help="Where the picture goes.")
+@click.option(
+    "--samples", type=int, default=4, show_default=True, help="Cycles samples a pixel, before denoising."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that render side by side.  [default: cores]"
+)
+@click.option("--offline", is_flag=True, help=OFFLINE)
+@click.option(
+    "--blender", "executable", metavar="PATH", help="An installed Blender instead of the bpy module."
+)
+def show_shapes(
+    pack: str, out: Path, samples: int, workers: int | None, offline: bool, executable: str | None
+) -> None:
+    """Draw each shape of a PACK from eight directions, in large and at 64 pixels."""
+    from identbox import blender, shape_reports
+    from identbox import shapes as packs
+
+    runner = blender.Blender(executable=executable)
+    shape_reports.expect_writable(out)
+    found = packs.load(pack, None, runner, offline=offline, on_download=print_download)
+    with progress_bar() as progress:
+        task = progress.add_task("images", total=shape_reports.images(found), already=0)
+        shape_reports.show(
+            found,
+            out,
+            runner,
+            samples=samples,
+            workers=workers or cores(),
+            on_image=lambda: progress.advance(task),
+        )
+    click.echo(str(out))
 
 
 @cli.command()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tomli_w
-from beartype.door import is_bearable
 
 from identbox.errors import IdentboxError
 
@@ -63,15 +66,13 @@ def build(cls: type[T], table: Any, where: str) -> T:
     hints = get_type_hints(cls)
     values = {}
     for key, value in table.items():
-        values[key] = _frozen(value)
-        if not is_bearable(values[key], hints[key]):
-            values[key] = _floats(values[key])  # an integer passes where a float is asked for
-        stray = isinstance(value, bool) and hints[key] is not bool
-        if stray or not is_bearable(values[key], hints[key]):
+        try:
+            values[key] = _convert(value, hints[key])
+        except TypeError:
             hint: Any = fields[key].type
             expected = hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
             expected = expected.replace("None | ", "").replace(" | None", "")
-            raise IdentboxError(f"{where}.{key}: expected {expected}, got {table[key]!r}")
+            raise IdentboxError(f"{where}.{key}: expected {expected}, got {value!r}") from None
     try:
         return cls(**values)
     except IdentboxError as error:
@@ -87,14 +88,36 @@ def table_of(value: Any) -> dict[str, Any]:
     }
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def _convert(value: Any, hint: Any) -> Any:
+    """The value as its hint has it: lists as tuples, integers as floats. Raises TypeError where it does not fit.
 
-
-def _floats(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(map(_floats, value))
-    return float(value) if isinstance(value, int) else value
+    Every item is looked at, so that one wrong number in a matrix is found.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, UnionType):
+        for option in arguments:
+            with suppress(TypeError):
+                return _convert(value, option)
+    elif origin is Literal:
+        if isinstance(value, str) and value in arguments:
+            return value
+    elif origin is tuple:
+        if isinstance(value, list | tuple):
+            endless = arguments[-1] is Ellipsis
+            hints = arguments[:1] * len(value) if endless else arguments
+            if len(hints) == len(value):
+                return tuple(map(_convert, value, hints))
+    elif origin in (dict, Mapping):
+        if isinstance(value, dict):
+            return {key: _convert(item, arguments[1]) for key, item in value.items()}
+    elif hint is float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+            return float(value)
+    elif isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
+        return value
+    raise TypeError
 
 
 def plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from PIL import Image
 from identbox import __version__, config, processes, seeding
 from identbox.distributions import Categorical
 from identbox.errors import IdentboxError, first_few
-from identbox.process import Process, table_from_process
+from identbox.process import Process
+from identbox.process_tables import table_from_process
 from identbox.scene import FLAVOURS, IMAGE_FACTORS, Flavour
 from identbox.text import TEXT_FACTORS, tokenize
 
@@ -44,7 +45,7 @@ class Recipe:
     splits: dict[str, int]  # number of samples of each split
     seed: int = 0
     scene: Flavour = "thesis"
-    shapes: dict[str, str]  # name and sha256 of the pack
+    shapes: dict[str, str]  # name and sha256 of the pack, its licence and credit
     renderer: dict[str, Any]  # size, samples, device, Blender's version
 
     def __post_init__(self) -> None:
@@ -101,6 +102,23 @@ def shape_names(process: Process) -> tuple[str, ...]:
             f"variables.object_shape.classes: expected names for more than {len(processes.SHAPES)}, got {shape.k}"
         )
     return processes.SHAPES[: shape.k]
+
+
+def with_shapes(process: Process, names: tuple[str, ...]) -> Process:
+    """The process with its object_shape drawn among the classes of those names.
+
+    A process that has just these classes stays as it is, whatever their order, so that the published shapes keep
+    their published numbers.
+    """
+    if set(shape_names(process)) == set(names):
+        return process
+    variables = tuple(
+        replace(variable, distribution=Categorical(classes=names))
+        if variable.name == "object_shape"
+        else variable
+        for variable in process.variables
+    )
+    return replace(process, variables=variables)
 
 
 def draw_latents(process: Process, seed: int, split: str, n: int) -> dict[str, Columns]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from identbox.distributions import Uniform
+from identbox.effects import Interval, Table
 from identbox.errors import first_few
-from identbox.process import Change, Interval, Process, Table, Variable
+from identbox.process import Change, Process, Variable
 
 
 @dataclass(frozen=True)

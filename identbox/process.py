@@ -17,147 +17,28 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from identbox import config
 from identbox.distributions import (
-    DISTRIBUTIONS,
     Categorical,
     Covariance,
     Distribution,
-    Matrix,
     check_covariance,
-    check_probabilities,
     constant,
     correlate,
     draw_covariance,
 )
+from identbox.effects import Effect, Interval, Linear, Table
 from identbox.errors import IdentboxError
-from identbox.seeding import generator as stream
 
 Role = Literal["content", "style", "specific"]
 ROLES: tuple[Role, ...] = ("content", "style", "specific")
 Values = dict[str, Shaped[Tensor, "n _"]]
 Streams = torch.Generator | Callable[[str], torch.Generator]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Linear:
-    """Adds ``intercept + matrix @ parent`` to the child: s ~ N(a + B c, Sigma_s) of section 8.4.1.
-
-    ``random`` draws every number from N(0, 1) by the process's seed; ``zero`` is an intercept of zeros.
-    """
-
-    matrix: Literal["random"] | Matrix = "random"  # (child dim, parent dim)
-    intercept: Literal["random", "zero"] | tuple[float, ...] = "random"  # (child dim,)
-
-    kind: ClassVar[str] = "linear"
-
-    def check(self, child: Variable, parent: Variable) -> None:
-        if child.distribution.discrete:
-            raise IdentboxError("a linear effect: expected a continuous child, got a discrete one")
-        rows, columns = child.distribution.dim, parent.distribution.dim
-        if isinstance(self.matrix, tuple) and (
-            len(self.matrix) != rows or any(len(row) != columns for row in self.matrix)
-        ):
-            raise IdentboxError(f"matrix: expected {rows} rows of {columns} numbers")
-        if isinstance(self.intercept, tuple) and len(self.intercept) != rows:
-            raise IdentboxError(f"intercept: expected {rows} numbers, got {len(self.intercept)}")
-
-    def realise(self, child: Variable, parent: Variable, seed: int) -> Linear:
-        rows, columns = child.distribution.dim, parent.distribution.dim
-        matrix, intercept = self.matrix, self.intercept
-        if matrix == "random":
-            draws = stream(seed, "matrix", parent.name, child.name)
-            drawn = torch.randn(rows, columns, generator=draws, dtype=torch.float64)
-            matrix = tuple(map(tuple, drawn.tolist()))
-        if intercept == "random":
-            draws = stream(seed, "intercept", parent.name, child.name)
-            intercept = tuple(torch.randn(rows, generator=draws, dtype=torch.float64).tolist())
-        elif intercept == "zero":
-            intercept = (0.0,) * rows
-        return Linear(matrix=matrix, intercept=intercept)
-
-    def shift(self, parent: Shaped[Tensor, "n p"], dtype: torch.dtype) -> Float[Tensor, "n d"]:
-        if isinstance(self.matrix, str) or isinstance(self.intercept, str):
-            raise IdentboxError(
-                "a linear effect: expected numbers, got 'random', which Process.realise draws"
-            )
-        matrix = constant(self.matrix, dtype, parent.device)
-        return parent.to(dtype) @ matrix.T + constant(self.intercept, dtype, parent.device)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Confines the child to the interval that a categorical parent names, of k equal ones.
-
-    The hue in the third that the x-position names is such an effect (section 4.4): with u the child's own
-    uniform noise, its quantile is taken at (parent + u) / k.
-    """
-
-    kind: ClassVar[str] = "interval"
-
-    def check(self, child: Variable, parent: Variable) -> None:
-        _expect_class_parent("an interval effect", child, parent)
-        if not child.distribution.uniform_noise:
-            raise IdentboxError(
-                f"an interval effect: expected a uniform, laplace or categorical child, "
-                f"got a {child.distribution.kind} one"
-            )
-
-    def realise(self, child: Variable, parent: Variable, seed: int) -> Interval:
-        return self
-
-    def squeeze(
-        self, noise: Float[Tensor, "n d"], parent: Shaped[Tensor, "n p"], k: int
-    ) -> Float[Tensor, "n d"]:
-        return (parent.to(noise.dtype) + noise) / k
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Looks the child up by the class of its parent: one row of ``rows`` for each class.
-
-    For a categorical child a row holds its probabilities; for a continuous one it is added to the value.
-    """
-
-    rows: Matrix  # (classes of the parent, classes or dim of the child)
-
-    kind: ClassVar[str] = "table"
-
-    def check(self, child: Variable, parent: Variable) -> None:
-        k = _expect_class_parent("a table effect", child, parent)
-        if len(self.rows) != k:
-            raise IdentboxError(f"rows: expected {k}, one a class of {parent.name}, got {len(self.rows)}")
-        if isinstance(child.distribution, Categorical):
-            for number, row in enumerate(self.rows):
-                check_probabilities(row, child.distribution.k, f"rows[{number}]")
-        elif child.distribution.discrete or any(len(row) != child.distribution.dim for row in self.rows):
-            raise IdentboxError(f"rows: expected {child.distribution.dim} numbers in each")
-
-    def realise(self, child: Variable, parent: Variable, seed: int) -> Table:
-        return self
-
-    def look_up(self, parent: Shaped[Tensor, "n p"], dtype: torch.dtype) -> Float[Tensor, "n p c"]:
-        return constant(self.rows, dtype, parent.device)[parent.long()]
-
-
-Effect = Linear | Interval | Table
-EFFECTS: dict[str, type[Effect]] = {cls.kind: cls for cls in (Linear, Interval, Table)}
-
-
-def _expect_class_parent(what: str, child: Variable, parent: Variable) -> int:
-    if not isinstance(parent.distribution, Categorical):
-        raise IdentboxError(f"{what}: expected a categorical parent, got a {parent.distribution.kind} one")
-    if parent.distribution.dim not in (1, child.distribution.dim):
-        raise IdentboxError(
-            f"{what}: expected a parent of 1 or {child.distribution.dim} dimensions, got {parent.distribution.dim}"
-        )
-    return parent.distribution.k
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,7 +208,7 @@ class Process:
                         f"{where}.effects: expected parents among {', '.join(names)}; got {parent}"
                     )
                 try:
-                    effect.check(variable, self[parent])
+                    effect.check(variable.distribution, self[parent].distribution)
                 except IdentboxError as error:
                     raise IdentboxError(f"{where}.effects.{parent}: {error}") from error
             if sum(not isinstance(effect, Linear) for effect in variable.effects.values()) > 1:
@@ -377,7 +258,9 @@ class Process:
                 )
                 change = dataclasses.replace(change, covariance=covariance)
             effects = {
-                parent: effect.realise(variable, self[parent], seed)
+                parent: effect.realise(
+                    variable.distribution, self[parent].distribution, seed, (parent, variable.name)
+                )
                 for parent, effect in variable.effects.items()
             }
             distribution = variable.distribution.realise(seed, variable.name)
@@ -539,79 +422,3 @@ def _cycle(variables: list[Variable]) -> str:
     while path[-1] not in path[:-1]:
         path.append(parents[path[-1]][0])
     return " -> ".join(reversed(path[path.index(path[-1]) :]))
-
-
-def process_from_table(table: Mapping[str, Any], where: str) -> Process:
-    """Read a process from the table of a TOML file (the format is in docs/processes.md).
-
-    Raises IdentboxError naming the key, what was expected and what came.
-    """
-    head = {key: value for key, value in table.items() if key != "variables"}
-    variables = table.get("variables")
-    if not isinstance(variables, dict) or not variables:
-        raise IdentboxError(
-            f"{where}: expected a table [variables.NAME] for each variable, got {variables!r}"
-        )
-    read = tuple(_variable(name, entry, f"{where}: variables.{name}") for name, entry in variables.items())
-    head["variables"] = list(read)
-    return config.build(Process, head, where)
-
-
-def _variable(name: str, table: Any, where: str) -> Variable:
-    if not isinstance(table, dict):
-        raise IdentboxError(f"{where}: expected a table, got {table!r}")
-    table = dict(table)
-    kind = table.pop("distribution", None)
-    distribution_class = _choose(DISTRIBUTIONS, kind, f"{where}.distribution")
-    keys = {f.name for f in dataclasses.fields(distribution_class)}
-    known = {"distribution", *(f.name for f in dataclasses.fields(Variable) if f.name != "name"), *keys}
-    unknown = [key for key in table if key not in known]
-    if unknown:
-        raise IdentboxError(
-            f"{where}: expected keys among {', '.join(sorted(known))}; got {', '.join(unknown)}"
-        )
-    distribution = config.build(distribution_class, {k: table.pop(k) for k in keys & table.keys()}, where)
-    entry: dict[str, Any] = {"name": name, "distribution": distribution, **table}
-    if "change" in table:
-        entry["change"] = config.build(Change, table["change"], f"{where}.change")
-    if "effects" in table:
-        if not isinstance(table["effects"], dict):
-            raise IdentboxError(f"{where}.effects: expected a table by parent, got {table['effects']!r}")
-        entry["effects"] = {
-            parent: _effect(effect, f"{where}.effects.{parent}")
-            for parent, effect in table["effects"].items()
-        }
-    return config.build(Variable, entry, where)
-
-
-def _effect(table: Any, where: str) -> Effect:
-    if not isinstance(table, dict):
-        raise IdentboxError(f"{where}: expected a table, got {table!r}")
-    cls = _choose(EFFECTS, table.get("kind"), f"{where}.kind")
-    return config.build(cls, {key: value for key, value in table.items() if key != "kind"}, where)
-
-
-def _choose(known: dict[str, Any], name: Any, where: str) -> Any:
-    if not isinstance(name, str) or name not in known:
-        raise IdentboxError(f"{where}: expected one of {', '.join(known)}; got {name}")
-    return known[name]
-
-
-def table_from_process(process: Process) -> dict[str, Any]:
-    """The table that `process_from_table` reads the same process from."""
-    table = config.table_of(process)
-    table["variables"] = {}
-    for variable in process.variables:
-        entry: dict[str, Any] = {"role": variable.role, "distribution": variable.distribution.kind}
-        entry |= config.table_of(variable.distribution)
-        if variable.view is not None:
-            entry["view"] = variable.view
-        if variable.change is not None:
-            entry["change"] = config.table_of(variable.change)
-        if variable.effects:
-            entry["effects"] = {
-                parent: {"kind": effect.kind, **config.table_of(effect)}
-                for parent, effect in variable.effects.items()
-            }
-        table["variables"][variable.name] = entry
-    return table

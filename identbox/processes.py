@@ -11,16 +11,10 @@ from typing import Any
 
 from identbox.config import read_toml
 from identbox.distributions import Categorical, Constant, Covariance, Normal, Uniform
+from identbox.effects import Interval, Linear
 from identbox.errors import IdentboxError
-from identbox.process import (
-    Change,
-    Interval,
-    Linear,
-    Process,
-    Variable,
-    process_from_table,
-    table_from_process,
-)
+from identbox.process import Change, Process, Variable
+from identbox.process_tables import process_from_table, table_from_process
 
 SHAPES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 X_POSITIONS = ("left", "center", "right")
@@ -146,6 +140,11 @@ def load(name: str | Path) -> Process:
     if path.suffix != ".toml" and not path.is_file():
         raise IdentboxError(f"process: expected one of {', '.join(PRESETS)} or a TOML file; got {name}")
     return from_table(read_toml(path), str(path), default_name=path.stem)
+
+
+def inherits(name: str | Path, variable: str) -> bool:
+    """Whether `load` of that name takes a variable from a ready-made process, and not from a user's own file."""
+    return str(name) in PRESETS or variable not in read_toml(name).get("variables", {})
 
 
 def from_table(table: dict[str, Any], where: str, default_name: str = "process") -> Process:

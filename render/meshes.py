@@ -98,6 +98,15 @@ def normalise(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.n
     return (vertices - figures["centre"]) / figures["extent"], faces
 
 
+def turn(vertices: np.ndarray, degrees: list[float]) -> np.ndarray:
+    """The vertices turned by Euler angles as Blender means them: about X, then Y, then Z."""
+    (a, b, c), (x, y, z) = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    about_x = np.array([[1, 0, 0], [0, a, -x], [0, x, a]])
+    about_y = np.array([[b, 0, y], [0, 1, 0], [-y, 0, b]])
+    about_z = np.array([[c, -z, 0], [z, c, 0], [0, 0, 1]])
+    return vertices @ (about_z @ about_y @ about_x).T
+
+
 def save(path: Path | str, vertices: np.ndarray, faces: np.ndarray) -> None:
     """Write a mesh as a compact .npz: int16 vertices with one scale, faces in the smallest integer type."""
     scale = float(np.abs(vertices).max()) / QUANTA

@@ -4,10 +4,11 @@
     python worker.py TASK --report FD
     blender --background --python worker.py -- TASK --report FD
 
-TASK is a file of JSON lines. The first is a header whose ``task`` is ``probe``, ``convert`` or ``render``;
-what follows are items. Every outcome is one JSON line written to the descriptor FD: ``{"ready": ...}`` once,
-``{"start": i}`` before item i and ``{"done": i, ...}`` or ``{"failed": i, "error": ..., "errno": ...}`` after
-it, and ``{"end": true}``. Standard output and error belong to Blender's own messages.
+TASK is a file of JSON lines. The first is a header whose ``task`` is ``probe``, ``convert``, ``measure`` or
+``render``; what follows are items. Every outcome is one JSON line written to the descriptor FD:
+``{"ready": ...}`` once, ``{"start": i}`` before item i and ``{"done": i, ...}`` or
+``{"failed": i, "error": ..., "errno": ...}`` after it, and ``{"end": true}``. Standard output and error belong
+to Blender's own messages.
 """
 
 import argparse
@@ -34,7 +35,8 @@ def main() -> None:
         os.write(options.report, (json.dumps(message) + "\n").encode())
 
     try:
-        {"probe": probe, "convert": convert, "render": render}[header["task"]](header, items, report)
+        tasks = {"probe": probe, "convert": convert, "measure": measure, "render": render}
+        tasks[header["task"]](header, items, report)
         report(end=True)
     except BrokenPipeError:
         os._exit(1)
@@ -54,7 +56,7 @@ def probe(header: dict, items: list, report: Callable) -> None:
 
 
 def convert(header: dict, items: list[dict], report: Callable) -> None:
-    """Turn each mesh file ``source`` into a normalised ``target``.npz."""
+    """Turn each mesh file ``source`` by ``orientation`` and make it a normalised ``target``.npz times ``scale``."""
     import importers
     import meshes
 
@@ -62,13 +64,23 @@ def convert(header: dict, items: list[dict], report: Callable) -> None:
     for number, item in enumerate(items):
         report(start=number)
         try:
-            vertices, faces = meshes.normalise(*importers.read(Path(item["source"])))
+            vertices, faces = importers.read(Path(item["source"]))
+            vertices, faces = meshes.normalise(meshes.turn(vertices, item["orientation"]), faces)
             with _whole(Path(item["target"])) as part:
-                meshes.save(part, vertices, faces)
+                meshes.save(part, vertices * item["scale"], faces)
         except Exception as error:
             report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
         else:
             report(done=number, **meshes.measure(vertices, faces))
+
+
+def measure(header: dict, items: list[dict], report: Callable) -> None:
+    """Report the figures of each ``mesh``.npz."""
+    import meshes
+
+    report(ready=True)
+    for number, item in enumerate(items):
+        report(done=number, **meshes.measure(*meshes.load(item["mesh"])))
 
 
 def render(header: dict, items: list[dict], report: Callable) -> None:

@@ -40,6 +40,8 @@ def test_integers_pass_for_floats():
         ({"count": 1.5}, "x.count: expected int, got 1.5"),
         ({"count": True}, "x.count: expected int, got True"),
         ({"count": 1, "flag": 1}, "x.flag: expected bool, got 1"),
+        ({"count": 1, "rate": float("nan")}, "x.rate: expected float, got nan"),
+        ({"count": 1, "matrix": [[1.0] * 50 + ["a"]]}, "x.matrix: expected .*, got .*'a'"),
         ({"count": 1, "name": 2}, "x.name: expected str, got 2"),
     ],
 )

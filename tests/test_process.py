@@ -6,21 +6,18 @@ import torch
 
 from identbox import processes, seeding
 from identbox.distributions import Categorical, Normal, Uniform
+from identbox.effects import Interval, Linear, Table
 from identbox.errors import IdentboxError
 from identbox.process import (
     Change,
-    Interval,
-    Linear,
     Permute,
     Process,
     Resample,
     Set,
     Shift,
-    Table,
     Variable,
-    process_from_table,
-    table_from_process,
 )
+from identbox.process_tables import process_from_table, table_from_process
 
 N = 100_000
 # The standard error of a correlation of independent variables is 1 / sqrt(N) = 0.0032; five of them.
@@ -319,7 +316,7 @@ def test_effects_that_do_not_fit():
         (Normal(), Interval(), "expected a uniform, laplace or categorical child"),
         (Categorical(classes=2), Linear(), "expected a continuous child"),
         (Uniform(), Linear(matrix=((1.0, 2.0),)), "matrix: expected 1 rows of 1 numbers"),
-        (Normal(dim=2), Table(rows=((1.0, 1.0),)), "rows: expected 2, one a class of p, got 1"),
+        (Normal(dim=2), Table(rows=((1.0, 1.0),)), "rows: expected 2, one a class of the parent, got 1"),
         (Normal(dim=2), Table(rows=((1.0,), (1.0,))), "rows: expected 2 numbers in each"),
     ):
         with pytest.raises(IdentboxError, match=message):

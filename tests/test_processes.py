@@ -2,8 +2,8 @@ import pytest
 
 from conftest import ROOT
 from identbox import processes
+from identbox.effects import Interval
 from identbox.errors import IdentboxError
-from identbox.process import Interval
 
 
 def test_multimodal3dident_is_table_4_1():

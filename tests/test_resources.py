@@ -32,6 +32,6 @@ def test_the_wheel_carries_renderer_shapes_and_simulations(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     wanted = ["cli.py", "render/worker.py", "render/LICENSE", "simulations/shape_causes_background.toml"]
-    wanted += [f"render/shapes/{shape}.npz" for shape in SHAPES]
+    wanted += ["render/shapes/pack.toml", *(f"render/shapes/{shape}.npz" for shape in SHAPES)]
     assert {f"identbox/{name}" for name in wanted} <= names
     assert not [name for name in names if "test" in name.lower() or name.startswith("render")]
