@@ -30,7 +30,7 @@ class Settings:
     size: int = 224  # pixels a side
     samples: int = 4  # Cycles samples a pixel, before denoising
     device: str = "cpu"  # one of blender.DEVICES
-    threads: int = 1  # of a worker
+    threads: int = 2  # of a worker; with two, one worker samples while another synchronises its scene
 
     def __post_init__(self) -> None:
         for name, least, most in (("size", 8, 8192), ("samples", 1, 65536)):

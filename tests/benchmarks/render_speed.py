@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--shapes", default="builtin")
     parser.add_argument("--images", type=int, default=70)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--samples", type=int, nargs="+", default=[4])
     parser.add_argument("--reference", type=int, default=0)
     parser.add_argument("--memory", type=int, default=0)
