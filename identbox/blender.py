@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 from identbox import resources
 from identbox.errors import IdentboxError
 
-DEVICES = ("cpu", "optix", "cuda", "hip", "metal")
+DEVICES = ("optix", "cuda", "hip", "metal", "cpu")  # the fastest kind first
 Report = dict[str, Any]
 
 
@@ -137,16 +136,6 @@ class Child:
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
-@contextmanager
-def child(blender: Blender, header: Report, items: list[Report], log: Path) -> Iterator[Child]:
-    """A running worker that is surely gone after the block."""
-    process = Child(blender, header, items, log)
-    try:
-        yield process
-    finally:
-        process.close()
-
-
 def run_once(blender: Blender, header: Report, items: list[Report], timeout: float = 600.0) -> list[Report]:
     """Run a short task to its end and return all reports.
 
@@ -187,7 +176,7 @@ def choose_device(wanted: str, found: dict[str, list[str]]) -> str:
     Raises IdentboxError where the one wanted is not there.
     """
     if wanted == "auto":
-        return next(device for device in ("optix", "cuda", "hip", "metal", "cpu") if device in found)
+        return next(device for device in DEVICES if device in found)
     if wanted not in found:
         raise IdentboxError(f"--device: expected one of {', '.join(found)} on this machine, got {wanted}")
     return wanted

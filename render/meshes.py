@@ -47,21 +47,21 @@ def measure(vertices: np.ndarray, faces: np.ndarray) -> dict:
         "centre": centre.tolist(),
         "open_edges": int((uses == 1).sum()),
         "tangled_edges": int(((uses > 2) | ((uses == 2) & (forward != 1))).sum()),
-        "parts": _count_parts(len(vertices), faces),
+        "parts": len(np.unique(label_parts(len(vertices), faces)[faces])),
     }
 
 
-def _count_parts(n: int, faces: np.ndarray) -> int:
-    """Number of connected components among the vertices that faces use."""
+def label_parts(n: int, faces: np.ndarray) -> np.ndarray:
+    """For each of n vertices the lowest vertex that faces connect it to, (n,)."""
     label = np.arange(n)
     while True:
-        lowest = label[faces].min(axis=1)
-        new = label.copy()
+        a, b, c = label[faces.T]
+        lowest, new = np.minimum(np.minimum(a, b), c), label.copy()
         for k in range(3):
             np.minimum.at(new, faces[:, k], lowest)
         new = new[new]
         if np.array_equal(new, label):
-            return len(np.unique(label[faces]))
+            return label
         label = new
 
 

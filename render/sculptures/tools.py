@@ -12,6 +12,8 @@ from itertools import permutations
 import bpy
 import numpy as np
 
+import meshes
+
 Point = Sequence[float]
 FINENESS = 6  # straight pieces that a curve is made of between two of its points
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -425,16 +427,7 @@ def _surface(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _without_crumbs(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave out specks and bubbles, parts of less than a hundredth of the faces, which strokes may enclose."""
-    label = np.arange(len(vertices))
-    while True:
-        a, b, c = label[faces.T]
-        lowest, new = np.minimum(np.minimum(a, b), c), label.copy()
-        for k in range(3):
-            np.minimum.at(new, faces[:, k], lowest)
-        new = new[new]
-        if np.array_equal(new, label):
-            break
-        label = new
+    label = meshes.label_parts(len(vertices), faces)
     share = np.bincount(label[faces[:, 0]], minlength=len(label)) / len(faces)
     if (share > 0.01).sum() > 1:
         raise ValueError(f"expected strokes that hang together, got {(share > 0.01).sum()} separate parts")
