@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from identbox import Multimodal3DIdent
-from identbox.processes import SHAPES
+from identbox.dataset import Recipe
 
 TRAIN, TEST, SIZE, SAMPLES = 3000, 1000, 64, 4
 
@@ -65,11 +65,19 @@ def read(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     return (images - 0.4) / 0.2, torch.from_numpy(data.image_latents["object_shape"])
 
 
+def names(folder: Path) -> tuple[str, ...]:
+    """The classes of a dataset, in the order of their numbers."""
+    recipe = Recipe.read(folder)
+    assert recipe is not None
+    return recipe.shape_names
+
+
 def train(folder: Path, epochs: int, seed: int) -> np.ndarray:
     """Train on the training split; returns the confusion counts of the test split, (true, predicted)."""
     torch.manual_seed(seed)
     images, labels = read(folder, "train")
-    model = network(len(SHAPES))
+    classes = len(names(folder))
+    model = network(classes)
     steps = epochs * (len(images) // 64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
@@ -86,7 +94,7 @@ def train(folder: Path, epochs: int, seed: int) -> np.ndarray:
     images, labels = read(folder, "test")
     with torch.no_grad():
         predicted = torch.cat([model(part).argmax(1) for part in images.split(250)])
-    return np.bincount(labels * len(SHAPES) + predicted, minlength=len(SHAPES) ** 2).reshape(-1, len(SHAPES))
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(-1, classes)
 
 
 def main() -> None:
@@ -110,8 +118,8 @@ def main() -> None:
                               "epochs": options.epochs, "accuracy": round(float(accuracy), 3),
                               "standard_error": round(float((accuracy * (1 - accuracy) / TEST) ** 0.5), 3),
                               "training_s": round(time.perf_counter() - start)}), flush=True)  # fmt: skip
-            print(" " * 12 + "".join(f"{name[:8]:>9}" for name in SHAPES))
-            for name, row in zip(SHAPES, table, strict=True):
+            print(" " * 12 + "".join(f"{name[:8]:>9}" for name in names(folder)))
+            for name, row in zip(names(folder), table, strict=True):
                 print(f"{name:12}" + "".join(f"{count:9d}" for count in row), flush=True)
 
 
