@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox import __version__
+from identbox import __version__, simulation_commands
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
@@ -402,6 +402,10 @@ def doctor(executable: str | None, install: bool) -> None:
         print_finding(finding.what, finding.good, finding.detail)
     if any(finding.good is False for finding in findings):
         raise IdentboxError("doctor: expected all of the above to work, got what is marked FAULT")
+
+
+for command in (simulation_commands.simulate, simulation_commands.sweep, simulation_commands.report):
+    cli.add_command(command)
 
 
 def main() -> None:

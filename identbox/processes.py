@@ -13,7 +13,7 @@ from identbox.config import read_toml
 from identbox.distributions import Categorical, Constant, Covariance, Normal, Uniform
 from identbox.effects import Interval, Linear
 from identbox.errors import IdentboxError
-from identbox.process import Change, Process, Variable
+from identbox.process import Change, Process, Role, Variable
 from identbox.process_tables import process_from_table, table_from_process
 
 SHAPES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
@@ -88,29 +88,45 @@ def numerical_simulation(
     causal: bool = False,
     symmetric: bool = False,
     covariance: Covariance = "wishart",
+    discrete: tuple[Role, ...] = (),
+    classes: int = 3,
 ) -> Process:
     """The process of the numerical simulations (section 8.4.1), one row of Table 8.1.
 
     c ~ N(0, Sigma_c), s ~ N(a + B c, Sigma_s), m_i ~ N(0, Sigma_mi), and in the other view s + epsilon for the
     components that change, epsilon ~ N(0, Sigma_epsilon). ``statistical`` gives every block a random
     ``covariance`` of its own (otherwise the identity), ``causal`` a random a and B (otherwise zero).
-    ``specific`` of 0 leaves out the modality-specific blocks (the multi-view setting).
+    ``specific`` of 0 leaves out the modality-specific blocks (the multi-view setting). The blocks of the roles in
+    ``discrete`` have components over ``classes`` classes, uniform and independent (appendix A.6); style of such
+    components changes by being drawn anew. Raises IdentboxError where a discrete style should be caused by content.
     """
     drawn: Covariance = covariance if statistical else "identity"
+    if "style" in discrete and causal:
+        raise IdentboxError("causal: expected false where style is discrete, got true")
+
+    def block(role: Role, dim: int) -> Normal | Categorical:
+        if role in discrete:
+            return Categorical(dim=dim, classes=classes)
+        return Normal(dim=dim, covariance=drawn)
+
+    change = Change(how="noise", probability=change_probability, covariance=drawn)
+    if "style" in discrete:
+        change = Change(how="resample", probability=change_probability)
     variables = [
-        Variable(name="content", role="content", distribution=Normal(dim=content, covariance=drawn)),
+        Variable(name="content", role="content", distribution=block("content", content)),
         Variable(
             name="style",
             role="style",
-            distribution=Normal(dim=style, covariance=drawn),
+            distribution=block("style", style),
             effects={"content": Linear()} if causal else {},
-            change=Change(how="noise", probability=change_probability, covariance=drawn),
+            change=change,
         ),
     ]
     for view in ("1", "2") if specific else ():
-        distribution = Normal(dim=specific, covariance=drawn)
         variables.append(
-            Variable(name=f"specific_{view}", role="specific", view=view, distribution=distribution)
+            Variable(
+                name=f"specific_{view}", role="specific", view=view, distribution=block("specific", specific)
+            )
         )
     return Process(
         name="numerical-simulation",

@@ -1,0 +1,486 @@
+"""One numerical simulation from its configuration to its record (section 8.4.1, appendix A.6).
+
+A run lives in a folder: ``config.toml`` says what it is, ``metrics.jsonl`` and ``checkpoint.pt`` how far it is, and
+``results.json`` what came out. The same configuration in the same folder goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from identbox import __version__, config, mixing, objectives, probing, processes, seeding, training
+from identbox.distributions import Categorical, Covariance, Uniform
+from identbox.encoders import MLP, MLPSettings
+from identbox.errors import IdentboxError
+from identbox.mixing import Mixing
+from identbox.objectives import Objective
+from identbox.process import ROLES, Permute, Process, Role, Sample
+from identbox.process_tables import table_from_process
+
+FORMAT = 1
+CONFIG, RESULTS = "config.toml", "results.json"
+WATCHED = 1024  # samples of the R2 that is shown during training, each for fit and score
+VALIDATION_BATCHES = (
+    4  # of the validation loss, each of the training's batch size, since the loss depends on it
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """The generative process of a simulation: section 8.4.1, or a file of one's own."""
+
+    file: str | None = None  # a TOML file, instead of all that follows
+    content: int = 5  # dimensions of each block
+    style: int = 5
+    specific: int = 5  # of each view's own; the multi-view setting has none
+    change_probability: float = 1.0  # of each component of style
+    statistical: bool = False  # covariances drawn at random, otherwise identities
+    causal: bool = False  # style caused by content
+    symmetric: bool = False  # both views perturbed (appendix A.7)
+    covariance: Covariance = "wishart"  # how covariances are drawn where ``statistical``
+    discrete: tuple[Role, ...] = ()  # blocks whose components are classes (appendix A.6)
+    classes: int = 3  # of each component of a discrete block
+
+    def __post_init__(self) -> None:
+        others = [key for key in config.table_of(self) if key != "file"]
+        if self.file is not None and others:
+            raise IdentboxError(f"file: expected no other key beside it, got {', '.join(others)}")
+
+    def make(self, setting: Setting) -> Process:
+        """The process, its random parameters not yet drawn."""
+        if self.file is not None:
+            return processes.load(self.file)
+        return processes.numerical_simulation(
+            content=self.content,
+            style=self.style,
+            specific=self.specific if setting == "multimodal" else 0,
+            change_probability=self.change_probability,
+            statistical=self.statistical,
+            causal=self.causal,
+            symmetric=self.symmetric,
+            covariance=self.covariance,
+            discrete=self.discrete,
+            classes=self.classes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings:
+    """How encodings are probed (section 2.5)."""
+
+    samples: int = 4096  # to fit on, and as many others to score on
+    interventions: bool = True  # probe after a permutation of each block, too (appendix A.6)
+    bootstrap: int = 200  # resamples of the intervals
+
+    def __post_init__(self) -> None:
+        if self.samples < 10:
+            raise IdentboxError(f"samples: expected at least 10, got {self.samples}")
+
+
+Setting = Literal["multimodal", "multiview"]
+SETTINGS: tuple[Setting, ...] = ("multimodal", "multiview")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """All that a simulation is, but for its seed."""
+
+    # multimodal: a mixing and an encoder for each view (f1 != f2); multiview: one for both, nothing view-specific
+    setting: Setting = "multimodal"
+    process: ProcessSettings = field(default_factory=ProcessSettings)
+    mixing: Mixing = field(default_factory=Mixing)
+    encoder: MLPSettings = field(default_factory=MLPSettings)
+    objective: Objective = field(default_factory=Objective)
+    training: training.Settings = field(default_factory=training.Settings)
+    probes: ProbeSettings = field(default_factory=ProbeSettings)
+
+    def __post_init__(self) -> None:
+        if self.setting not in SETTINGS:
+            raise IdentboxError(f"setting: expected one of {', '.join(SETTINGS)}; got {self.setting}")
+
+    def table(self) -> dict[str, Any]:
+        """Every key with its value, as tables of TOML."""
+        return {
+            f.name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+            for f in dataclasses.fields(self)
+            for value in (getattr(self, f.name),)
+        }
+
+
+SECTIONS: dict[str, type] = {
+    "process": ProcessSettings,
+    "mixing": Mixing,
+    "encoder": MLPSettings,
+    "objective": Objective,
+    "training": training.Settings,
+    "probes": ProbeSettings,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Table A.2a: the defaults of every section.
+    "thesis": {},
+    # Blocks of two dimensions and a small encoder: minutes on two cores.
+    "quick": {
+        "process": {"content": 2, "style": 2, "specific": 2},
+        "encoder": {"widths": (20, 40, 40, 20)},
+        "training": {"steps": 3000, "batch": 512, "learning_rate": 2e-3, "schedule": "cosine"},
+        "probes": {"samples": 1024},
+    },
+}
+
+
+def simulation(preset: str, table: Mapping[str, Any] = {}, where: str = "config") -> Simulation:
+    """The configuration of a preset, changed by a table of the same form as config.toml.
+
+    Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+    """
+    if preset not in PRESETS:
+        raise IdentboxError(f"preset: expected one of {', '.join(PRESETS)}; got {preset}")
+    merged = merge(PRESETS[preset], table)
+    built = {
+        key: config.build(SECTIONS[key], value, f"{where}: {key}") if key in SECTIONS else value
+        for key, value in merged.items()
+    }
+    made = config.build(Simulation, built, where)
+    try:
+        made.process.make(made.setting)
+    except IdentboxError as error:
+        raise IdentboxError(f"{where}: process: {error}") from error
+    return made
+
+
+def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The first table with the values of the second in their places, tables within tables merged."""
+    merged = dict(one)
+    for key, value in other.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+class Learner(nn.Module):
+    """What a simulation trains, with what it is trained on: a mixing and an encoder for each view.
+
+    In the multi-view setting all views share one of each. The mixings have no parameters, only buffers, so that a
+    checkpoint holds them and an optimiser does not.
+    """
+
+    def __init__(self, simulation: Simulation, process: Process, *, seed: int) -> None:
+        super().__init__()
+        self.process = process.realise(seed=seed)
+        self.simulation, self.seed = simulation, seed
+        sizes = {view: _dimensions(process, view) for view in process.views}
+        shared = simulation.setting == "multiview"
+        if shared and len(set(sizes.values())) > 1:
+            raise IdentboxError(
+                f"setting: expected views of equal dimension for multiview, got {list(sizes.values())}"
+            )
+        names = process.views[:1] if shared else process.views
+        outputs = simulation.encoder.encoding_size or _content(process)
+        self.mixings = nn.ModuleDict(
+            {
+                name: mixing.draw(sizes[name], simulation.mixing, seed=seed, name=f"mixing/{name}")
+                for name in names
+            }
+        )
+        self.encoders = nn.ModuleDict(
+            {
+                name: MLP(sizes[name], outputs, simulation.encoder, seed=seed, name=f"encoder/{name}")
+                for name in names
+            }
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def draw(self, n: int, *names: str | int) -> Sample:
+        """n samples of the process from the stream of that name."""
+        return self.process.sample(n, generator=seeding.generator(self.seed, *names, device=self.device))
+
+    def observe(self, sample: Sample, view: str) -> Float[Tensor, "n x"]:
+        """x = f(z) of a view (Eq. 8.5)."""
+        return self.mixings[view if view in self.mixings else self.process.views[0]](sample.latents(view))
+
+    def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
+        """g(x) of a view, in float32 whatever the precision inside."""
+        encoder = self.encoders[view if view in self.encoders else self.process.views[0]]
+        low = self.simulation.training.precision == "bfloat16"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=low):
+            return encoder(x).float()
+
+    def encodings(self, sample: Sample) -> list[Float[Tensor, "n d"]]:
+        """The encodings of all views of a sample."""
+        return [self.encode(self.observe(sample, view), view) for view in self.process.views]
+
+    def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
+        """The objective on a fresh batch, the one of that step's number."""
+        objective, batch = self.simulation.objective, self.simulation.training.batch
+        views = self.encodings(self.draw(batch, stream, step))
+        again = None
+        if objective.negatives == "same-view":
+            again = self.encodings(self.draw(batch, f"{stream}/negatives", step))
+        return objectives.info_nce(views, objective, negatives=again)
+
+    @torch.no_grad()
+    def content_r2(self) -> float:
+        """R2 of a linear regression from the first view's encodings to content, on samples kept for it."""
+        sample = self.draw(2 * WATCHED, "watch")
+        view = self.process.views[0]
+        inputs = nn.functional.pad(self.encode(self.observe(sample, view), view), (0, 1), value=1.0)
+        targets = sample.block(view, "content")
+        # Ridge of 1e-6 in float64: encodings may be collinear, and this is a figure to watch, not to publish.
+        a, b = inputs[:WATCHED].double(), targets[:WATCHED].double()
+        gram = a.T @ a
+        ridge = 1e-6 * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram), device=a.device)
+        weights = torch.linalg.solve(gram + ridge, a.T @ b)
+        truth = targets[WATCHED:].double()
+        residual = (truth - inputs[WATCHED:].double() @ weights).square().sum(0)
+        return (1 - residual / (truth - truth.mean(0)).square().sum(0)).mean().item()
+
+
+def _dimensions(process: Process, view: str) -> int:
+    return sum(variable.distribution.dim for variable in process.seen_by(view))
+
+
+def _content(process: Process) -> int:
+    return sum(variable.distribution.dim for variable in process.variables if variable.role == "content")
+
+
+def run(
+    simulation: Simulation,
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    on_start: Callable[[int], None] = lambda step: None,
+    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Train and probe a simulation, and write its record to ``folder``/results.json; returns the record.
+
+    A folder that has the record already gives it back. Raises IdentboxError for a folder of another configuration
+    (naming the keys), and where a step is not finite.
+    """
+    claim(folder, simulation, seed=seed)
+    results = folder / RESULTS
+    if results.exists():
+        return read_results(results)
+    learner = Learner(simulation, simulation.process.make(simulation.setting), seed=seed).to(device)
+    trained = training.train(
+        learner,
+        learner.loss,
+        simulation.training,
+        folder,
+        watch=lambda: {"content_r2": learner.content_r2()},
+        on_start=on_start,
+        on_metrics=on_metrics,
+        on_message=on_message,
+    )
+    learner.eval()
+    record = {
+        "format": FORMAT,
+        "kind": "simulation",
+        "identbox": __version__,
+        "seed": seed,
+        "config": config.plain(simulation.table()),
+        "process": config.plain(table_from_process(learner.process)),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": machine(learner.device),
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 1),
+        "losses": {
+            "train": trained.loss,
+            "validation": validation_loss(learner),
+            "chance": chance_loss(simulation),
+        },
+        "mixing": config.plain(conditioning(learner)),
+        "probes": [dataclasses.asdict(record) for record in probe(learner)],
+    }
+    config.write_whole(results, (json.dumps(record, indent=1) + "\n").encode())
+    return record
+
+
+def claim(folder: Path, simulation: Simulation, *, seed: int) -> None:
+    """Make the folder of a run, or see that it is of the same configuration; raises IdentboxError if not."""
+    table = config.plain({"seed": seed, **simulation.table()})
+    path = folder / CONFIG
+    if path.exists():
+        differing = list(_differences(config.read_toml(path), table))
+        if differing:
+            raise IdentboxError(
+                f"{folder}: expected a run of this configuration, got one that differs in {', '.join(differing)}"
+            )
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = [entry.name for entry in folder.iterdir() if not entry.name.endswith(".log")]
+        if others:
+            raise IdentboxError(f"{folder}: expected an empty folder or a run, got {', '.join(others[:3])}")
+        config.write_toml(path, table)
+    except OSError as error:
+        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The keys whose values differ, with both values."""
+    for key in dict.fromkeys([*one, *other]):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield f"{prefix}{key} ({a} there, {b} here)"
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The record of a run. Raises IdentboxError where it is damaged or of another format."""
+    try:
+        record = json.loads(path.read_text())
+        if record["format"] == FORMAT:
+            return record
+        raise IdentboxError(f"{path}: format: expected {FORMAT}, got {record['format']}")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a run was made on."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
+        ]
+        name = models[0] if models else name
+    found: dict[str, Any] = {"device": device.type, "cpu": name, "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+@torch.no_grad()
+def validation_loss(learner: Learner) -> float:
+    """The objective on batches that training has not seen, of its batch size (section 8.4.3)."""
+    losses = [learner.loss(step, "validation") for step in range(VALIDATION_BATCHES)]
+    return torch.stack(losses).mean().item()
+
+
+def chance_loss(simulation: Simulation) -> float:
+    """The loss of constant encodings."""
+    more = simulation.objective.negatives == "same-view"
+    return torch.tensor(simulation.training.batch + more, dtype=torch.float64).log().item()
+
+
+@torch.no_grad()
+def conditioning(learner: Learner) -> dict[str, Any]:
+    """How well conditioned each mixing is where the data are."""
+    sample = learner.draw(WATCHED, "conditioning")
+    return {
+        view: dataclasses.asdict(mixed.conditioning(sample.latents(view)))  # type: ignore[operator]
+        for view, mixed in learner.mixings.items()
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRecord:
+    """One score: a target predicted from the encodings of a view, perhaps after an intervention."""
+
+    view: str
+    target: str
+    intervention: str | None
+    probe: str
+    metric: str
+    score: float
+    low: float
+    high: float
+    chance: float
+
+
+@torch.no_grad()
+def probe(learner: Learner) -> list[ProbeRecord]:
+    """Predict every variable from the encodings of every view, as they are and after each intervention.
+
+    An intervention permutes a block over the batch before mixing and leaves all else alone (appendix A.6). Its
+    target ``content'`` is the permuted block, ``content`` what it was before. Probes are fitted and scored after
+    the same intervention.
+    """
+    settings = learner.simulation.probes
+    roles = {variable.role for variable in learner.process.variables}
+    interventions: list[str | None] = [None]
+    if settings.interventions:
+        interventions += [role for role in ROLES if role in roles]
+    records = []
+    for intervention in interventions:
+        befores, afters = [], []
+        for part in ("fit", "score"):
+            before = learner.draw(settings.samples, "probe", part)
+            after = before
+            if intervention is not None:
+                generator = seeding.generator(
+                    learner.seed, "intervene", intervention, part, device=learner.device
+                )
+                after = learner.process.intervene(
+                    before, Permute(target=intervention), recompute=False, generator=generator
+                )
+            befores.append(before)
+            afters.append(after)
+        for view in learner.process.views:
+            fit, score = (learner.encode(learner.observe(sample, view), view) for sample in afters)
+            scores = probing.probe(
+                fit,
+                score,
+                _targets(learner.process, view, befores, afters, intervention),
+                settings=probing.Settings(bootstrap=settings.bootstrap, centre=True),
+                seed=seeding.derive(learner.seed, "probing", view, str(intervention)),
+            )
+            records += [
+                ProbeRecord(
+                    view=view,
+                    target=found.target,
+                    intervention=intervention,
+                    probe=found.probe,
+                    metric=found.metric,
+                    score=found.score,
+                    low=found.low,
+                    high=found.high,
+                    chance=found.chance,
+                )
+                for found in scores
+            ]
+    return records
+
+
+def _targets(
+    process: Process, view: str, befores: list[Sample], afters: list[Sample], intervention: str | None
+) -> list[probing.Target]:
+    """Every variable as it was, and those of the permuted role as they are now, in the eyes of a view."""
+    found = []
+    for variable in process.variables:
+        versions = {variable.name: befores}
+        if variable.role == intervention:
+            versions[f"{variable.name}'"] = afters
+        for name, samples in versions.items():
+            fit, score = (
+                sample.views[view].get(variable.name, sample.values[variable.name]) for sample in samples
+            )
+            distribution = variable.distribution
+            if isinstance(distribution, Categorical):
+                found.append(
+                    probing.Target(name=name, train=fit, test=score, kind="discrete", classes=distribution.k)
+                )
+            elif isinstance(distribution, Uniform) and distribution.circular:
+                period = distribution.high - distribution.low
+                found.append(probing.Target(name=name, train=fit, test=score, kind="circular", period=period))
+            elif not distribution.discrete:  # a constant has nothing to predict
+                found.append(probing.Target(name=name, train=fit, test=score))
+    return found

@@ -1,0 +1,247 @@
+"""Contrastive objectives: the InfoNCE family (section 3.4, Eq. 8.1 and 8.2) and its asymptotic form (Eq. 8.3, 8.9).
+
+Between n encodings of one view and m of another stand n x m similarities. They are never kept: the forward pass
+goes through blocks of rows and keeps the log-sum-exp of every row and every column, and the backward pass makes each
+block once more. One pass over the blocks serves both directions of the symmetrised loss.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from identbox.errors import IdentboxError
+
+Similarity = Literal["euclidean", "cosine"]
+SIMILARITIES: tuple[Similarity, ...] = ("euclidean", "cosine")
+Negatives = Literal["other-view", "same-view"]
+NEGATIVES: tuple[Negatives, ...] = ("other-view", "same-view")
+
+BLOCK_ELEMENTS = {
+    "cpu": 2**19,
+    "cuda": 2**25,
+}  # similarities at a time: what a core's cache, a GPU's memory holds
+# Up to so many dimensions squared distances are summed from differences. Beyond, from inner products, whose
+# rounding error grows with the norms; both are then about equally fast.
+EXACT_DIMENSIONS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Which contrastive loss is minimised.
+
+    ``euclidean`` is sim(a, b) = -|a - b|^2, ``cosine`` the cosine of the angle. ``other-view`` takes the negatives
+    from the other view of the same batch (Eq. 8.1); ``same-view`` from a second draw of the anchor's own view, as
+    earlier simulation code did.
+    """
+
+    similarity: Similarity = "euclidean"
+    temperature: float = 1.0
+    negatives: Negatives = "other-view"
+
+    def __post_init__(self) -> None:
+        if self.similarity not in SIMILARITIES:
+            raise IdentboxError(
+                f"similarity: expected one of {', '.join(SIMILARITIES)}; got {self.similarity}"
+            )
+        if self.negatives not in NEGATIVES:
+            raise IdentboxError(f"negatives: expected one of {', '.join(NEGATIVES)}; got {self.negatives}")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise IdentboxError(f"temperature: expected a positive number, got {self.temperature}")
+
+
+def info_nce(
+    views: Sequence[Float[Tensor, "n d"]],
+    objective: Objective,
+    *,
+    negatives: Sequence[Float[Tensor, "m d"]] | None = None,
+    block: int | None = None,
+) -> Float[Tensor, ""]:
+    """The symmetrised InfoNCE loss of aligned encodings, a mean over samples, directions and pairs of views.
+
+    For views a and b, with sim the similarity over the temperature (Eq. 8.1, 8.2; the thesis writes the sum over
+    the batch where this is the mean):
+
+        1/2n sum_k [ log sum_l exp sim(a_k, b_l) + log sum_l exp sim(a_l, b_k) ] - 1/n sum_k sim(a_k, b_k)
+
+    With ``negatives`` (one tensor a view, encodings of a second draw) the denominator of anchor a_k is instead
+    exp sim(a_k, b_k) + sum_l exp sim(a_k, a'_l). ``block`` is the number of rows at a time; it changes the memory
+    used, and the result by rounding alone. Constant encodings give log n (or log(m + 1)).
+
+    Raises IdentboxError for fewer than two views, encodings of unequal shape, and where ``negatives`` are given or
+    missing against the objective's own.
+    """
+    _check(views, objective, negatives)
+    if objective.similarity == "cosine":
+        views = [torch.nn.functional.normalize(view, dim=1) for view in views]
+        negatives = negatives and [torch.nn.functional.normalize(view, dim=1) for view in negatives]
+    scale = 1 / objective.temperature
+    losses = []
+    for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
+        positive = _paired(a, b, objective.similarity) * scale
+        if negatives is None:
+            rows, columns = log_sum_exp(a, b, objective.similarity, scale, block)
+        else:
+            rows = torch.logaddexp(
+                positive, log_sum_exp(a, negatives[i], objective.similarity, scale, block)[0]
+            )
+            columns = torch.logaddexp(
+                positive, log_sum_exp(b, negatives[j], objective.similarity, scale, block)[0]
+            )
+        losses.append((rows.mean() + columns.mean()) / 2 - positive.mean())
+    return torch.stack(losses).mean()
+
+
+def _check(views: Sequence[Tensor], objective: Objective, negatives: Sequence[Tensor] | None) -> None:
+    if len(views) < 2:
+        raise IdentboxError(f"info_nce: expected encodings of at least two views, got {len(views)}")
+    shapes = {tuple(view.shape) for view in views}
+    if len(shapes) > 1 or 0 in min(shapes):
+        raise IdentboxError(
+            f"info_nce: expected non-empty encodings of one shape, got {' and '.join(map(str, sorted(shapes)))}"
+        )
+    if (negatives is not None) != (objective.negatives == "same-view"):
+        raise IdentboxError(
+            f"info_nce: expected a second draw for same-view negatives and none for other-view ones, "
+            f"got {'one' if negatives else 'none'} for {objective.negatives}"
+        )
+    if negatives is not None and len(negatives) != len(views):
+        raise IdentboxError(
+            f"info_nce: expected negatives of {len(views)} views, got those of {len(negatives)}"
+        )
+
+
+def _paired(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], similarity: Similarity) -> Float[Tensor, " n"]:
+    return (a * b).sum(1) if similarity == "cosine" else -(a - b).square().sum(1)
+
+
+def log_sum_exp(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "m d"],
+    similarity: Similarity,
+    scale: float,
+    block: int | None = None,
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
+    """log sum_l exp(scale sim(a_k, b_l)) for every k, and log sum_k of the same for every l.
+
+    For ``cosine`` the rows of a and b are expected to have norm 1. Needs memory for one block, forward and backward.
+    """
+    if similarity == "euclidean":
+        # Distances do not change, and the rounding of inner products falls with the norms.
+        centre = b.detach().mean(0)
+        a, b = a - centre, b - centre
+    return _LogSumExp.apply(a, b, similarity, scale, block)
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, similarity: Similarity, scale: float, block: int | None
+    ) -> tuple[Tensor, Tensor]:
+        rows = a.new_empty(len(a))
+        # The columns grow with every block: a running maximum, and the sum of exponentials relative to it.
+        highest = a.new_full((len(b),), -torch.inf)
+        total = a.new_zeros(len(b))
+        for part in _blocks(len(a), len(b), a.device, block):
+            logits = _similarities(a[part], b, similarity).mul_(scale)
+            top = logits.amax(1, keepdim=True)
+            rows[part] = top[:, 0] + torch.sub(logits, top).exp_().sum(1).log_()
+            higher = torch.maximum(highest, logits.amax(0))
+            total.mul_(torch.exp(highest - higher)).add_(logits.sub_(higher).exp_().sum(0))
+            highest = higher
+        columns = highest + total.log_()
+        ctx.save_for_backward(a, b, rows, columns)
+        ctx.settings = similarity, scale, block
+        return rows, columns
+
+    @staticmethod
+    def backward(ctx: Any, row_gradient: Tensor, column_gradient: Tensor) -> Any:
+        a, b, rows, columns = ctx.saved_tensors
+        similarity, scale, block = ctx.settings
+        euclidean = similarity == "euclidean"
+        # With w_kl = dloss/dlogit_kl the gradients are sums over weighted partners, and for distances
+        # -2 (a_k w_k. - sum_l w_kl b_l): a column of ones beside the partners sums the weights as well.
+        ones_a, ones_b = a.new_ones(len(a), 1), b.new_ones(len(b), 1)
+        partners_a, partners_b = torch.cat([a, ones_a], 1), torch.cat([b, ones_b], 1)
+        for_a, for_b = torch.empty_like(partners_a), torch.zeros_like(partners_b.T)
+        for part in _blocks(len(a), len(b), a.device, block):
+            logits = _similarities(a[part], b, similarity).mul_(scale)
+            weights = (logits - columns).exp_().mul_(column_gradient)
+            weights += logits.sub_(rows[part, None]).exp_().mul_(row_gradient[part, None])
+            torch.mm(weights, partners_b, out=for_a[part])
+            for_b.addmm_(partners_a[part].T, weights)
+        for_b = for_b.T
+        if not euclidean:
+            return scale * for_a[:, :-1], scale * for_b[:, :-1], None, None, None
+        grad_a = (2 * scale) * (for_a[:, :-1] - a * for_a[:, -1:])
+        grad_b = (2 * scale) * (for_b[:, :-1] - b * for_b[:, -1:])
+        return grad_a, grad_b, None, None, None
+
+
+def _blocks(n: int, m: int, device: torch.device, block: int | None) -> list[slice]:
+    """Slices of n rows, each of at most ``block`` (or as many as suit the device)."""
+    size = block or max(1, BLOCK_ELEMENTS.get(device.type, BLOCK_ELEMENTS["cuda"]) // max(m, 1))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _similarities(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], similarity: Similarity) -> Tensor:
+    """Similarities of every pair, (n, m), in memory of their own."""
+    if similarity == "cosine":
+        return a @ b.T
+    if a.shape[1] > EXACT_DIMENSIONS:
+        return torch.addmm(-b.square().sum(1), a, b.T, alpha=2).sub_(a.square().sum(1, keepdim=True))
+    total = a.new_empty(len(a), len(b))
+    difference = torch.empty_like(total)
+    columns = b.T.contiguous()  # twice as fast to go through
+    for k, (x, y) in enumerate(zip(a.T, columns, strict=True)):
+        torch.sub(x[:, None], y, out=difference)
+        if k == 0:
+            torch.mul(difference, difference, out=total).neg_()
+        else:
+            total.addcmul_(difference, difference, value=-1)
+    return total
+
+
+def asymptotic(views: Sequence[Float[Tensor, "n d"]], *, neighbours: int = 3) -> Float[Tensor, ""]:
+    """What the symmetrised InfoNCE loss becomes with many negatives: alignment minus entropy (Eq. 8.3, 8.9).
+
+        E |g_1(x_1) - g_2(x_2)|_2 - 1/2 (H(g_1(x_1)) + H(g_2(x_2)))
+
+    in nats, a mean over pairs of views. Encodings in (0, 1)^d attain 0 at best (Theorem 2). Differentiable.
+    """
+    _check(views, Objective(), None)
+    alignments = [torch.linalg.vector_norm(a - b, dim=1).mean() for a, b in itertools.combinations(views, 2)]
+    entropies = [entropy(view, neighbours=neighbours) for view in views]
+    return torch.stack(alignments).mean() - torch.stack(entropies).mean()
+
+
+def entropy(x: Float[Tensor, "n d"], *, neighbours: int = 3) -> Float[Tensor, ""]:
+    """Differential entropy in nats by distances to the k-th neighbour (Kozachenko and Leonenko, 1987).
+
+        psi(n) - psi(k) + log V_d + d/n sum_i log r_i
+
+    with r_i the distance of x_i to its k-th nearest neighbour and V_d the volume of the unit ball. Consistent
+    for densities; -inf where k or more samples coincide with another, as the entropy of an atom is. Differentiable
+    with respect to x. Raises IdentboxError where there are not more than k samples.
+    """
+    n, d = x.shape
+    if not 1 <= neighbours < n:
+        raise IdentboxError(f"neighbours: expected 1 to {n - 1} for {n} samples, got {neighbours}")
+    with torch.no_grad():
+        found = []
+        for part in _blocks(n, n, x.device, None):
+            distance = _similarities(x[part], x, "euclidean").neg_()
+            distance[torch.arange(part.stop - part.start), torch.arange(part.start, part.stop)] = torch.inf
+            found.append(distance.topk(neighbours, dim=1, largest=False).indices[:, -1])
+        nearest = torch.cat(found)
+    radius = torch.linalg.vector_norm(x - x[nearest], dim=1)
+    constant = torch.special.digamma(torch.tensor([n, neighbours], dtype=torch.float64))
+    ball = d / 2 * math.log(math.pi) - math.lgamma(d / 2 + 1)
+    return (constant[0] - constant[1]).item() + ball + d * radius.log().mean()

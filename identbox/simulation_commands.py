@@ -1,0 +1,188 @@
+"""The commands of the numerical simulations: simulate, sweep, report."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from identbox.errors import IdentboxError
+
+preset_option = click.option(
+    "--preset",
+    type=click.Choice(["quick", "thesis"]),
+    default="quick",
+    show_default=True,
+    help="Blocks of 2 dimensions and a small encoder, or Table A.2a.",
+)
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]",
+    help="Where to train and probe.",
+)
+
+
+def choose_device(name: str) -> str:
+    """The torch device of that name; auto is a GPU where there is one."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+        raise IdentboxError(f"device: expected auto, cpu, cuda or cuda:N, got {name}")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise IdentboxError(f"device: expected one of {torch.cuda.device_count()} GPUs, got {name}")
+    return name
+
+
+@click.command()
+@preset_option
+@click.option(
+    "--config", "config_file", type=Path, metavar="FILE", help="TOML with keys that differ from the preset."
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One key that differs, as process.causal=true; may be repeated.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
+)
+@click.option("--out", type=Path, default=Path("run"), show_default=True, help="Folder of the run.")
+@device_option
+def simulate(
+    preset: str,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    seed: int,
+    out: Path,
+    device: str,
+) -> None:
+    """Train contrastive encoders on a numerical simulation, and probe what they encode.
+
+    Interrupted, the same command goes on where it stopped.
+    """
+    from rich.console import Console
+
+    from identbox import config, experiments, reports
+
+    table: dict[str, Any] = {}
+    if config_file is not None:
+        table = config.read_toml(config_file)
+        table.pop("seed", None)
+    for assignment in assignments:
+        table = experiments.merge(table, parse(assignment))
+    simulation = experiments.simulation(preset, table, str(config_file or "--set"))
+    where = choose_device(device)
+    with progress_bar() as progress:
+        task = progress.add_task("training", total=simulation.training.steps, figures="")
+        experiments.run(
+            simulation,
+            out,
+            seed=seed,
+            device=where,
+            on_start=lambda step: progress.update(task, completed=step, already=step),
+            on_metrics=lambda metrics: progress.update(
+                task,
+                completed=metrics["step"],
+                figures=f"loss {metrics['loss']:.4f}  content R² {metrics['content_r2']:.3f}",
+            ),
+            on_message=lambda message: click.echo(f"identbox: {message}", err=True),
+        )
+    for shown in reports.read(out).tables():
+        Console().print(shown)
+    click.echo(f"{out / experiments.RESULTS}: the whole record")
+
+
+def parse(assignment: str) -> dict[str, Any]:
+    """The nested table of KEY=VALUE, the value as TOML has it, or a plain word."""
+    from identbox import sweeps
+
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise IdentboxError(f"--set: expected KEY=VALUE, got {assignment}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    return sweeps.nested({key.strip(): value}, "--set")
+
+
+def progress_bar() -> Any:
+    """A bar with steps, the newest figures, steps a second (of this run) and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+
+
+@click.command()
+@click.argument("file", type=Path)
+@preset_option
+@click.option("--out", type=Path, help="Folder of the sweep.  [default: results/NAME-PRESET beside the file]")
+@click.option("--seeds", metavar="0,1,2", help="Seeds instead of those of the file.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs side by side."
+)
+@device_option
+def sweep(file: Path, preset: str, out: Path | None, seeds: str | None, workers: int, device: str) -> None:
+    """Do all runs of a sweep FILE: a table or a figure.
+
+    Each run is a process of its own. Finished runs are skipped, interrupted ones go on; a failed run is reported
+    in the end and stops no other.
+    """
+    from identbox import sweeps
+    from identbox.cli import cores
+
+    found = sweeps.read(file, preset, None if seeds is None else numbers(seeds))
+    folder = out or file.parent / "results" / f"{file.stem}-{preset}"
+    where = choose_device(device)
+    sweeps.prepare(folder, found)
+    with progress_bar() as progress:
+        task = progress.add_task("runs", total=len(list(found.runs())), figures="")
+        failed = sweeps.execute(
+            folder,
+            found,
+            workers=workers,
+            device=where,
+            threads=max(1, cores() // workers),
+            on_done=lambda name: progress.update(task, advance=1, figures=name),
+        )
+    sweeps.expect_no_failures(folder, failed)
+    click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Integers from 0, separated by commas."""
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise IdentboxError(f"--seeds: expected numbers like 0,1,2; got {text}")
+    return tuple(int(part) for part in parts)
+
+
+@click.command()
+@click.argument("folder", type=Path)
+@click.option("--out", type=Path, help="Folder for report.md, table.csv and figures.  [default: FOLDER]")
+def report(folder: Path, out: Path | None) -> None:
+    """Show the results of a run or a sweep in FOLDER, and write them as Markdown, CSV, PNG and SVG."""
+    from rich.console import Console
+
+    from identbox import reports
+
+    found = reports.read(folder)
+    for shown in found.tables():
+        Console().print(shown)
+    for path in found.write(out or folder):
+        click.echo(str(path))

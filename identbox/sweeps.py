@@ -1,0 +1,300 @@
+"""Sweeps: many simulations from one TOML file, a run a child process.
+
+A sweep file names what its runs share, and what tells them apart: ``rows``, one by one, times the ``grid``, every
+combination, times the seeds. What a preset of the file says goes before what the file says for all presets. State is
+on disk alone: a finished run is skipped, an interrupted one goes on, a failed one is named and stops no other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from identbox import config, experiments
+from identbox.errors import IdentboxError, first_few
+from identbox.experiments import Simulation
+
+FORMAT = 1
+SWEEP, RUNS, LOG = "sweep.toml", "runs", "run.log"
+KILL_AFTER = 5.0  # seconds between asking a run to stop and making it
+Report = Literal["table", "interventions", "lines", "elbow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The keys of a sweep file. Rows and grid have tables within tables, as configurations have."""
+
+    title: str
+    report: Report  # how identbox report shows it
+    published: str | None = None  # file under simulations/published to hold the results against
+    seeds: tuple[int, ...] = (0, 1, 2)
+    x: str | None = None  # last part of the key that goes along the x axis, for lines and elbow
+    panel: str | None = None  # last part of the key that names the panel, for lines
+    config: dict[str, Any] = field(default_factory=dict)  # shared by all runs, as tables of config.toml
+    rows: tuple[dict[str, Any], ...] = ({},)
+    grid: dict[str, Any] = field(default_factory=dict)  # a list of values at each key
+
+    def __post_init__(self) -> None:
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise IdentboxError(f"seeds: expected different numbers from 0, got {list(self.seeds)}")
+        for key, values in flat(self.grid).items():
+            if not isinstance(values, list | tuple) or not values:
+                raise IdentboxError(f"grid.{key}: expected a list of values, got {values!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One configuration of a sweep: what tells it from the others, and all of it."""
+
+    name: str
+    values: dict[str, Any]
+    simulation: Simulation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A sweep file read for one preset."""
+
+    name: str
+    preset: str
+    plan: Plan
+    cells: tuple[Cell, ...]
+
+    def runs(self) -> Iterator[tuple[Cell, int]]:
+        """Every cell with every seed; all cells of the first seed come first."""
+        for seed in self.plan.seeds:
+            for cell in self.cells:
+                yield cell, seed
+
+    def table(self) -> dict[str, Any]:
+        """The table of sweep.toml in the sweep's folder, which reports read."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "title": self.plan.title,
+            "preset": self.preset,
+            "report": self.plan.report,
+            "published": self.plan.published,
+            "seeds": self.plan.seeds,
+            "x": self.plan.x,
+            "panel": self.plan.panel,
+            "cells": [{"name": cell.name, "values": cell.values} for cell in self.cells],
+        }
+
+
+def run_folder(folder: Path, cell: str, seed: int) -> Path:
+    """The folder of a run within that of its sweep."""
+    return folder / RUNS / f"{cell}-seed{seed}"
+
+
+def read(path: Path, preset: str, seeds: tuple[int, ...] | None = None) -> Sweep:
+    """Read a sweep file for a preset.
+
+    Raises IdentboxError for unknown keys (of the file, or of the grid and no configuration), values that do not fit,
+    and two cells that do not differ.
+    """
+    table = config.read_toml(path)
+    if preset not in experiments.PRESETS:
+        raise IdentboxError(f"preset: expected one of {', '.join(experiments.PRESETS)}; got {preset}")
+    own = {name: table.pop(name, {}) for name in experiments.PRESETS}[preset]
+    if not isinstance(own, dict):
+        raise IdentboxError(f"{path}: {preset}: expected a table, got {own!r}")
+    shared = experiments.merge(table.get("config", {}), own.get("config", {}))
+    table = {**table, **own, "config": shared, **({"seeds": seeds} if seeds is not None else {})}
+    plan = config.build(Plan, table, str(path))
+    cells: dict[str, Cell] = {}
+    grid = flat(plan.grid)
+    for row, *values in itertools.product(plan.rows, *grid.values()):
+        dotted = {**flat(row), **dict(zip(grid, values, strict=True))}
+        simulation = experiments.simulation(
+            preset, experiments.merge(shared, nested(dotted, str(path))), str(path)
+        )
+        cell = Cell(
+            name=slug(dotted),
+            values={key.rpartition(".")[2]: shown(value) for key, value in dotted.items()},
+            simulation=simulation,
+        )
+        if cell.name in cells:
+            raise IdentboxError(f"{path}: expected rows and a grid of different cells, got {cell.name} twice")
+        cells[cell.name] = cell
+    return Sweep(name=path.stem, preset=preset, plan=plan, cells=tuple(cells.values()))
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys from tables within tables; the inverse of `nested`.
+
+    >>> flat({"process": {"causal": True}, "setting": "multiview"})
+    {'process.causal': True, 'setting': 'multiview'}
+    """
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
+
+
+def shown(value: Any) -> Any:
+    """A value as a report shows it: lists as words joined by +."""
+    return "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def nested(dotted: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Tables within tables from dotted keys: {"a.b": 1} is {"a": {"b": 1}}.
+
+    >>> nested({"process.causal": True, "process.style": 2, "setting": "multiview"}, "example")
+    {'process': {'causal': True, 'style': 2}, 'setting': 'multiview'}
+    """
+    table: dict[str, Any] = {}
+    for key, value in dotted.items():
+        *parents, last = key.split(".")
+        place = table
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise IdentboxError(f"{where}: {key}: expected a key within a table, got one within {parent}")
+        place[last] = value
+    return table
+
+
+def slug(dotted: Mapping[str, Any]) -> str:
+    """A folder name that says what tells a cell from others.
+
+    >>> slug({"setting": "multimodal", "process.change_probability": 0.75, "process.causal": True})
+    'multimodal-change_probability0.75-causal'
+    """
+    parts = []
+    for key, value in dotted.items():
+        name = key.rpartition(".")[2]
+        if isinstance(value, bool):
+            parts += [name] if value else []
+        elif isinstance(value, str):
+            parts.append(value)
+        elif isinstance(value, list | tuple):
+            parts.append(shown(value) or f"no_{name}")
+        else:
+            parts.append(f"{name}{value}")
+    return re.sub(r"[^\w.+-]", "_", "-".join(parts)) or "run"
+
+
+def prepare(folder: Path, sweep: Sweep) -> None:
+    """Make the folder of a sweep, or see that it is of the same one (other seeds may be added).
+
+    Raises IdentboxError where it is of another sweep, naming the keys that differ.
+    """
+    path = folder / SWEEP
+    table = config.plain(sweep.table())
+    if path.exists():
+        there = config.read_toml(path)
+        differing = [
+            key
+            for key in dict.fromkeys([*there, *table])
+            if key != "seeds" and there.get(key) != table.get(key)
+        ]
+        if differing:
+            raise IdentboxError(
+                f"{folder}: expected a sweep of this file and preset, got one that differs in {', '.join(differing)}"
+            )
+        table["seeds"] = sorted({*there["seeds"], *table["seeds"]})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.write_toml(path, table)
+    except OSError as error:
+        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
+
+
+def execute(
+    folder: Path,
+    sweep: Sweep,
+    *,
+    workers: int,
+    device: str,
+    threads: int,
+    on_done: Callable[[str], None] = lambda name: None,
+) -> dict[str, str]:
+    """Do the runs of a sweep that are not done, ``workers`` side by side; returns the reason of each that failed.
+
+    ``threads`` is the number of cores that each run may use. Ctrl-C stops the runs; the same call goes on with them.
+    """
+    stop = threading.Event()
+
+    def one(job: tuple[Cell, int]) -> tuple[str, str | None]:
+        cell, seed = job
+        place = run_folder(folder, cell.name, seed)
+        reason = None
+        if not stop.is_set() and not (place / experiments.RESULTS).exists():
+            reason = _run_child(place, cell.simulation, seed, device, threads, stop)
+        on_done(place.name)
+        return place.name, reason
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            outcomes = list(pool.map(one, sweep.runs()))
+        except BaseException:
+            stop.set()
+            raise
+    return {name: reason for name, reason in outcomes if reason is not None}
+
+
+def _run_child(
+    place: Path, simulation: Simulation, seed: int, device: str, threads: int, stop: threading.Event
+) -> str | None:
+    """Run one simulation in a process of its own; returns why it failed, or None.
+
+    Its output goes to run.log in the run's folder.
+    """
+    try:
+        experiments.claim(place, simulation, seed=seed)
+    except IdentboxError as error:
+        return str(error)
+    command = [
+        sys.executable,
+        "-m",
+        "identbox",
+        "simulate",
+        "--config",
+        place / experiments.CONFIG,
+        "--seed",
+        seed,
+    ]
+    command += ["--out", place, "--device", device]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    log = place / LOG
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            list(map(str, command)), stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+        while True:
+            try:
+                code = child.wait(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                if stop.is_set():
+                    child.terminate()
+                    try:
+                        child.wait(timeout=KILL_AFTER)
+                    except subprocess.TimeoutExpired:
+                        child.kill()
+                        child.wait()
+                    return None
+    if code == 0 and (place / experiments.RESULTS).exists():
+        return None
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"exit code {code}, {lines[-1] if lines else 'no output'}"
+
+
+def expect_no_failures(folder: Path, failed: dict[str, str]) -> None:
+    """Raise IdentboxError where runs of a sweep failed, with the first reason."""
+    if failed:
+        name, reason = next(iter(failed.items()))
+        raise IdentboxError(
+            f"{folder}: expected all runs to finish, got {len(failed)} that failed "
+            f"({first_few(failed, 3)}); {name}: {reason}"
+        )

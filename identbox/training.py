@@ -1,0 +1,241 @@
+"""The training loop of every experiment: Adam, clipped gradients, metrics, checkpoints, exact resumption.
+
+The loss of a step is a function of the step's number (its batch is drawn from a stream named by that number), so
+the state of a run is its weights, the optimiser's moments and a count. A run that was killed and continued passes
+through the same weights as one that was not; on a CPU bit by bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from identbox.config import write_whole
+from identbox.errors import IdentboxError
+
+FORMAT = 1
+CHECKPOINT, PREVIOUS, METRICS = "checkpoint.pt", "checkpoint.previous.pt", "metrics.jsonl"
+LAST_LOSSES = 3  # that the message about a loss which is not finite shows
+
+Schedule = Literal["constant", "cosine"]
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an experiment is trained; the defaults are those of Table A.2a."""
+
+    steps: int = 300_000
+    batch: int = 6144  # samples of each view in a step
+    learning_rate: float = 1e-4  # of Adam
+    schedule: Schedule = "constant"  # or falling to 0 along half a cosine
+    clip: float = 2.0  # largest 2-norm of the gradient
+    precision: Precision = "float32"  # of the encoders' products; tf32 has an effect on GPUs alone
+    log_every: int = 100  # steps from one line of metrics.jsonl to the next
+    checkpoint_every: float = 60.0  # seconds, at least; a checkpoint follows a line of metrics
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 0), ("batch", 2), ("log_every", 1)):
+            if getattr(self, name) < least:
+                raise IdentboxError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise IdentboxError(f"{name}: expected a positive number, got {getattr(self, name)}")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """How a training ended: steps done, seconds they took (over all its parts), the mean of the last losses."""
+
+    steps: int
+    seconds: float
+    loss: float | None
+
+
+def train(
+    model: nn.Module,
+    loss: Callable[[int], Tensor],
+    settings: Settings,
+    folder: Path,
+    *,
+    watch: Callable[[], dict[str, float]] = dict,
+    on_start: Callable[[int], None] = lambda step: None,
+    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> Trained:
+    """Minimise ``loss(step)`` over the parameters of ``model`` that require gradients.
+
+    Goes on from the last whole checkpoint in ``folder``, where there is one; leaves ``metrics.jsonl`` and
+    ``checkpoint.pt`` there. Every ``log_every`` steps, and never in between, numbers come from the device:
+    the mean loss, the mean norm of the gradient before clipping, and what ``watch`` returns.
+
+    Raises IdentboxError where a loss or a gradient is not finite: the step, the learning rate, the losses before.
+    No checkpoint is written from then on, so that the last one is of finite weights.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    device = parameters[0].device
+    # One kernel for all parameters, on CPU as well as on GPU.
+    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
+    start, before = _resume(folder, model, optimizer, on_message)
+    if start > settings.steps:
+        raise IdentboxError(f"{folder}: expected a checkpoint of at most {settings.steps} steps, got {start}")
+    lines = _metrics_up_to(folder / METRICS, start)
+    on_start(start)
+    history = torch.zeros(settings.log_every, 2, device=device)  # losses and norms since the last line
+    begun = saved = time.monotonic()
+    mean = lines[-1]["loss"] if lines else None
+    done = start
+    with _matmul_precision(settings.precision), (folder / METRICS).open("a") as metrics_file:
+        while done < settings.steps:
+            window = min(settings.log_every - done % settings.log_every, settings.steps - done)
+            for k in range(window):
+                value = loss(done + k)
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.rate(done + k)
+                optimizer.step()
+                history[k, 0], history[k, 1] = value.detach(), norm
+            values = history[:window].double().cpu()
+            _expect_finite(values, done, settings, folder, [line["loss"] for line in lines])
+            done += window
+            mean = values[:, 0].mean().item()
+            seconds = before + time.monotonic() - begun
+            record = {
+                "step": done,
+                "loss": mean,
+                "gradient_norm": values[:, 1].mean().item(),
+                "learning_rate": settings.rate(done - 1),
+                **watch(),
+                "seconds": round(seconds, 3),
+            }
+            metrics_file.write(json.dumps(record) + "\n")
+            metrics_file.flush()
+            lines.append(record)
+            on_metrics(record)
+            if done == settings.steps or time.monotonic() - saved >= settings.checkpoint_every:
+                _save(folder, model, optimizer, done, seconds)
+                saved = time.monotonic()
+    if not (folder / CHECKPOINT).exists():  # no step was asked for: the untrained weights
+        _save(folder, model, optimizer, done, before)
+    return Trained(steps=done, seconds=before + time.monotonic() - begun, loss=mean)
+
+
+def load_model(folder: Path, model: nn.Module) -> int:
+    """Give ``model`` the weights of a run's last whole checkpoint; returns its number of steps.
+
+    Raises IdentboxError where there is none.
+    """
+    problems: list[str] = []
+    found = _last_whole(folder, problems.append)
+    if found is None:
+        raise IdentboxError(problems[-1] if problems else f"{folder / CHECKPOINT}: expected a file, got none")
+    model.load_state_dict(found["model"])
+    return found["step"]
+
+
+def _expect_finite(
+    values: Tensor, first: int, settings: Settings, folder: Path, earlier: list[float]
+) -> None:
+    finite = values.isfinite().all(1)
+    if finite.all():
+        return
+    k = int(finite.int().argmin())
+    losses = [*earlier, *values[:k, 0].tolist()][-LAST_LOSSES:]
+    raise IdentboxError(
+        f"{folder}: step {first + k + 1}: expected a finite loss and gradient, got the loss {values[k, 0]:g} and "
+        f"the gradient norm {values[k, 1]:g}; learning rate {settings.rate(first + k):g}, "
+        f"losses before: {', '.join(f'{value:.4g}' for value in losses) or 'none'}"
+    )
+
+
+def _save(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float
+) -> None:
+    """Write a checkpoint and keep the one before it, so that at any moment one of the two is whole."""
+    part = folder / f".{CHECKPOINT}.part"
+    state = {"format": FORMAT, "step": step, "seconds": seconds}
+    torch.save({**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, part)
+    if (folder / CHECKPOINT).exists():
+        (folder / CHECKPOINT).replace(folder / PREVIOUS)
+    part.replace(folder / CHECKPOINT)
+
+
+def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, Any] | None:
+    for path in (folder / CHECKPOINT, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            # Weights alone: a checkpoint from a stranger runs no code.
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state["format"] == FORMAT and {"step", "seconds", "model", "optimizer"} <= state.keys():
+                return state
+            reason = f"format {state['format']}"
+        except Exception as error:  # whatever a damaged archive makes the reader raise
+            reason = f"{type(error).__name__}, {str(error).splitlines()[0] if str(error) else 'no reason'}"
+        on_message(f"{path}: expected a whole checkpoint, got a damaged one ({reason:.120})")
+    return None
+
+
+def _resume(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, on_message: Callable[[str], None]
+) -> tuple[int, float]:
+    """Steps done and seconds they took, after loading the last whole checkpoint."""
+    damaged: list[str] = []
+    state = _last_whole(folder, damaged.append)
+    for message in damaged:
+        on_message(f"{message}; going on from step {state['step'] if state else 0}")
+    if state is None:
+        return 0, 0.0
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise IdentboxError(
+            f"{folder / CHECKPOINT}: expected the weights of this configuration, got others: "
+            f"{str(error).splitlines()[-1].strip()}"
+        ) from error
+    return state["step"], state["seconds"]
+
+
+def _metrics_up_to(path: Path, step: int) -> list[dict[str, Any]]:
+    """The lines of metrics up to a step; later ones, and one cut short, are removed from the file."""
+    kept = []
+    if path.exists():
+        for line in path.read_text().splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                break
+            if record["step"] > step:
+                break
+            kept.append(record)
+        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+    return kept
+
+
+@contextmanager
+def _matmul_precision(precision: Precision) -> Iterator[None]:
+    """TF32 products of float32 matrices inside, where asked for, and as before outside."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
