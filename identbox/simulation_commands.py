@@ -152,13 +152,19 @@ def sweep(file: Path, preset: str, out: Path | None, seeds: str | None, workers:
     sweeps.prepare(folder, found)
     with progress_bar() as progress:
         task = progress.add_task("runs", total=len(list(found.runs())), figures="")
+
+        def tell(name: str) -> None:
+            progress.update(task, advance=1, figures=name)
+            if not progress.console.is_terminal:  # in the log of a cluster's job no bar moves
+                click.echo(name)
+
         failed = sweeps.execute(
             folder,
             found,
             workers=workers,
             device=where,
             threads=max(1, cores() // workers),
-            on_done=lambda name: progress.update(task, advance=1, figures=name),
+            on_done=tell,
         )
     sweeps.expect_no_failures(folder, failed)
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")

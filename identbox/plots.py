@@ -1,0 +1,324 @@
+"""Figures of reports, as PNG and SVG: scores beside published ones, scores over a value, losses with their elbow.
+
+Colours are those of Okabe and Ito, which people with any colour vision tell apart; markers differ as well. Legends and
+titles name content in bold and style in italics, as the thesis does. Equal input gives equal bytes: the font comes with
+matplotlib, SVG has no date and its identifiers a fixed salt.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+GREY, FAINT = "#6b6b6b", "#dcdcdc"
+COLORS = {"content": BLUE, "content'": SKY, "style": VERMILION, "modality": GREEN}
+SPARE = (PURPLE, ORANGE, BLACK)
+MARKERS = {"content": "o", "content'": "o", "style": "s", "modality": "^"}
+DPI = 200
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": BLACK,
+    "ytick.labelcolor": BLACK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "mathtext.default": "regular",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "identbox",
+}
+METRICS = {"r2": "$R^2$", "accuracy": "accuracy"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A value with its error bar; nothing is drawn from a bar of no length."""
+
+    at: float  # along the other axis; in `dots` the number of the row
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Points of one kind."""
+
+    name: str  # in the legend
+    block: str  # decides on colour and face: content, style, ...
+    points: tuple[Point, ...]
+    metric: str = "r2"
+    hollow: bool = False  # what is compared with, such as published figures
+    chance: tuple[tuple[float, float], ...] = ()  # (at, level of a predictor that knows nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """An estimated encoding size with its interval, and the true one where it is known."""
+
+    size: int | None
+    low: int | None
+    high: int | None
+    truth: int | None
+    judged: bool = True  # whether there was enough to estimate from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One pair of axes."""
+
+    title: str
+    series: tuple[Series, ...]
+    rows: tuple[str, ...] = ()  # labels of the rows, for `dots`
+    mark: Mark | None = None
+
+
+def face(block: str) -> dict[str, str]:
+    """How a block's name is set: content bold, style italic."""
+    return {
+        "fontweight": "bold" if block.startswith("content") else "normal",
+        "fontstyle": "italic" if block.startswith("style") else "normal",
+    }
+
+
+def color(block: str, place: int = 0) -> str:
+    """The colour of a block, or a spare one by its place."""
+    return COLORS.get(block, SPARE[place % len(SPARE)])
+
+
+@matplotlib.rc_context(STYLE)
+def dots(grid: Sequence[tuple[str, Sequence[Panel]]], *, title: str) -> Figure:
+    """Rows of panels, each with its title: labelled rows of dots with error bars, the series of a row side by side."""
+    wide = max(len(panels) for _, panels in grid)
+    heights = [0.34 * max(len(panels[0].rows), 1) + 0.55 for _, panels in grid]
+    longest = max(len(label) for _, panels in grid for label in panels[0].rows)
+    figure = _figure(1.2 + 0.065 * longest + 2.05 * wide, sum(heights) + 1.1, title)
+    axes = figure.subplots(len(grid), wide, squeeze=False, height_ratios=heights)
+    for line, (name, panels) in zip(axes, grid, strict=True):
+        for place, ax in enumerate(line):
+            if place >= len(panels):
+                ax.set_visible(False)
+                continue
+            panel = panels[place]
+            for y in range(len(panel.rows)):
+                ax.axhline(y, color=FAINT, linewidth=0.8, zorder=0)
+            for number, series in enumerate(panel.series):
+                shift = 0.3 * (number - (len(panel.series) - 1) / 2)
+                _dots(ax, series, shift, number)
+            ax.set_ylim(len(panel.rows) - 0.45, -0.55)
+            ax.set_yticks(range(len(panel.rows)), panel.rows if place == 0 else [""] * len(panel.rows))
+            ax.tick_params(axis="y", length=0)
+            ax.spines["left"].set_visible(False)
+            _unit(ax, panel.series, "x")
+            ax.set_title(panel.title, **face(panel.title))
+            ax.set_xlabel(_metrics(panel.series))
+        if name:
+            line[0].annotate(
+                name,
+                (0, 1),
+                (6, 8),
+                xycoords=("figure fraction", "axes fraction"),
+                textcoords="offset points",
+                fontsize=9.5,
+                color=GREY,
+            )
+    names = list(
+        dict.fromkeys((s.name, s.hollow) for _, panels in grid for panel in panels for s in panel.series)
+    )
+    if len(names) > 1:
+        blocks = {s.block for _, panels in grid for panel in panels for s in panel.series}
+        one_color = GREY if blocks & COLORS.keys() else None
+        handles = [
+            _handle(name, one_color or color(name, number), "o", hollow)
+            for number, (name, hollow) in enumerate(names)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(names))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def lines(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
+    """Panels side by side of scores over a value: a line for each series, one sd as error bars, chance dotted."""
+    figure = _figure(0.6 + 2.75 * len(panels), 3.35, title)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        ax.grid(axis="y", color=FAINT, linewidth=0.6)
+        ax.set_axisbelow(True)
+        for number, series in enumerate(panel.series):
+            _line(ax, series, number)
+            if series.chance:
+                ax.plot(*zip(*series.chance, strict=True), ":", color=BLACK, linewidth=1.1, zorder=4)
+        _unit(ax, [series for panel in panels for series in panel.series], "y")
+        _whole_numbers(ax, panel)
+        ax.set_title(panel.title)
+        ax.set_xlabel(xlabel)
+    axes[0].set_ylabel(_metrics([series for panel in panels for series in panel.series]))
+    names = list(dict.fromkeys((series.name, series.block) for panel in panels for series in panel.series))
+    handles = [
+        Line2D([], [], color=color(block, i), marker=MARKERS.get(block, "D"), markersize=5, label=name)
+        for i, (name, block) in enumerate(names)
+    ]
+    handles.append(Line2D([], [], color=BLACK, linestyle=":", linewidth=1.1, label="chance"))
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    for text, (_, block) in zip(legend.get_texts(), names, strict=False):
+        text.set(**face(block))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def elbow(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
+    """Panels side by side of a loss over encoding sizes: a band of one sd, the estimate and its interval marked."""
+    figure = _figure(0.8 + 3.6 * len(panels), 3.3, title)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        ax.grid(axis="y", color=FAINT, linewidth=0.6)
+        ax.set_axisbelow(True)
+        handles: list[Line2D | Patch] = []
+        for series in panel.series:
+            at = [point.at for point in series.points]
+            ax.fill_between(
+                at,
+                [point.low for point in series.points],
+                [point.high for point in series.points],
+                color=BLUE,
+                alpha=0.25,
+                linewidth=0,
+            )
+            ax.plot(at, [point.value for point in series.points], "o-", color=BLUE, markersize=4.5)
+            handles.append(Line2D([], [], color=BLUE, marker="o", markersize=4.5, label=series.name))
+            if series.chance:
+                ax.plot(*zip(*series.chance, strict=True), ":", color=GREY, linewidth=1.2)
+                handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
+        handles += _mark(ax, panel.mark)
+        _whole_numbers(ax, panel)
+        ax.margins(y=0.1)
+        ax.set_title(panel.title)
+        ax.set_xlabel(xlabel)
+        ax.legend(handles=handles, loc="best")
+    axes[0].set_ylabel(panels[0].series[0].name)
+    return figure
+
+
+def _mark(ax: Axes, mark: Mark | None) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = []
+    if mark is None:
+        return handles
+    if mark.size is not None:
+        label = f"estimate: {mark.size}"
+        if mark.low is not None and mark.high is not None:
+            ax.axvspan(mark.low - 0.15, mark.high + 0.15, color=ORANGE, alpha=0.25, linewidth=0, zorder=0)
+            label += f" [{mark.low}, {mark.high}]"
+        ax.axvline(mark.size, color=VERMILION, linewidth=1.4, zorder=1)
+        handles.append(Line2D([], [], color=VERMILION, linewidth=1.4, label=label))
+    elif mark.judged:
+        handles.append(Patch(alpha=0, label="no elbow"))
+    if mark.truth is not None:
+        (low, _), axis = ax.get_ylim(), ax.get_xaxis_transform()
+        ax.plot([mark.truth], [0], "^", color=BLACK, markersize=7, transform=axis, clip_on=False, zorder=5)
+        ax.set_ylim(bottom=low)
+        handles.append(
+            Line2D([], [], color=BLACK, marker="^", linestyle="", markersize=7, label=f"true: {mark.truth}")
+        )
+    return handles
+
+
+def encode(figure: Figure) -> dict[str, bytes]:
+    """The figure as the bytes of its files, by suffix; equal figures give equal bytes."""
+    files = {}
+    with matplotlib.rc_context(STYLE):
+        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
+            files[suffix] = buffer.getvalue()
+    return files
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    """A figure (inches) on the Agg canvas, apart from pyplot's state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _dots(ax: Axes, series: Series, shift: float, number: int) -> None:
+    tint = color(series.block, number)
+    for point in series.points:
+        y = point.at + shift
+        if point.high > point.low:
+            ax.plot([point.low, point.high], [y, y], color=tint, linewidth=1.3, alpha=0.8)
+    ax.plot(
+        [point.value for point in series.points],
+        [point.at + shift for point in series.points],
+        "o",
+        color=tint,
+        markerfacecolor="white" if series.hollow else tint,
+        markersize=5,
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def _line(ax: Axes, series: Series, number: int) -> None:
+    tint = color(series.block, number)
+    values = [point.value for point in series.points]
+    ax.errorbar(
+        [point.at for point in series.points],
+        values,
+        [
+            [point.value - point.low for point in series.points],
+            [point.high - point.value for point in series.points],
+        ],
+        color=tint,
+        marker=MARKERS.get(series.block, "D"),
+        markersize=4.5,
+        linewidth=1.4,
+        elinewidth=1.0,
+        capsize=2,
+    )
+
+
+def _metrics(series: Sequence[Series]) -> str:
+    """The label of an axis of scores."""
+    found = {one.metric for one in series if one.points}
+    return " or ".join(name for metric, name in METRICS.items() if metric in found)
+
+
+def _unit(ax: Axes, series: Sequence[Series], axis: str) -> None:
+    """The range of scores: from 0 to 1, and further only where something lies there."""
+    values = [bound for one in series for point in one.points for bound in (point.low, point.high)]
+    ends = min([0.0, *values]), max([1.0, *values])
+    getattr(ax, f"set_{axis}lim")(ends[0] - 0.04, ends[1] + 0.04)
+    getattr(ax, f"set_{axis}ticks")([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+
+
+def _whole_numbers(ax: Axes, panel: Panel) -> None:
+    at = sorted({point.at for series in panel.series for point in series.points})
+    if len(at) <= 12:
+        ax.set_xticks(at, [f"{value:g}" for value in at])
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _handle(name: str, tint: str, marker: str, hollow: bool) -> Line2D:
+    filled = "white" if hollow else tint
+    return Line2D([], [], color=tint, marker=marker, markerfacecolor=filled, linewidth=1.3, label=name)

@@ -1,0 +1,205 @@
+"""Tables of reports, in Markdown and for the terminal, and how their numbers and names are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from identbox.records import Entry
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+HEADINGS = {
+    "change_probability": "p(chg.)",
+    "statistical": "Stat.",
+    "causal": "Cau.",
+    "classes": "number of classes",
+    "encoding_size": "encoding size",
+}
+YES, NO = "✓", "✗"
+METRICS = {"r2": "R²", "accuracy": "accuracy", "loss": "loss"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table of text; the first column holds labels."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        return _markdown(self.title, [(name, place == 0) for place, name in enumerate(self.head)], self.rows)
+
+    def terminal(self) -> Table:
+        table = _table(self.title)
+        for place, name in enumerate(self.head):
+            table.add_column(styled(name, name), justify="right" if place else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(styled(text.replace(", ", ",")) for text in row))
+        return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Cells by quantities, each over seeds and beside what is published of it."""
+
+    title: str
+    labels: dict[str, list[str]]  # by heading, a text for each row
+    columns: dict[str, list[Entry | None]]  # by heading, an entry for each row
+    digits: int = 2
+
+    @property
+    def published(self) -> bool:
+        return any(
+            entry and entry.published is not None for column in self.columns.values() for entry in column
+        )
+
+    def markdown(self) -> str:
+        head = [(name, True) for name in self.labels]
+        for name in self.columns:
+            head += [(name, False)] + [("published", False), ("difference", False)] * self.published
+        rows = []
+        for place, labels in enumerate(zip(*self.labels.values(), strict=True)):
+            row = list(labels)
+            for column in self.columns.values():
+                found = facts(column[place], self.digits)
+                missing = f"({found['seeds']})" if found["mean ± sd"] != "–" and found["seeds"] else ""
+                row.append(" ".join(filter(None, (found["mean ± sd"], found["95% CI"], missing))))
+                row += [found["published"], found["difference"]] * self.published
+            rows.append(row)
+        return _markdown(self.title, head, rows)
+
+    def terminal(self) -> Table:
+        """The columns one below the other for each cell, so that four of them fit a terminal of 80 characters."""
+        table = _table(self.title)
+        for name in ("", ""):
+            table.add_column(name, no_wrap=True)
+        for name in self.columns:
+            table.add_column(styled(name.replace(" (", "\n("), name), justify="right", no_wrap=True)
+        for place, values in enumerate(zip(*self.labels.values(), strict=True)):
+            labels = [
+                name if value == YES else f"{name} {value}"
+                for name, value in zip(self.labels, values, strict=True)
+                if value != NO
+            ]
+            cells = [facts(column[place], self.digits) for column in self.columns.values()]
+            names = ["mean ± sd"]
+            names += [name for name in ("95% CI", "seeds") if any(cell[name] for cell in cells)]
+            names += ["published", "difference"] * self.published
+            for label, name in zip_longest(labels, names, fillvalue=""):
+                dim = "" if name in ("mean ± sd", "difference") else "dim"
+                texts = [cell.get(name, "").replace(", ", ",") for cell in cells]
+                table.add_row(
+                    styled(label), styled(name, style="dim"), *(styled(text, style=dim) for text in texts)
+                )
+            table.add_section()
+        return table
+
+
+def facts(entry: Entry | None, digits: int = 2) -> dict[str, str]:
+    """What tables say of an entry; ``seeds`` is told where some are missing, and – stands for a number there is not."""
+    found = dict.fromkeys(("mean ± sd", "published", "difference"), "–") | {"95% CI": "", "seeds": ""}
+    if entry is None:
+        return found
+    if entry.mean is not None:
+        spread = "" if entry.sd is None else f" ± {number(entry.sd, digits)}"
+        found["mean ± sd"] = number(entry.mean, digits) + spread
+    if entry.interval is not None:
+        found["95% CI"] = f"[{', '.join(number(x, digits) for x in entry.interval)}]"
+    if len(entry.scores) < entry.planned:
+        found["seeds"] = f"{len(entry.scores)} of {entry.planned}"
+    if entry.published is not None and entry.published_sd is not None:
+        found["published"] = f"{number(entry.published)} ± {number(entry.published_sd)}"
+    if entry.difference is not None:
+        found["difference"] = number(entry.difference, sign=True)
+    return found
+
+
+def number(x: float, digits: int = 2, *, sign: bool = False) -> str:
+    """A number with fixed digits, never a negative zero.
+
+    >>> number(-0.001), number(-0.12), number(0.5, sign=True)
+    ('0.00', '-0.12', '+0.50')
+    """
+    text = f"{x:+.{digits}f}" if sign else f"{x:.{digits}f}"
+    return text if float(text) else text.lstrip("+-")
+
+
+def value_text(value: Any) -> str:
+    """A value of a cell as tables show it."""
+    if isinstance(value, bool):
+        return YES if value else NO
+    return "–" if value in (None, "") else str(value)
+
+
+def plain(value: Any) -> Any:
+    """A value as CSV has it."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, in a table too."""
+    return (
+        text.replace("\\", "\\\\")
+        .replace("|", "\\|")
+        .replace("*", "\\*")
+        .replace("_", "\\_")
+        .replace("\n", " ")
+    )
+
+
+def heading(key: str) -> str:
+    return HEADINGS.get(key, key.replace("_", " "))
+
+
+def label(values: dict[str, Any]) -> str:
+    """The values of a cell in a line: what is true by its name, other values beside theirs."""
+    parts = []
+    for key, value in values.items():
+        if isinstance(value, bool):
+            parts += [heading(key)] * value
+        else:
+            parts.append(f"{heading(key)} {value_text(value)}")
+    return ", ".join(parts)
+
+
+def _markdown(title: str, head: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, the columns flagged to the left and the others to the right; content bold, style italic."""
+    marks = {"content": "**", "style": "*"}
+    names = []
+    for name, _ in head:
+        mark = next((mark for block, mark in marks.items() if name.startswith(block)), "")
+        names.append(mark + escape(name) + mark)
+    lines = [names, [":--" if left else "--:" for _, left in head]]
+    lines += [[escape(text) for text in row] for row in rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"## {escape(title)}\n\n{table}" if title else table
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title or None,
+        title_style="bold",
+        title_justify="left",
+        header_style="",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+
+
+def styled(text: str, block: str = "", style: str = "") -> Text:
+    """Text as it is, without markup; the names of content bold, of style italic."""
+    from rich.text import Text
+
+    return Text(
+        text, "bold" if block.startswith("content") else "italic" if block.startswith("style") else style
+    )
