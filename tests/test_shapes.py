@@ -52,7 +52,8 @@ def test_every_kind_of_file_gives_the_same_mesh_and_no_script_runs(tmp_path: Pat
     evil.unlink(missing_ok=True)  # the exporting process itself may have run its own driver
     kinds = ("obj", "ply", "stl", "glb", "blend")
     pack = shapes.load(str(tmp_path), kinds, Blender())
-    wanted = meshes.measure(*meshes.load(builtin("hare")))
+    hare = meshes.normalise(*meshes.load(builtin("hare")))  # the built-in ones have extents of their own
+    wanted = meshes.measure(*hare)
     for kind in kinds:
         found = meshes.measure(*meshes.load(pack.files[kind]))
         for key in ("triangles", "vertices", "open_edges", "parts"):
@@ -60,8 +61,8 @@ def test_every_kind_of_file_gives_the_same_mesh_and_no_script_runs(tmp_path: Pat
         # Coordinates are stored to 1/32767 of the extent, and exported as text to six digits.
         assert abs(found["volume"] - wanted["volume"]) < 1e-4
         np.testing.assert_allclose(found["centre"], 0, atol=1e-4)
-        low = [meshes.load(path)[0].min(0) for path in (pack.files[kind], builtin("hare"))]
-        np.testing.assert_allclose(low[0], low[1], atol=2e-4)
+        low = meshes.load(pack.files[kind])[0].min(0)
+        np.testing.assert_allclose(low, hare[0].min(0), atol=2e-4)
     assert not evil.exists(), "a script or driver of the .blend was run"
 
 
@@ -321,6 +322,5 @@ def test_the_built_in_pack_is_sound():
         assert figures["open_edges"] == figures["tangled_edges"] == 0, name
         assert figures["parts"] == 1, name
         assert figures["volume"] > 0, name
-        # int16 coordinates: a step of at most 1 / 32767 at each end.
-        assert abs(figures["extent"] - 1) < 1e-4, name
+        assert 0.9 <= figures["extent"] <= 1.15, name  # comparable, and of comparable area
         np.testing.assert_allclose(figures["centre"], 0, atol=1e-3)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cow at rest: a box of a body on short legs, head held level, horns, dewlap, udder, tufted tail.
+"""A cow at rest: a deep barrel on short stout legs, broad head, wide curved horns, dewlap, udder, tufted tail.
 
-Measures are in metres of a cow of about 1.4 m at the withers; Y is forward, Z up, the ground at 0.
+Measures are in metres of a sturdy cow of about 1.4 m at the withers; Y is forward, Z up, the ground at GROUND.
 """
 
 import numpy as np
 
 from sculptures.tools import Clay
 
-FORE_HIP, HIND_HIP = 0.23, 0.24  # half the distance between the left and the right leg
-HOOF = 0.13  # height
+GROUND = -0.14
+FORE_HIP, HIND_HIP = 0.31, 0.32  # half the distance between the left and the right leg
+HOOF = GROUND + 0.13  # top of it
 
 
 def sculpt() -> tuple[np.ndarray, np.ndarray]:
@@ -18,117 +19,117 @@ def sculpt() -> tuple[np.ndarray, np.ndarray]:
     _trunk(clay)
     _neck(clay)
     _head(clay)
-    _fore_leg(clay, FORE_HIP, 0.62)
-    _fore_leg(clay, -FORE_HIP, 0.50)
+    _fore_leg(clay, FORE_HIP, 0.60)
+    _fore_leg(clay, -FORE_HIP, 0.42)
     _hind_leg(clay, HIND_HIP, -0.66)
-    _hind_leg(clay, -HIND_HIP, -0.52)
+    _hind_leg(clay, -HIND_HIP, -0.47)
     _udder(clay)
     _tail(clay)
-    clay.slice_below(0)
+    clay.slice_below(GROUND)
     return clay.skin(step=0.017, triangles=11_000)
 
 
 def _trunk(clay: Clay) -> None:
     """Level back, deep barrel, hip bones that show with a hollow before them."""
-    clay.block((0, -0.02, 1.05), (0.32, 0.82, 0.36), rounding=0.20)
+    clay.block((0, -0.06, 1.02), (0.40, 0.68, 0.38), rounding=0.24)
     clay.limb(
-        [(0, 0.55, 0.95), (0, 0.15, 0.93), (0, -0.30, 0.92), (0, -0.60, 1.05)],
-        [0.36, 0.40, 0.38, 0.30],
-        width=[0.9, 1.0, 1.04, 1.0],
+        [(0, 0.46, 0.93), (0, 0.12, 0.88), (0, -0.26, 0.87), (0, -0.54, 1.00)],
+        [0.40, 0.45, 0.44, 0.34],
+        width=[0.98, 1.08, 1.12, 1.04],
         blend=0.12,
     )
-    spine = [(0, 0.66, 1.35), (0, 0.45, 1.40), (0, 0.1, 1.36), (0, -0.7, 1.38)]
-    clay.limb(spine, [0.08, 0.08, 0.05, 0.06], blend=0.1)
-    clay.ball((0.37, -0.26, 1.22), (0.05, 0.16, 0.12), both=True, blend=0.12, carve=True)  # flank
-    clay.ball((0.25, -0.50, 1.33), (0.09, 0.12, 0.07), both=True, blend=0.12)  # hip bones
-    clay.ball((0.15, -0.80, 1.28), (0.08, 0.08, 0.08), both=True, blend=0.12)  # pin bones
-    clay.ball((0.28, 0.52, 1.02), (0.12, 0.19, 0.33), turn=(-12, 0, 0), both=True, blend=0.06)  # shoulders
-    clay.ball((0.25, -0.62, 0.98), (0.13, 0.23, 0.30), both=True, blend=0.06)  # thighs
+    spine = [(0, 0.54, 1.37), (0, 0.36, 1.42), (0, 0.05, 1.37), (0, -0.62, 1.38)]
+    clay.limb(spine, [0.09, 0.09, 0.06, 0.06], blend=0.1)
+    clay.ball((0.46, -0.26, 1.22), (0.06, 0.14, 0.11), both=True, blend=0.12, carve=True)  # flank
+    clay.ball((0.30, -0.44, 1.33), (0.10, 0.12, 0.08), both=True, blend=0.12)  # hip bones
+    clay.ball((0.18, -0.70, 1.28), (0.09, 0.08, 0.09), both=True, blend=0.12)  # pin bones
+    clay.ball((0.34, 0.44, 1.00), (0.14, 0.20, 0.34), turn=(-12, 0, 0), both=True, blend=0.06)  # shoulders
+    clay.ball((0.32, -0.54, 0.96), (0.15, 0.24, 0.32), both=True, blend=0.06)  # thighs
 
 
 def _neck(clay: Clay) -> None:
     clay.limb(
-        [(0, 0.60, 1.10), (0, 0.86, 1.15), (0, 1.08, 1.24)],
-        [0.36, 0.29, 0.21],
-        width=[0.75, 0.68, 0.72],
+        [(0, 0.46, 1.06), (0, 0.74, 1.16), (0, 0.92, 1.28)],
+        [0.42, 0.34, 0.25],
+        width=[0.85, 0.78, 0.8],
         blend=0.12,
     )
     clay.limb(
-        [(0, 1.16, 1.06), (0, 1.05, 0.84), (0, 0.92, 0.66), (0, 0.70, 0.54), (0, 0.50, 0.55)],
-        [0.05, 0.10, 0.13, 0.11, 0.06],
-        width=0.42,
+        [(0, 1.00, 1.06), (0, 0.93, 0.84), (0, 0.82, 0.64), (0, 0.62, 0.50), (0, 0.42, 0.50)],
+        [0.06, 0.11, 0.15, 0.13, 0.07],
+        width=0.45,
         blend=0.06,
     )  # dewlap
 
 
 def _head(clay: Clay) -> None:
     clay.limb(
-        [(0, 1.12, 1.38), (0, 1.23, 1.27), (0, 1.38, 1.06), (0, 1.46, 0.96)],
-        [0.13, 0.165, 0.125, 0.11],
-        width=[1.1, 1.0, 0.92, 1.05],
+        [(0, 0.98, 1.50), (0, 1.10, 1.37), (0, 1.26, 1.13), (0, 1.34, 1.00)],
+        [0.19, 0.23, 0.185, 0.17],
+        width=[1.15, 1.05, 0.98, 1.1],
         blend=0.06,
     )
-    clay.ball((0, 1.11, 1.46), (0.12, 0.06, 0.05), blend=0.04)  # poll
-    clay.ball((0.07, 1.16, 1.16), (0.075, 0.15, 0.11), turn=(-40, 0, 0), both=True, blend=0.04)  # jaws
-    clay.block((0, 1.47, 0.965), (0.145, 0.085, 0.11), rounding=0.07, turn=(-40, 0, 0), blend=0.05)  # muzzle
-    clay.ball((0.085, 1.545, 0.985), (0.032, 0.035, 0.026), both=True, blend=0.02, carve=True)  # nostrils
-    half = [(0.155, 1.41, 0.93), (0.12, 1.48, 0.885), (0, 1.505, 0.865)]
-    clay.limb(half, [0.02] * 3, blend=0.03, both=True, carve=True)  # mouth
-    clay.ball((0.148, 1.24, 1.31), 0.042, both=True, blend=0.025)  # eyes
+    clay.ball((0, 0.97, 1.60), (0.17, 0.09, 0.08), blend=0.05)  # poll
+    clay.ball((0.10, 1.02, 1.24), (0.10, 0.18, 0.14), turn=(-40, 0, 0), both=True, blend=0.04)  # jaws
+    clay.block((0, 1.35, 1.00), (0.225, 0.13, 0.17), rounding=0.11, turn=(-40, 0, 0), blend=0.05)  # muzzle
+    clay.ball((0.125, 1.472, 1.035), (0.045, 0.045, 0.036), both=True, blend=0.02, carve=True)  # nostrils
+    half = [(0.235, 1.28, 0.93), (0.175, 1.385, 0.875), (0, 1.415, 0.85)]
+    clay.limb(half, [0.023] * 3, blend=0.03, both=True, carve=True)  # mouth
+    clay.ball((0.212, 1.12, 1.42), 0.055, both=True, blend=0.025)  # eyes
     clay.limb(
-        [(0.10, 1.11, 1.45), (0.25, 1.14, 1.49), (0.335, 1.26, 1.54), (0.27, 1.40, 1.68)],
-        [0.07, 0.064, 0.054, 0.016],
+        [(0.13, 0.95, 1.60), (0.38, 0.97, 1.63), (0.60, 1.06, 1.70), (0.65, 1.15, 1.87), (0.55, 1.22, 2.01)],
+        [0.11, 0.10, 0.086, 0.062, 0.018],
         both=True,
-        blend=0.025,
-    )  # horns: out, then forward and up
-    ear = np.array([(0.12, 1.07, 1.33), (0.25, 1.02, 1.30), (0.37, 0.98, 1.22), (0.44, 0.96, 1.14)])
+        blend=0.03,
+    )  # horns: far out, then forward and up
+    ear = np.array([(0.16, 0.93, 1.45), (0.33, 0.88, 1.42), (0.48, 0.83, 1.33), (0.57, 0.80, 1.23)])
     facing = (0.4, 1, 0)
-    clay.limb(ear, [0.05, 0.09, 0.085, 0.025], width=0.5, across=facing, both=True, blend=0.025)
-    hollow = ear[1:3] + (0, 0.045, 0.01)
-    clay.limb(hollow, [0.05, 0.045], width=0.6, across=facing, both=True, blend=0.02, carve=True)
+    clay.limb(ear, [0.06, 0.115, 0.11, 0.03], width=0.5, across=facing, both=True, blend=0.025)
+    hollow = ear[1:3] + (0, 0.058, 0.01)
+    clay.limb(hollow, [0.062, 0.055], width=0.6, across=facing, both=True, blend=0.02, carve=True)
 
 
 def _fore_leg(clay: Clay, x: float, y: float) -> None:
     clay.limb(
-        [(x, 0.52, 0.98), (x, y - 0.02, 0.66), (x, y, 0.40), (x, y, 0.16)],
-        [0.20, 0.145, 0.088, 0.07],
+        [(x, 0.44, 0.92), (x, y - 0.02, 0.56), (x, y, 0.28), (x, y, HOOF + 0.04)],
+        [0.24, 0.18, 0.115, 0.09],
         blend=0.07,
     )
-    clay.ball((x, y + 0.01, 0.40), 0.098, blend=0.05)  # knee
+    clay.ball((x, y + 0.01, 0.27), 0.122, blend=0.05)  # knee
     _hoof(clay, x, y)
 
 
 def _hind_leg(clay: Clay, x: float, y: float) -> None:
     clay.limb(
-        [(x * 0.9, -0.58, 1.02), (x, y + 0.06, 0.74), (x, y - 0.12, 0.48), (x, y - 0.04, 0.16)],
-        [0.27, 0.16, 0.09, 0.07],
-        width=[0.75, 0.9, 1, 1],
+        [(x * 0.9, -0.50, 0.98), (x, y + 0.05, 0.64), (x, y - 0.11, 0.35), (x, y - 0.03, HOOF + 0.04)],
+        [0.31, 0.20, 0.115, 0.09],
+        width=[0.8, 0.9, 1, 1],
         blend=0.07,
     )
-    clay.ball((x, y - 0.15, 0.50), 0.07, blend=0.06)  # hock
-    _hoof(clay, x, y - 0.04)
+    clay.ball((x, y - 0.14, 0.37), 0.09, blend=0.06)  # hock
+    _hoof(clay, x, y - 0.03)
 
 
 def _hoof(clay: Clay, x: float, y: float) -> None:
     """Two claws side by side."""
-    clay.ball((x, y, HOOF + 0.10), 0.086, blend=0.03)  # fetlock
-    for side in (-0.056, 0.056):
-        claw = [(x + side, y + 0.01, HOOF - 0.03), (x + side, y + 0.05, 0.0)]
-        clay.limb(claw, [0.085, 0.105], width=0.62, blend=0.006)
+    clay.ball((x, y, HOOF + 0.08), 0.105, blend=0.03)  # fetlock
+    for side in (-0.072, 0.072):
+        claw = [(x + side, y + 0.01, HOOF - 0.03), (x + side, y + 0.06, GROUND)]
+        clay.limb(claw, [0.11, 0.13], width=0.64, blend=0.006)
 
 
 def _udder(clay: Clay) -> None:
-    clay.ball((0, -0.36, 0.58), (0.20, 0.24, 0.16), blend=0.05)
-    for y in (-0.27, -0.45):
-        teat = [(0.09, y, 0.50), (0.10, y, 0.42), (0.105, y, 0.36)]
-        clay.limb(teat, [0.055, 0.042, 0.034], both=True, blend=0.03)
+    clay.ball((0, -0.30, 0.49), (0.24, 0.26, 0.19), blend=0.05)
+    for y in (-0.19, -0.40):
+        teat = [(0.11, y, 0.40), (0.12, y, 0.31), (0.125, y, 0.24)]
+        clay.limb(teat, [0.07, 0.052, 0.04], both=True, blend=0.03)
 
 
 def _tail(clay: Clay) -> None:
     clay.limb(
-        [(0, -0.76, 1.36), (0, -0.90, 1.36), (0, -0.98, 1.18), (0, -1.0, 0.85), (0, -1.02, 0.66)],
-        [0.06, 0.055, 0.042, 0.036, 0.036],
+        [(0, -0.66, 1.36), (0, -0.80, 1.38), (0, -0.87, 1.20), (0, -0.89, 0.88), (0, -0.90, 0.66)],
+        [0.075, 0.07, 0.055, 0.048, 0.048],
         blend=0.05,
     )
-    tuft = [(0, -1.01, 0.70), (0, -1.03, 0.52), (0, -1.06, 0.34)]
-    clay.limb(tuft, [0.045, 0.105, 0.015], blend=0.03)
+    tuft = [(0, -0.89, 0.78), (0, -0.92, 0.56), (0, -0.94, 0.40), (0, -0.96, 0.22)]
+    clay.limb(tuft, [0.05, 0.10, 0.105, 0.02], blend=0.03)

@@ -13,7 +13,7 @@ from sculptures.tools import Clay
 
 STEP = 0.0175  # of the grid that the skin is sampled on
 MEMBRANE = 3.2 * STEP  # thickness of the wings between the bones
-SCALLOP = 0.30  # share of its length by which a membrane is hollowed between two finger tips
+SCALLOP = 0.26  # share of its length by which a membrane is hollowed between two finger tips
 
 # The backbone from nape to tail tip: x, y, z, radius and breadth in proportion to it.
 NECK = [
@@ -41,12 +41,12 @@ TAIL = [
 SKULL = np.array([0, 0.78, 1.86])
 
 # The wing of the side where X is positive.
-SHOULDER, ELBOW, WRIST = (0.16, 0.16, 1.02), (0.48, -0.08, 1.28), (0.66, 0.12, 1.76)
+SHOULDER, ELBOW, WRIST = (0.16, 0.16, 1.02), (0.48, -0.08, 1.28), (0.72, 0.12, 1.78)
 FINGERS = [  # each by its middle and its tip
-    [(0.98, 0.06, 2.03), (1.26, -0.22, 2.12)],
-    [(1.02, -0.18, 1.80), (1.28, -0.60, 1.74)],
-    [(0.86, -0.29, 1.55), (1.03, -0.82, 1.34)],
-    [(0.66, -0.26, 1.39), (0.68, -0.84, 1.08)],
+    [(1.08, 0.06, 2.08), (1.42, -0.20, 2.20)],
+    [(1.12, -0.20, 1.82), (1.44, -0.66, 1.76)],
+    [(0.94, -0.33, 1.54), (1.14, -0.96, 1.30)],
+    [(0.70, -0.29, 1.36), (0.72, -0.96, 0.98)],
 ]
 FLANK = (0.20, -0.46, 0.84)  # where the membrane ends on the body
 
