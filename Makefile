@@ -30,6 +30,8 @@ test: lint
 bench: setup
 	$(RUN)python tests/benchmarks/render_speed.py
 	$(RUN)python tests/benchmarks/latents_speed.py
+	$(RUN)python tests/benchmarks/mixing_speed.py
+	$(RUN)python tests/benchmarks/step_speed.py
 
 clean:
 	rm -rf $(VENV) demo dist
