@@ -9,6 +9,8 @@ others are ruled out without their singular values.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -100,7 +102,7 @@ class InvertibleMLP(nn.Module):
 
     def log_determinant(self, z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """log |det Jf(z)| of each sample: the layers' own, and log(slope) for each hidden unit below 0."""
-        below = self._below(z).sum((0, 2))
+        below = sum((flags.sum(1) for flags in self._below(z)), z.new_zeros(len(z)))
         return torch.linalg.slogdet(self.weights).logabsdet.sum() + below * self.slope.log()
 
     def jacobian(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d d"]:
@@ -128,15 +130,14 @@ class InvertibleMLP(nn.Module):
             layers=tuple(condition_numbers(self.weights).tolist()),
         )
 
-    def _below(self, z: Float[Tensor, "n d"]) -> Bool[Tensor, "l n d"]:
-        """Which hidden units of each layer but the last are below 0, where a has the derivative ``slope``."""
+    def _below(self, z: Float[Tensor, "n d"]) -> list[Bool[Tensor, "n d"]]:
+        """Which hidden units are below 0, where a has the derivative ``slope``, layer by layer."""
         self._expect_width(z, "latents")
-        below = z.new_empty(len(self.weights) - 1, *z.shape, dtype=torch.bool)
-        h = z
-        for flags, weight in zip(below, self.weights, strict=False):
-            h = h @ weight.T
-            torch.lt(h, 0, out=flags)
-            h = torch.maximum(h, self.slope * h)
+        below = []
+        for weight in self.weights[:-1]:
+            h = z @ weight.T
+            below.append(h < 0)
+            z = torch.maximum(h, self.slope * h)
         return below
 
     def _expect_width(self, values: Float[Tensor, "n w"], what: str) -> None:
@@ -161,7 +162,24 @@ def draw(dim: int, settings: Mixing, *, seed: int, name: str = "mixing") -> Inve
         raise IdentboxError(f"dim: expected at least 1, got {dim}")
     stream = seeding.generator(seed, name)
     find = _orthogonal if settings.orthogonal else _well_conditioned
-    return InvertibleMLP(find(dim, settings, stream), settings.slope)
+    with _one_thread():
+        weights = find(dim, settings, stream)
+    return InvertibleMLP(weights, settings.slope)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch's operations in this block.
+
+    Many operations on small matrices: threads gain little, and on a busy machine their waiting for each other at
+    the end of every operation takes many times as long as the work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _orthogonal(dim: int, settings: Mixing, stream: torch.Generator) -> Float[Tensor, "l d d"]:

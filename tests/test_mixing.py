@@ -220,6 +220,16 @@ def test_seed_and_name_decide_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_drawing_leaves_the_number_of_threads():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        draw(3, Mixing(pool=10, ratio=0.5), seed=0)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_more_layers_begin_with_the_same():
     few, many = (draw(5, Mixing(pool=500, ratio=0.1, layers=n), seed=0).weights for n in (2, 9))
     assert torch.equal(many[:2], few)
@@ -240,6 +250,7 @@ def test_gradients_reach_the_latents():
     mixed = draw(3, Mixing(pool=50, ratio=0.1), seed=0).double()
     assert torch.autograd.gradcheck(mixed, (z,))
     assert torch.autograd.gradcheck(mixed.inverse, (z,))
+    assert torch.equal(mixed.log_determinant(z), mixed.log_determinant(z.detach()))
 
 
 @pytest.mark.parametrize(
