@@ -117,7 +117,7 @@ def test_a_sweep_runs_skips_what_is_done_and_names_what_failed(file, tmp_path):
 
 
 def test_an_interrupted_sweep_stops_its_runs_and_goes_on(file, tmp_path):
-    file.write_text(FILE.replace("steps = 60", "steps = 3000"))
+    file.write_text(FILE.replace("steps = 60", "steps = 1200"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "identbox", "sweep", str(file), "--out", str(out), "--seeds", "0"]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
@@ -132,7 +132,7 @@ def test_an_interrupted_sweep_stops_its_runs_and_goes_on(file, tmp_path):
     assert not list(out.glob("runs/*/results.json"))
     done = identbox("sweep", file, "--out", out, "--seeds", "0")
     assert done.returncode == 0, done.stderr
-    assert {json.loads(path.read_text())["steps"] for path in out.glob("runs/*/results.json")} == {3000}
+    assert {json.loads(path.read_text())["steps"] for path in out.glob("runs/*/results.json")} == {1200}
 
 
 def test_more_seeds_may_be_added(file, tmp_path):
