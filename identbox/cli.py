@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox import __version__, simulation_commands
+from identbox import __version__, simulation_commands, verify_commands
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
@@ -404,7 +404,12 @@ def doctor(executable: str | None, install: bool) -> None:
         raise IdentboxError("doctor: expected all of the above to work, got what is marked FAULT")
 
 
-for command in (simulation_commands.simulate, simulation_commands.sweep, simulation_commands.report):
+for command in (
+    simulation_commands.simulate,
+    simulation_commands.sweep,
+    simulation_commands.report,
+    verify_commands.verify,
+):
     cli.add_command(command)
 
 
