@@ -299,11 +299,13 @@ def run(
         "machine": machine(learner.device),
         "steps": trained.steps,
         "seconds": round(trained.seconds, 1),
-        "losses": {
-            "train": trained.loss,
-            "validation": validation_loss(learner),
-            "chance": chance_loss(simulation),
-        },
+        "losses": config.plain(  # without that of training where no step was asked for
+            {
+                "train": trained.loss,
+                "validation": validation_loss(learner),
+                "chance": chance_loss(simulation),
+            }
+        ),
         "mixing": config.plain(conditioning(learner)),
         "probes": [dataclasses.asdict(record) for record in probe(learner)],
     }
