@@ -26,9 +26,9 @@ from identbox.mixing import Mixing
 from identbox.objectives import Objective
 from identbox.process import ROLES, Permute, Process, Role, Sample
 from identbox.process_tables import table_from_process
+from identbox.records import FORMAT, RESULTS, Probe
 
-FORMAT = 1
-CONFIG, RESULTS = "config.toml", "results.json"
+CONFIG = "config.toml"
 WATCHED = 1024  # samples of the R2 that is shown during training, each for fit and score
 VALIDATION_BATCHES = (
     4  # of the validation loss, each of the training's batch size, since the loss depends on it
@@ -393,23 +393,8 @@ def conditioning(learner: Learner) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProbeRecord:
-    """One score: a target predicted from the encodings of a view, perhaps after an intervention."""
-
-    view: str
-    target: str
-    intervention: str | None
-    probe: str
-    metric: str
-    score: float
-    low: float
-    high: float
-    chance: float
-
-
 @torch.no_grad()
-def probe(learner: Learner) -> list[ProbeRecord]:
+def probe(learner: Learner) -> list[Probe]:
     """Predict every variable from the encodings of every view, as they are and after each intervention.
 
     An intervention permutes a block over the batch before mixing and leaves all else alone (appendix A.6). Its
@@ -446,7 +431,7 @@ def probe(learner: Learner) -> list[ProbeRecord]:
                 seed=seeding.derive(learner.seed, "probing", view, str(intervention)),
             )
             records += [
-                ProbeRecord(
+                Probe(
                     view=view,
                     target=found.target,
                     intervention=intervention,

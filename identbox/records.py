@@ -211,6 +211,11 @@ def read_sweep(path: Path) -> Sweep:
     return config.build(Sweep, {**table, "cells": built}, str(path))
 
 
+def run_folder(folder: Path, cell: str, seed: int) -> Path:
+    """The folder of a run within that of its sweep."""
+    return folder / RUNS / f"{cell}-seed{seed}"
+
+
 Runs = dict[str, dict[int, Run]]  # by cell and seed, those that are finished
 
 
@@ -223,7 +228,7 @@ def read_runs(folder: Path, sweep: Sweep) -> Runs:
     for cell in sweep.cells:
         runs = found[cell.name] = {}
         for seed in sweep.seeds:
-            path = folder / RUNS / f"{cell.name}-seed{seed}" / RESULTS
+            path = run_folder(folder, cell.name, seed) / RESULTS
             if not path.exists():
                 continue
             run = read_run(path)

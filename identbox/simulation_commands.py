@@ -88,7 +88,7 @@ def simulate(
             out,
             seed=seed,
             device=where,
-            on_start=lambda step: progress.update(task, completed=step, already=step),
+            on_start=lambda step: progress.update(task, completed=step),
             on_metrics=lambda metrics: progress.update(
                 task,
                 completed=metrics["step"],
@@ -116,7 +116,7 @@ def parse(assignment: str) -> dict[str, Any]:
 
 
 def progress_bar() -> Any:
-    """A bar with steps, the newest figures, steps a second (of this run) and the time left."""
+    """A bar with steps, the newest figures and the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
@@ -146,7 +146,7 @@ def sweep(file: Path, preset: str, out: Path | None, seeds: str | None, workers:
     from identbox import sweeps
     from identbox.cli import cores
 
-    found = sweeps.read(file, preset, None if seeds is None else numbers(seeds))
+    found = sweeps.read(file, preset, None if seeds is None else numbers(seeds, "--seeds"))
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
     where = choose_device(device)
     sweeps.prepare(folder, found)
@@ -170,11 +170,11 @@ def sweep(file: Path, preset: str, out: Path | None, seeds: str | None, workers:
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
 
 
-def numbers(text: str) -> tuple[int, ...]:
+def numbers(text: str, option: str) -> tuple[int, ...]:
     """Integers from 0, separated by commas."""
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
-        raise IdentboxError(f"--seeds: expected numbers like 0,1,2; got {text}")
+        raise IdentboxError(f"{option}: expected numbers like 0,1,2; got {text}")
     return tuple(int(part) for part in parts)
 
 

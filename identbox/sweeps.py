@@ -22,9 +22,9 @@ from typing import Any, Literal
 from identbox import config, experiments
 from identbox.errors import IdentboxError, first_few
 from identbox.experiments import Simulation
+from identbox.records import FORMAT, SWEEP, run_folder
 
-FORMAT = 1
-SWEEP, RUNS, LOG = "sweep.toml", "runs", "run.log"
+LOG = "run.log"
 KILL_AFTER = 5.0  # seconds between asking a run to stop and making it
 Report = Literal["table", "interventions", "lines", "elbow"]
 
@@ -89,11 +89,6 @@ class Sweep:
             "panel": self.plan.panel,
             "cells": [{"name": cell.name, "values": cell.values} for cell in self.cells],
         }
-
-
-def run_folder(folder: Path, cell: str, seed: int) -> Path:
-    """The folder of a run within that of its sweep."""
-    return folder / RUNS / f"{cell}-seed{seed}"
 
 
 def read(path: Path, preset: str, seeds: tuple[int, ...] | None = None) -> Sweep:

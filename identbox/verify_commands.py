@@ -71,7 +71,9 @@ def verify(
     folder = out or paths[0]
     found = [verification.verify(*item, margins) for item in verification.groups(trials).items()]
     if controls:
-        controlled = _run_controls(trials[0], folder, numbers(control_seeds), workers, choose_device(device))
+        controlled = _run_controls(
+            trials[0], folder, numbers(control_seeds, "--control-seeds"), workers, choose_device(device)
+        )
         found += [verification.verify(*item, margins) for item in verification.groups(controlled).items()]
     factors = verification.content_factors(trials)
     console = Console()
