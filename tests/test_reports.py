@@ -420,7 +420,7 @@ def test_sweeps_write_what_reports_read(tmp_path: Path):
         cell, seed = next(sweep.runs())
         write_run(sweeps.run_folder(folder, cell.name, seed), seed=seed, scores=probes(0.9, 0.1, 0.0))
         assert "1 of " in reports.read(folder).markdown()
-    assert (records.SWEEP, records.RUNS) == (sweeps.SWEEP, sweeps.run_folder(folder, "cell", 0).parent.name)
+    assert (sweeps.SWEEP, sweeps.run_folder(folder, "cell", 0).parent.name) == (records.SWEEP, records.RUNS)
     assert (records.RESULTS, records.FORMAT) == (experiments.RESULTS, experiments.FORMAT)
 
 
