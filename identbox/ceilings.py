@@ -29,6 +29,7 @@ from torch.nn import functional
 from identbox import probing, seeding
 from identbox.distributions import Categorical, Laplace, Normal, Uniform
 from identbox.effects import Linear
+from identbox.experiments import seen, target_of
 from identbox.identifiability import invariant
 from identbox.process import ROLES, Process, Sample, Variable
 
@@ -136,20 +137,7 @@ class _Solver:
 
     def _probed(self, view: str, variable: Variable, given: Sequence[Variable]) -> Ceiling:
         fit, score = self._sample("fit"), self._sample("score")
-        distribution, kind = variable.distribution, "continuous"
-        period, classes = 1.0, None
-        if isinstance(distribution, Categorical):
-            kind, classes = "discrete", distribution.k
-        elif isinstance(distribution, Uniform) and distribution.circular:
-            kind, period = "circular", distribution.high - distribution.low
-        target = probing.Target(
-            name=variable.name,
-            train=_seen(fit, view, variable),
-            test=_seen(score, view, variable),
-            kind=kind,  # type: ignore[arg-type]
-            period=period,
-            classes=classes,
-        )
+        target = target_of(variable, variable.name, seen(fit, view, variable), seen(score, view, variable))
         (found,) = probing.probe(
             _features(fit, given),
             _features(score, given),
@@ -166,10 +154,6 @@ class _Solver:
 
 def _known(score: float) -> Ceiling:
     return Ceiling(score=score, low=score, high=score, how="closed form")
-
-
-def _seen(sample: Sample, view: str, variable: Variable) -> Tensor:
-    return sample.views[view].get(variable.name, sample.values[variable.name])
 
 
 def _features(sample: Sample, given: Sequence[Variable]) -> Float[Tensor, "n f"]:

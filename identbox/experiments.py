@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from identbox import __version__, config, mixing, objectives, probing, processes, seeding, training
@@ -24,7 +24,7 @@ from identbox.encoders import MLP, MLPSettings
 from identbox.errors import IdentboxError
 from identbox.mixing import Mixing
 from identbox.objectives import Objective
-from identbox.process import ROLES, Permute, Process, Role, Sample
+from identbox.process import ROLES, Permute, Process, Role, Sample, Variable
 from identbox.process_tables import table_from_process
 from identbox.records import FORMAT, RESULTS, Probe
 
@@ -457,17 +457,25 @@ def _targets(
         if variable.role == intervention:
             versions[f"{variable.name}'"] = afters
         for name, samples in versions.items():
-            fit, score = (
-                sample.views[view].get(variable.name, sample.values[variable.name]) for sample in samples
-            )
-            distribution = variable.distribution
-            if isinstance(distribution, Categorical):
-                found.append(
-                    probing.Target(name=name, train=fit, test=score, kind="discrete", classes=distribution.k)
-                )
-            elif isinstance(distribution, Uniform) and distribution.circular:
-                period = distribution.high - distribution.low
-                found.append(probing.Target(name=name, train=fit, test=score, kind="circular", period=period))
-            elif not distribution.discrete:  # a constant has nothing to predict
-                found.append(probing.Target(name=name, train=fit, test=score))
+            if variable.distribution.kind != "constant":  # which has nothing to predict
+                fit, score = (seen(sample, view, variable) for sample in samples)
+                found.append(target_of(variable, name, fit, score))
     return found
+
+
+def seen(sample: Sample, view: str, variable: Variable) -> Shaped[Tensor, "n d"]:
+    """What a view sees of a variable; the variable as it is, where the view does not see it."""
+    return sample.views[view].get(variable.name, sample.values[variable.name])
+
+
+def target_of(
+    variable: Variable, name: str, fit: Shaped[Tensor, "n d"], score: Shaped[Tensor, "m d"]
+) -> probing.Target:
+    """Values of a variable as what probes predict: classes, points on a circle, or numbers."""
+    distribution = variable.distribution
+    if isinstance(distribution, Categorical):
+        return probing.Target(name=name, train=fit, test=score, kind="discrete", classes=distribution.k)
+    if isinstance(distribution, Uniform) and distribution.circular:
+        period = distribution.high - distribution.low
+        return probing.Target(name=name, train=fit, test=score, kind="circular", period=period)
+    return probing.Target(name=name, train=fit, test=score)
