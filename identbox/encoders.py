@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -32,6 +33,41 @@ class MLPSettings:
             raise IdentboxError(f"widths: expected numbers of at least 1, got {self.widths}")
 
 
+# oneDNN's product as PyTorch's own compiler calls it; every public way to it copies the factors.
+_onednn_linear: Any = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+)
+
+
+class Linear(nn.Linear):
+    """PyTorch's linear layer, with the products of oneDNN for float32 on a CPU.
+
+    There PyTorch asks MKL, which on AMD processors reaches two thirds of oneDNN's rate.
+    """
+
+    def forward(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
+        plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+        if plain or _onednn_linear is None:
+            return super().forward(x)
+        return _OneDNNLinear.apply(x, self.weight, self.bias)
+
+
+class _OneDNNLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _onednn_linear(x, weight, bias, "none", [], "")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        for_x = None
+        if ctx.needs_input_grad[0]:
+            for_x = _onednn_linear(gradient, weight.T, None, "none", [], "")
+        # For the weight both factors are transposed, which costs oneDNN its lead.
+        return for_x, gradient.T @ x, gradient.sum(0)
+
+
 class MLP(nn.Sequential):
     """Maps (n, inputs) to (n, outputs) through the hidden layers of its settings."""
 
@@ -47,7 +83,7 @@ class MLP(nn.Sequential):
         sizes = [inputs, *(width * inputs for width in settings.widths), outputs]
         layers: list[nn.Module] = []
         for fan_in, fan_out in itertools.pairwise(sizes):
-            layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(settings.slope, inplace=True)]
+            layers += [Linear(fan_in, fan_out), nn.LeakyReLU(settings.slope, inplace=True)]
         super().__init__(*layers[:-1])
         generator = seeding.generator(seed, name)
         with torch.no_grad():

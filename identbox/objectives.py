@@ -170,7 +170,7 @@ class _LogSumExp(torch.autograd.Function):
         # -2 (a_k w_k. - sum_l w_kl b_l): a column of ones beside the partners sums the weights as well.
         ones_a, ones_b = a.new_ones(len(a), 1), b.new_ones(len(b), 1)
         partners_a, partners_b = torch.cat([a, ones_a], 1), torch.cat([b, ones_b], 1)
-        for_a, for_b = torch.empty_like(partners_a), torch.zeros_like(partners_b.T)
+        for_a, for_b = torch.empty_like(partners_a), b.new_zeros(b.shape[1] + 1, len(b))
         for part in _blocks(len(a), len(b), a.device, block):
             logits = _similarities(a[part], b, similarity).mul_(scale)
             weights = (logits - columns).exp_().mul_(column_gradient)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from identbox.encoders import MLP, MLPSettings
+from identbox.encoders import MLP, Linear, MLPSettings
 from identbox.errors import IdentboxError
 
 
@@ -45,3 +45,21 @@ def test_bad_settings(settings, message):
         MLPSettings(**settings)
     with pytest.raises(IdentboxError, match="at least one input and output, got 0 and 2"):
         MLP(0, 2, MLPSettings(), seed=0, name="encoder")
+
+
+@pytest.mark.parametrize(("n", "inputs", "outputs"), [(1, 1, 1), (7, 3, 5), (64, 150, 33)])
+def test_products_and_gradients_of_a_layer_are_those_of_pytorch(n, inputs, outputs):
+    generator = torch.Generator().manual_seed(0)
+    ours, plain = Linear(inputs, outputs), torch.nn.Linear(inputs, outputs)
+    ours.load_state_dict(plain.state_dict())
+    x = torch.randn(n, inputs, generator=generator, requires_grad=True)
+    same = x.detach().clone().requires_grad_()
+    weights = torch.randn(n, outputs, generator=generator)
+    (ours(x) * weights).sum().backward()
+    (plain(same) * weights).sum().backward()
+    # Sums of at most 150 products in another order, in float32.
+    near = {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(ours(x), plain(same), **near)
+    torch.testing.assert_close(x.grad, same.grad, **near)
+    torch.testing.assert_close(ours.weight.grad, plain.weight.grad, **near)
+    torch.testing.assert_close(ours.bias.grad, plain.bias.grad, **near)

@@ -3,8 +3,8 @@
     python tests/benchmarks/step_speed.py [--device cuda] [--precision tf32]
 
 The naive step is as simulation scripts write it: negatives from a second draw of each view, so four encoder passes;
-squared distances from broadcast differences; the two directions apart; all of it kept for the backward pass. Each
-step runs in a process of its own, the two by turns, and the least time of each counts.
+squared distances from broadcast differences; PyTorch's own linear layers; the two directions apart; all of it kept
+for the backward pass. Each step runs in a process of its own, the two by turns, and the least time of each counts.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import time
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from identbox import experiments
 from identbox.experiments import Learner
@@ -35,6 +35,14 @@ def naive_loss(learner: Learner, step: int) -> Tensor:
     return total
 
 
+def plain(module: nn.Module) -> None:
+    """Give a sequence PyTorch's own linear layers."""
+    if isinstance(module, nn.Sequential):
+        for place, layer in enumerate(module):
+            if isinstance(layer, nn.Linear):
+                module[place] = nn.Linear(layer.in_features, layer.out_features, device=layer.weight.device)
+
+
 def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
     """Seconds of the fastest step and MiB of its peak above what was there before."""
     cuda = options.device == "cuda"
@@ -43,6 +51,8 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
     }
     simulation = experiments.simulation("thesis", table)
     learner = Learner(simulation, simulation.process.make("multimodal"), seed=0).to(options.device)
+    if kind == "naive":
+        learner.encoders.apply(plain)
     parameters = list(learner.encoders.parameters())
     optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=kind == "ours")
     if kind == "ours" and options.precision == "tf32":
