@@ -7,13 +7,10 @@ own, with a folder as a run has; its record says which control it is.
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import platform
-import subprocess
+import itertools
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from identbox import __version__, config, experiments, objectives, seeding, training
+from identbox import config, experiments, objectives, seeding
+from identbox.children import Job
 from identbox.errors import IdentboxError
 from identbox.experiments import Learner, Simulation
 from identbox.process import Process
-from identbox.process_tables import table_from_process
 
 
 class ShuffledPairs(Learner):
@@ -94,91 +91,39 @@ def simulation_of(name: str, base: Simulation, content: int) -> Simulation | Non
 def run(
     name: str, simulation: Simulation, folder: Path, *, seed: int, device: torch.device | str = "cpu"
 ) -> dict[str, Any]:
-    """Train and probe a control, and write its record to ``folder``, as `experiments.run` does; returns the record.
+    """Train and probe a control, and write its record to ``folder``; returns the record.
 
-    The folder may be that of the same control interrupted, or done. Raises IdentboxError for one of anything else.
+    Raises IdentboxError for the folder of anything else.
     """
-    experiments.claim(folder, simulation, seed=seed)
-    results = folder / experiments.RESULTS
-    if results.exists():
-        record = experiments.read_results(results)
-        if record.get("control") != name:
-            raise IdentboxError(f"{folder}: expected the control {name}, got {record.get('control')}")
-        return record
-    process = simulation.process.make(simulation.setting)
-    learner = CONTROLS[name].learner(simulation, process, seed=seed).to(device)
-    trained = training.train(learner, learner.loss, simulation.training, folder)
-    learner.eval()
-    record = {
-        "format": experiments.FORMAT,
-        "kind": "simulation",
-        "control": name,
-        "identbox": __version__,
-        "seed": seed,
-        "config": config.plain(simulation.table()),
-        "process": config.plain(table_from_process(learner.process)),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "machine": experiments.machine(learner.device),
-        "steps": trained.steps,
-        "seconds": round(trained.seconds, 1),
-        "losses": {"train": trained.loss, "chance": experiments.chance_loss(simulation)},
-        "probes": [dataclasses.asdict(probe) for probe in experiments.probe(learner)],
-    }
-    record["losses"] = {key: value for key, value in record["losses"].items() if value is not None}
-    config.write_whole(results, (json.dumps(record, indent=1) + "\n").encode())
-    return record
+    learner_type = CONTROLS[name].learner
+    return experiments.run(
+        simulation, folder, seed=seed, device=device, learner_type=learner_type, control=name
+    )
 
 
-def execute(
+def jobs(
     base: Simulation,
     folder: Path,
     *,
     content: int,
     seeds: Iterable[int],
     names: Iterable[str] = tuple(CONTROLS),
-    workers: int = 1,
     device: str = "cpu",
-    threads: int = 1,
-    on_done: Callable[[str], None] = lambda name: None,
-) -> list[Path]:
-    """Do the controls of these names that make sense, a child process each; returns their folders.
-
-    Finished ones are skipped, interrupted ones go on. Raises IdentboxError where one fails, with the end of its log.
-    """
-    jobs = []
-    chosen = tuple(names)
-    for seed in seeds:
-        for name in chosen:
-            made = simulation_of(name, base, content)
-            if made is not None:
-                jobs.append((name, made, folder / f"{name}-seed{seed}", seed))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-
-    def one(job: tuple[str, Simulation, Path, int]) -> str | None:
-        name, made, place, seed = job
-        experiments.claim(place, made, seed=seed)
-        log = place / "run.log"
-        if not (place / experiments.RESULTS).exists():
-            command = [sys.executable, "-m", "identbox.controls", name, str(place), str(seed), device]
-            with log.open("ab") as output:
-                code = subprocess.run(
-                    command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
-                ).returncode
-            if code:
-                lines = log.read_text(errors="replace").strip().splitlines()
-                return f"{place}: expected the control to finish, got exit code {code}, {lines[-1] if lines else ''}"
-        on_done(place.name)
-        return None
-
-    with ThreadPoolExecutor(workers) as pool:
-        failed = [reason for reason in pool.map(one, jobs) if reason is not None]
-    if failed:
-        raise IdentboxError(failed[0])
-    return [place for _, _, place, _ in jobs]
+) -> Iterator[Job]:
+    """The controls of these names that make sense, for a run with so many content dimensions, as child processes."""
+    for seed, name in itertools.product(seeds, names):
+        simulation = simulation_of(name, base, content)
+        if simulation is not None:
+            place = folder / f"{name}-seed{seed}"
+            yield Job(
+                folder=place,
+                claim=partial(experiments.claim, place, simulation, seed=seed),
+                command=("identbox.controls", name, str(place), str(seed), device),
+            )
 
 
 def _child(arguments: list[str]) -> int:
-    """A control in a process of its own: its name, its folder (which `execute` has claimed), seed and device."""
+    """A control in a process of its own: its name, its folder (which has its configuration), seed and device."""
     name, place, seed, device = arguments
     table = config.read_toml(Path(place) / experiments.CONFIG)
     table.pop("seed")

@@ -263,20 +263,28 @@ def run(
     *,
     seed: int,
     device: torch.device | str = "cpu",
+    learner_type: type[Learner] = Learner,
+    control: str | None = None,
     on_start: Callable[[int], None] = lambda step: None,
     on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
     on_message: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
     """Train and probe a simulation, and write its record to ``folder``/results.json; returns the record.
 
-    A folder that has the record already gives it back. Raises IdentboxError for a folder of another configuration
-    (naming the keys), and where a step is not finite.
+    A folder that has the record already gives it back. ``learner_type`` and ``control`` are those of a negative
+    control (`controls`), whose name the record has. Raises IdentboxError for a folder of another configuration
+    (naming the keys) or control, and where a step is not finite.
     """
     claim(folder, simulation, seed=seed)
     results = folder / RESULTS
     if results.exists():
-        return read_results(results)
-    learner = Learner(simulation, simulation.process.make(simulation.setting), seed=seed).to(device)
+        record = read_results(results)
+        if record.get("control") != control:
+            raise IdentboxError(
+                f"{folder}: expected {_called(control)}, got {_called(record.get('control'))}"
+            )
+        return record
+    learner = learner_type(simulation, simulation.process.make(simulation.setting), seed=seed).to(device)
     trained = training.train(
         learner,
         learner.loss,
@@ -291,6 +299,7 @@ def run(
     record = {
         "format": FORMAT,
         "kind": "simulation",
+        **({} if control is None else {"control": control}),
         "identbox": __version__,
         "seed": seed,
         "config": config.plain(simulation.table()),
@@ -311,6 +320,10 @@ def run(
     }
     config.write_whole(results, (json.dumps(record, indent=1) + "\n").encode())
     return record
+
+
+def _called(control: str | None) -> str:
+    return "a run" if control is None else f"the control {control}"
 
 
 def claim(folder: Path, simulation: Simulation, *, seed: int) -> None:

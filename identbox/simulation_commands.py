@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from identbox.errors import IdentboxError
+
+if TYPE_CHECKING:
+    from identbox.children import Job
 
 preset_option = click.option(
     "--preset",
@@ -77,8 +81,7 @@ def simulate(
     if config_file is not None:
         table = config.read_toml(config_file)
         table.pop("seed", None)
-    for assignment in assignments:
-        table = experiments.merge(table, parse(assignment))
+    table = experiments.merge(table, changes(assignments))
     simulation = experiments.simulation(preset, table, str(config_file or "--set"))
     where = choose_device(device)
     with progress_bar() as progress:
@@ -99,6 +102,16 @@ def simulate(
     for shown in reports.read(out).tables():
         Console().print(shown)
     click.echo(f"{out / experiments.RESULTS}: the whole record")
+
+
+def changes(assignments: Iterable[str]) -> dict[str, Any]:
+    """The table of several KEY=VALUE, later ones before earlier ones."""
+    from identbox import experiments
+
+    table: dict[str, Any] = {}
+    for assignment in assignments:
+        table = experiments.merge(table, parse(assignment))
+    return table
 
 
 def parse(assignment: str) -> dict[str, Any]:
@@ -144,30 +157,36 @@ def sweep(file: Path, preset: str, out: Path | None, seeds: str | None, workers:
     in the end and stops no other.
     """
     from identbox import sweeps
-    from identbox.cli import cores
 
     found = sweeps.read(file, preset, None if seeds is None else numbers(seeds, "--seeds"))
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
     where = choose_device(device)
     sweeps.prepare(folder, found)
+    do(folder, list(sweeps.jobs(folder, found, device=where)), workers, "runs")
+    click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
+
+
+def do(folder: Path, jobs: Sequence[Job], workers: int | None, what: str) -> None:
+    """Do jobs in child processes behind a progress bar; without ``workers``, as many side by side as there are cores.
+
+    Raises IdentboxError in the end where some failed.
+    """
+    from identbox import children
+    from identbox.cli import cores
+
+    side_by_side = workers or cores()
     with progress_bar() as progress:
-        task = progress.add_task("runs", total=len(list(found.runs())), figures="")
+        task = progress.add_task(what, total=len(jobs), figures="")
 
         def tell(name: str) -> None:
             progress.update(task, advance=1, figures=name)
             if not progress.console.is_terminal:  # in the log of a cluster's job no bar moves
                 click.echo(name)
 
-        failed = sweeps.execute(
-            folder,
-            found,
-            workers=workers,
-            device=where,
-            threads=max(1, cores() // workers),
-            on_done=tell,
+        failed = children.execute(
+            jobs, workers=side_by_side, threads=max(1, cores() // side_by_side), on_done=tell
         )
-    sweeps.expect_no_failures(folder, failed)
-    click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
+    children.expect_no_failures(folder, failed)
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:

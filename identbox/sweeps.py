@@ -1,31 +1,25 @@
 """Sweeps: many simulations from one TOML file, a run a child process.
 
 A sweep file names what its runs share, and what tells them apart: ``rows``, one by one, times the ``grid``, every
-combination, times the seeds. What a preset of the file says goes before what the file says for all presets. State is
-on disk alone: a finished run is skipped, an interrupted one goes on, a failed one is named and stops no other.
+combination, times the seeds. What a preset of the file says goes before what the file says for all presets.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from identbox import config, experiments
-from identbox.errors import IdentboxError, first_few
+from identbox.children import Job
+from identbox.errors import IdentboxError
 from identbox.experiments import Simulation
 from identbox.records import FORMAT, SWEEP, run_folder
 
-LOG = "run.log"
-KILL_AFTER = 5.0  # seconds between asking a run to stop and making it
 Report = Literal["table", "interventions", "lines", "elbow"]
 
 
@@ -91,8 +85,10 @@ class Sweep:
         }
 
 
-def read(path: Path, preset: str, seeds: tuple[int, ...] | None = None) -> Sweep:
-    """Read a sweep file for a preset.
+def read(
+    path: Path, preset: str, seeds: tuple[int, ...] | None = None, changes: Mapping[str, Any] = {}
+) -> Sweep:
+    """Read a sweep file for a preset, with other seeds and some keys of the configuration changed where given.
 
     Raises IdentboxError for unknown keys (of the file, or of the grid and no configuration), values that do not fit,
     and two cells that do not differ.
@@ -103,7 +99,7 @@ def read(path: Path, preset: str, seeds: tuple[int, ...] | None = None) -> Sweep
     own = {name: table.pop(name, {}) for name in experiments.PRESETS}[preset]
     if not isinstance(own, dict):
         raise IdentboxError(f"{path}: {preset}: expected a table, got {own!r}")
-    shared = experiments.merge(table.get("config", {}), own.get("config", {}))
+    shared = experiments.merge(experiments.merge(table.get("config", {}), own.get("config", {})), changes)
     table = {**table, **own, "config": shared, **({"seeds": seeds} if seeds is not None else {})}
     plan = config.build(Plan, table, str(path))
     cells: dict[str, Cell] = {}
@@ -205,91 +201,15 @@ def prepare(folder: Path, sweep: Sweep) -> None:
         raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
 
 
-def execute(
-    folder: Path,
-    sweep: Sweep,
-    *,
-    workers: int,
-    device: str,
-    threads: int,
-    on_done: Callable[[str], None] = lambda name: None,
-) -> dict[str, str]:
-    """Do the runs of a sweep that are not done, ``workers`` side by side; returns the reason of each that failed.
-
-    ``threads`` is the number of cores that each run may use. Ctrl-C stops the runs; the same call goes on with them.
-    """
-    stop = threading.Event()
-
-    def one(job: tuple[Cell, int]) -> tuple[str, str | None]:
-        cell, seed = job
+def jobs(folder: Path, sweep: Sweep, *, device: str) -> Iterator[Job]:
+    """The runs of a sweep as child processes."""
+    for cell, seed in sweep.runs():
         place = run_folder(folder, cell.name, seed)
-        reason = None
-        if not stop.is_set() and not (place / experiments.RESULTS).exists():
-            reason = _run_child(place, cell.simulation, seed, device, threads, stop)
-        on_done(place.name)
-        return place.name, reason
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            outcomes = list(pool.map(one, sweep.runs()))
-        except BaseException:
-            stop.set()
-            raise
-    return {name: reason for name, reason in outcomes if reason is not None}
-
-
-def _run_child(
-    place: Path, simulation: Simulation, seed: int, device: str, threads: int, stop: threading.Event
-) -> str | None:
-    """Run one simulation in a process of its own; returns why it failed, or None.
-
-    Its output goes to run.log in the run's folder.
-    """
-    try:
-        experiments.claim(place, simulation, seed=seed)
-    except IdentboxError as error:
-        return str(error)
-    command = [
-        sys.executable,
-        "-m",
-        "identbox",
-        "simulate",
-        "--config",
-        place / experiments.CONFIG,
-        "--seed",
-        seed,
-    ]
-    command += ["--out", place, "--device", device]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    log = place / LOG
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            list(map(str, command)), stdout=output, stderr=subprocess.STDOUT, env=environment
-        )
-        while True:
-            try:
-                code = child.wait(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                if stop.is_set():
-                    child.terminate()
-                    try:
-                        child.wait(timeout=KILL_AFTER)
-                    except subprocess.TimeoutExpired:
-                        child.kill()
-                        child.wait()
-                    return None
-    if code == 0 and (place / experiments.RESULTS).exists():
-        return None
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return f"exit code {code}, {lines[-1] if lines else 'no output'}"
-
-
-def expect_no_failures(folder: Path, failed: dict[str, str]) -> None:
-    """Raise IdentboxError where runs of a sweep failed, with the first reason."""
-    if failed:
-        name, reason = next(iter(failed.items()))
-        raise IdentboxError(
-            f"{folder}: expected all runs to finish, got {len(failed)} that failed "
-            f"({first_few(failed, 3)}); {name}: {reason}"
+        yield Job(
+            folder=place,
+            claim=partial(experiments.claim, place, cell.simulation, seed=seed),
+            command=(
+                *("identbox", "simulate", "--config", str(place / experiments.CONFIG), "--seed", str(seed)),
+                *("--out", str(place), "--device", device),
+            ),
         )

@@ -13,22 +13,20 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Any, Literal
 
 from scipy import stats
 
-from identbox import config, elbow, experiments, identifiability, oracle, records, training
+from identbox import elbow, identifiability, oracle, records
 from identbox.ceilings import Ceiling, Key, ceilings
 from identbox.errors import IdentboxError, first_few
 from identbox.experiments import Learner
 from identbox.identifiability import Assumption, effective_dimensions, invariant, never_changing
 from identbox.process import Process, Variable
-from identbox.process_tables import process_from_table
+from identbox.trials import Trial
 
 Outcome = Literal["identified", "not identified", "undecided"]
 SAMPLES = 8192  # of the estimates of Eq. 8.9
@@ -47,100 +45,6 @@ class Margins:
         for name in ("content", "excess", "confidence"):
             if not 0 < getattr(self, name) < 1:
                 raise IdentboxError(f"{name}: expected a number in (0, 1), got {getattr(self, name)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One finished run: its record, and its process with the parameters that were drawn."""
-
-    folder: Path
-    record: dict[str, Any]
-    probes: tuple[records.Probe, ...]
-    process: Process
-
-    @property
-    def seed(self) -> int:
-        return self.record["seed"]
-
-    @property
-    def encoding_size(self) -> int | None:
-        """Dimensions of the encodings, where the record tells them."""
-        encoder = self.record["config"].get("encoder")
-        if not isinstance(encoder, Mapping):
-            return None
-        declared = sum(v.distribution.dim for v in self.process.variables if v.role == "content")
-        return encoder.get("encoding_size") or declared
-
-    def learner(self) -> Learner | None:
-        """The learner with its weights; None where the run is of another kind or has no checkpoint.
-
-        Raises IdentboxError for a checkpoint that is damaged or of another configuration.
-        """
-        here = (self.folder / training.CHECKPOINT, self.folder / training.PREVIOUS)
-        if self.record.get("kind") != "simulation" or not any(path.exists() for path in here):
-            return None
-        made = experiments.simulation("thesis", self.record["config"], str(self.folder))
-        # The checkpoint's layers take the place of the drawn ones, so the cheapest will do.
-        quick = replace(made, mixing=replace(made.mixing, orthogonal=True))
-        learner = Learner(quick, self.process, seed=self.seed)
-        try:
-            training.load_model(self.folder, learner)
-        except RuntimeError as error:
-            raise IdentboxError(
-                f"{self.folder}: expected a checkpoint of the run's configuration, got another"
-            ) from error
-        learner.simulation = made
-        return learner.eval()
-
-
-def find(paths: Iterable[Path]) -> list[Path]:
-    """The folders of finished runs among run and sweep folders; raises IdentboxError where one has none."""
-    found = []
-    for path in paths:
-        inside = [file.parent for file in sorted((path / records.RUNS).glob(f"*/{records.RESULTS}"))]
-        own = [path] if (path / records.RESULTS).is_file() else inside
-        if not own:
-            raise IdentboxError(f"{path}: expected the folder of a finished run or of a sweep, got none")
-        found += own
-    return list(dict.fromkeys(found))
-
-
-def read(folder: Path) -> Trial:
-    """Read a run. Raises IdentboxError for a record that is damaged or tells no process or probes."""
-    path = folder / records.RESULTS
-    record = experiments.read_results(path)
-    for key, kind in (("seed", int), ("config", dict), ("losses", dict), ("process", dict), ("probes", list)):
-        if not isinstance(record.get(key), kind):
-            raise IdentboxError(f"{path}: {key}: expected the one of a run, got {record.get(key)!r:.60}")
-    process = process_from_table(record["process"], f"{path}: process")
-    probes = []
-    for place, entry in enumerate(record["probes"]):
-        where = f"{path}: probes[{place}]"
-        probes.append(config.build(records.Probe, records.known(records.Probe, entry, where), where))
-    if not any(probe.probe != "linear" for probe in probes):
-        raise IdentboxError(f"{path}: probes: expected those of a nonlinear probe, got none")
-    return Trial(folder=folder, record=record, probes=tuple(probes), process=process)
-
-
-def groups(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """Trials of the same configuration together, by a name; raises IdentboxError for a seed that comes twice."""
-    found: dict[str, list[Trial]] = {}
-    for trial in trials:
-        key = json.dumps([trial.record["config"], trial.record.get("control")], sort_keys=True)
-        found.setdefault(key, []).append(trial)
-    named: dict[str, list[Trial]] = {}
-    for members in found.values():
-        seeds = [trial.seed for trial in members]
-        if len(set(seeds)) < len(seeds):
-            twice = first_few([trial.folder for trial in members if seeds.count(trial.seed) > 1], 2)
-            raise IdentboxError(
-                f"{twice}: expected runs of different seeds, got the same configuration and seed"
-            )
-        name = re.sub(r"-seed\d+$", "", members[0].folder.name)
-        while name in named:
-            name += "'"
-        named[name] = sorted(members, key=lambda trial: trial.seed)
-    return named
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,352 +1,155 @@
-"""The command verify: verdicts on Theorem 2, printed and written as Markdown and JSON."""
+"""The command verify: verdicts on Theorem 2, from finished runs or from nothing."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox.errors import IdentboxError, first_few
-from identbox.simulation_commands import choose_device, device_option, numbers
+from identbox.errors import IdentboxError
+from identbox.simulation_commands import changes, choose_device, device_option, do, numbers
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from identbox.trials import Trial
 
-    from identbox.elbow import Elbow
-    from identbox.verification import Condition, Finding, Judgement, Margins, Trial
-
-FAILED = 1  # exit code where a prediction did not come true, or a control was called identified
-REASONS = 4  # of a verdict that are printed; verification.json has all
-STYLES = {
-    "holds": "green", "identified": "green", "came true": "green", "satisfied": "green",
-    "violated": "red", "not identified": "red", "refuted": "red",
-    "unknown": "yellow", "undecided": "yellow", "open": "yellow",
-}  # fmt: skip
+FAILED = 2  # exit code where a prediction did not come true, or a control was called identified
+ALL = "theorem_2.toml"  # under simulations: what --preset trains
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=Path, metavar="RUN_OR_SWEEP...")
-@click.option("--controls", is_flag=True, help="Train the negative controls of the first configuration, too.")
+@click.argument("paths", nargs=-1, type=Path, metavar="[RUN_OR_SWEEP]...")
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    type=Path,
+    help="A run or sweep to judge, like an argument; may be repeated.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["quick", "thesis"]),
+    help="Do all from nothing: train encoders of several sizes and the controls, then judge them.",
+)
+@click.option("--seeds", default="0,1,2", show_default=True, help="Seeds of the runs of --preset.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One key that differs from --preset, as process.style=3; may be repeated.",
+)
+@click.option(
+    "--controls", is_flag=True, help="Train the negative controls of the runs, too.  [--preset does]"
+)
 @click.option(
     "--control-seeds", default="0", show_default=True, metavar="0,1,2", help="Seeds of the controls."
 )
-@click.option("--out", type=Path, help="Folder for verification.json and .md.  [default: the first folder]")
+@click.option(
+    "--out",
+    type=Path,
+    help="Folder for the report, and for what is trained.  [default: the first folder; verification for --preset]",
+)
 @click.option(
     "--content", default=0.95, show_default=True, help="Least score of content that counts as told."
 )
 @click.option(
     "--excess", default=0.05, show_default=True, help="Most by which anything else may pass its ceiling."
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Controls side by side."
-)
+@click.option("--workers", type=click.IntRange(min=1), help="Trainings side by side.  [default: cores]")
 @device_option
 def verify(
     paths: tuple[Path, ...],
+    runs: tuple[Path, ...],
+    preset: str | None,
+    seeds: str,
+    assignments: tuple[str, ...],
     controls: bool,
     control_seeds: str,
     out: Path | None,
     content: float,
     excess: float,
-    workers: int,
+    workers: int | None,
     device: str,
 ) -> None:
-    """Judge whether finished runs identified their content, as Theorem 2 predicts.
+    """Judge whether encoders identified their content, as Theorem 2 predicts.
 
-    Runs of the same configuration are judged together over their seeds; nothing is trained again but --controls.
-    Exit code 0: every prediction came true. 1: one did not, a control was called identified, or an error.
+    Finished runs of the same configuration are judged together over their seeds, and none is trained again.
+    Interrupted, the same command goes on where it stopped.
+
+    Exit code 0: every prediction came true. 2: one did not, or a control was called identified. 1: an error.
     """
     from rich.console import Console
 
-    from identbox import config, verification
+    from identbox import config, trials, verification, verification_reports
 
-    margins = verification.Margins(content=content, excess=excess)
-    trials = [verification.read(folder) for folder in verification.find(paths)]
-    folder = out or paths[0]
-    found = [verification.verify(*item, margins) for item in verification.groups(trials).items()]
-    if controls:
-        controlled = _run_controls(
-            trials[0], folder, numbers(control_seeds, "--control-seeds"), workers, choose_device(device)
+    paths += runs
+    if (preset is None) != bool(paths):
+        raise IdentboxError(
+            f"verify: expected runs to judge or --preset, got {'neither' if preset is None else 'both'}"
         )
-        found += [verification.verify(*item, margins) for item in verification.groups(controlled).items()]
-    factors = verification.content_factors(trials)
+    margins = verification.Margins(content=content, excess=excess)
+    where, several = choose_device(device), numbers(control_seeds, "--control-seeds")
+    if preset is not None:
+        paths = (out or Path("verification"),)
+        _train(preset, paths[0], numbers(seeds, "--seeds"), changes(assignments), workers, where)
+    folder = out or paths[0]
+    found = [trials.read(place) for place in trials.find(paths)]
+    judged = list(found)
+    if controls or preset is not None:
+        judged += _controls(found, folder / "controls", several, workers, where)
+    findings = [verification.verify(*item, margins) for item in trials.groups(judged).items()]
+    factors = verification.content_factors(found)
     console = Console()
-    for section in sections(found, margins, factors):
+    for section in verification_reports.sections(findings, margins, factors):
         console.print(section.terminal())
+    record = verification_reports.record(findings, margins, factors)
+    texts = {
+        "verification.json": json.dumps(verification_reports.plain(record), indent=1, allow_nan=False) + "\n",
+        "verification.md": verification_reports.markdown(findings, margins, factors),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(plain(record(found, margins, factors)), indent=1, allow_nan=False)
-        config.write_whole(folder / "verification.json", (text + "\n").encode())
-        config.write_whole(folder / "verification.md", markdown(found, margins, factors).encode())
+        for name, text in texts.items():
+            config.write_whole(folder / name, text.encode())
+            click.echo(str(folder / name))
     except OSError as error:
         raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
-    click.echo(f"{folder / 'verification.md'} and .json: all of it")
-    failures = [f"{finding.name}: {finding.failure}" for finding in found if finding.failure]
+    failures = [f"{finding.name}: {finding.failure}" for finding in findings if finding.failure]
     for failure in failures:
         click.echo(f"failed: {failure}")
     if failures:
         click.get_current_context().exit(FAILED)
 
 
-def _run_controls(
-    trial: Trial, folder: Path, seeds: tuple[int, ...], workers: int, device: str
+def _train(
+    preset: str,
+    folder: Path,
+    seeds: tuple[int, ...],
+    changed: Mapping[str, Any],
+    workers: int | None,
+    device: str,
+) -> None:
+    from identbox import resources, sweeps
+
+    found = sweeps.read(resources.folder("simulations") / ALL, preset, seeds, changed)
+    sweeps.prepare(folder, found)
+    do(folder, list(sweeps.jobs(folder, found, device=device)), workers, "runs")
+
+
+def _controls(
+    found: Sequence[Trial], folder: Path, seeds: tuple[int, ...], workers: int | None, device: str
 ) -> list[Trial]:
-    from identbox import controls, experiments, verification
-    from identbox.cli import cores
+    """Train the controls of the first simulation, best of one whose encodings have the size of content."""
+    from identbox import controls, experiments, trials
 
-    if trial.record.get("kind") != "simulation":
-        raise IdentboxError(f"{trial.folder}: --controls: expected the run of a simulation, got another")
+    simulations = [trial for trial in found if trial.record.get("kind") == "simulation"]
+    if not simulations:
+        raise IdentboxError(f"{found[0].folder}: --controls: expected the run of a simulation, got another")
+    trial = next((t for t in simulations if t.encoding_size == t.content_size), simulations[0])
     base = experiments.simulation("thesis", trial.record["config"], str(trial.folder))
-    places = controls.execute(
-        base,
-        folder / "controls",
-        content=sum(v.distribution.dim for v in verification.declared(trial.process)),
-        seeds=seeds,
-        workers=workers,
-        device=device,
-        threads=max(1, cores() // workers),
-        on_done=lambda name: click.echo(f"control {name}: done"),
-    )
-    return [verification.read(place) for place in places]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table with a title and a sentence or two, as a terminal and as Markdown show it."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-    def terminal(self) -> Any:
-        from rich import box
-        from rich.console import Group
-        from rich.padding import Padding
-        from rich.table import Table
-        from rich.text import Text
-
-        parts: list[Table | Text | Padding] = [Text(self.title, "bold")]
-        if self.rows:
-            table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-            for name in self.head:
-                table.add_column(name, overflow="fold")
-            for row in self.rows:
-                table.add_row(*[Text(cell, STYLES.get(cell, "")) for cell in row])
-            parts.append(table)
-        parts += [Text(note, STYLES.get(note.partition(":")[0].strip(), "")) for note in self.notes]
-        return Padding(Group(*parts), (0, 0, 1, 0))
-
-    def markdown(self) -> Iterator[str]:
-        yield f"### {self.title}"
-        if self.rows:
-            lines = [self.head, ("---",) * len(self.head), *self.rows]
-            yield "\n".join(
-                "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-            )
-        if self.notes:
-            yield "\n".join(f"- {note}" for note in self.notes)
-
-
-def sections(found: Sequence[Finding], margins: Margins, factors: Elbow | None) -> list[Section]:
-    """The report of all groups, in order; a summary comes last, where a terminal shows it."""
-    shown = [section for finding in found for section in _of_finding(finding)]
-    if factors is not None:
-        shown.append(
-            Section("Content factors, from validation losses over encoding sizes", (), (), (str(factors),))
-        )
-    return [*shown, _summary(found, margins)]
-
-
-def _summary(found: Sequence[Finding], margins: Margins) -> Section:
-    rows = [
-        (
-            f"control: {finding.name}" if finding.control else finding.name,
-            ", ".join(map(str, finding.seeds)),
-            " and ".join(judgement.prediction.block),
-            judgement.prediction.outcome or "nothing",
-            judgement.outcome,
-            _came_true(judgement),
-        )
-        for finding in found
-        for judgement in finding.judgements
-    ]
-    note = (
-        f"Identified: every score of the block at least {margins.content:g}, and no other variable predicted by more "
-        f"than {margins.excess:g} beyond its ceiling, by the unfavourable ends of {margins.confidence:.0%} intervals."
-    )
-    return Section(
-        "Verdicts", ("runs", "seeds", "block", "predicted", "found", "prediction"), tuple(rows), (note,)
-    )
-
-
-def _came_true(judgement: Judgement) -> str:
-    if judgement.prediction.outcome is None:
-        return "-"
-    return {True: "came true", False: "refuted", None: "undecided"}[judgement.came_true]
-
-
-def _of_finding(finding: Finding) -> Iterator[Section]:
-    name = f"control {finding.name}" if finding.control else finding.name
-    seeds = first_few(finding.seeds, 8)
-    size = "" if finding.encoding_size is None else f", {finding.encoding_size} encoding dimensions"
-    effective = [f"{block} {value:.2f} of {dim}" for block, (dim, value) in finding.effective.items()]
-    yield Section(
-        f"{name}: assumptions of Theorem 2 (seeds {seeds}{size})",
-        ("assumption", "status", "evidence"),
-        tuple((a.name, a.verdict, a.evidence) for a in finding.assumptions),
-        (f"effective dimensions: {', '.join(effective)}",),
-    )
-    for judgement in finding.judgements:
-        yield from _of_judgement(name, judgement)
-    if finding.optima:
-        yield from _optima(name, finding)
-    elif finding.without:
-        yield Section(f"{name}: no oracle", (), (), (finding.without,))
-
-
-def _of_judgement(name: str, judgement: Judgement) -> Iterator[Section]:
-    prediction = judgement.prediction
-    block = " and ".join(prediction.block)
-    for verdict in judgement.verdicts:
-        plain_ = [c for c in verdict.conditions if c.intervention is None]
-        yield Section(
-            f"{name}: what view {verdict.view} encodes, {block} taken for content",
-            ("target", "score", "ceiling", "excess or score, interval", "state"),
-            tuple(_row(c) for c in plain_),
-        )
-        moved = [c for c in verdict.conditions if c.intervention is not None]
-        if moved:
-            yield _matrix(f"{name}: view {verdict.view}, scores after a block is permuted", moved)
-    notes = [f"predicted: {prediction.outcome or 'nothing'}, since {prediction.reason}"]
-    for verdict in judgement.verdicts:
-        notes.append(f"{verdict.outcome}: {block} by the encoder of view {verdict.view}")
-        reasons = [reason for reason in verdict.reasons if reason not in verdict.spare]
-        more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
-        notes += [f"    {line}" for line in (*reasons[:REASONS], *more, *verdict.spare)]
-    if len(judgement.by_seed) > 1:
-        each = ", ".join(f"{seed} {outcome}" for seed, outcome in judgement.by_seed.items())
-        notes.append(f"seed by seed: {each}")
-    yield Section(f"{name}: verdict on {block}", (), (), tuple(notes))
-
-
-def _row(condition: Condition) -> tuple[str, ...]:
-    ceiling = "-" if condition.kind == "content" else f"{condition.ceiling:.3f} ({condition.how})"
-    span = f"{condition.value:+.3f} [{condition.low:+.3f}, {condition.high:+.3f}]"
-    return (
-        f"{condition.target} ({condition.metric})",
-        f"{condition.score:.3f}",
-        ceiling,
-        span,
-        condition.state,
-    )
-
-
-def _matrix(title: str, conditions: Sequence[Condition]) -> Section:
-    """Scores by target and by permuted block; a mark where a margin is not kept."""
-    marks = {"satisfied": "", "violated": " ✗", "open": " ?"}
-    blocks = list(dict.fromkeys(c.intervention for c in conditions))
-    targets = list(dict.fromkeys(c.target for c in conditions))
-    at = {(c.target, c.intervention): c for c in conditions}
-    rows = []
-    for target in targets:
-        cells = []
-        for block in blocks:
-            c = at.get((target, block))
-            cells.append("" if c is None else f"{c.score:.2f} of {c.ceiling:.2f}{marks[c.state]}")
-        rows.append((target, *cells))
-    return Section(
-        title,
-        ("target", *(f"{block} permuted" for block in blocks)),
-        tuple(rows),
-        (
-            "score of its ceiling; ✗ on the wrong side of its margin, ? not decided; "
-            "' marks what was permuted, as it is now",
-        ),
-    )
-
-
-def _optima(name: str, finding: Finding) -> Iterator[Section]:
-    optima = finding.optima
-    notes = [
-        f"The oracle is the exact inverse of the mixing and the Darmois construction ({optima[0].how}). Its "
-        "alignment and entropies are 0 but for rounding and the noise of the estimate.",
-        "A run's value is that of its encodings mapped to the unit cube by marginal ranks. Entropies in nats, of each "
-        "view; ± is a standard error.",
-    ]
-    if finding.without:
-        notes.append(f"without an oracle: {finding.without}")
-    rows = [
-        (
-            f"{seed} {who}".strip(),
-            f"{value.alignment:.1e}",
-            ", ".join(f"{h:+.3f}" for h in value.entropies),
-            f"{value.value:+.3f} ± {value.error:.3f}",
-        )
-        for o in optima
-        for seed, who, value in ((f"{o.seed}", "oracle", o.oracle), ("", "run", o.trained))
-    ]
-    yield Section(
-        f"{name}: Eq. 8.9, at best 0", ("seed", "alignment", "entropies", "value"), tuple(rows), tuple(notes)
-    )
-    scales = [(o.seed, o.equal_scale) for o in optima if o.equal_scale is not None]
-    if scales:
-        yield Section(
-            f"{name}: InfoNCE at equal scale",
-            ("seed", "run", "oracle", "cost of imperfect alignment"),
-            tuple(
-                (f"{seed}", f"{s.trained:.3f}", f"{s.oracle:.3f}", f"{s.cost:.3f} ± {s.error:.3f}")
-                for seed, s in scales
-            ),
-            ("The oracle is rescaled to the mean squared norm of the run's encodings.",),
-        )
-
-
-def markdown(found: Sequence[Finding], margins: Margins, factors: Elbow | None) -> str:
-    """The whole report as Markdown, verdicts first."""
-    *shown, summary = sections(found, margins, factors)
-    failures = [f"- {finding.name}: {finding.failure}" for finding in found if finding.failure]
-    head = "\n".join(failures) if failures else "Every prediction came true."
-    parts = ["# Verification of Theorem 2", head]
-    for section in (summary, *shown):
-        parts += section.markdown()
-    for finding in found:
-        parts += [f"### {finding.name}: provenance", f"`{json.dumps(plain(finding.provenance))}`"]
-    return "\n\n".join(parts) + "\n"
-
-
-def record(found: Sequence[Finding], margins: Margins, factors: Elbow | None) -> dict[str, Any]:
-    """All of it as a table for verification.json."""
-    groups = []
-    for finding in found:
-        table = dataclasses.asdict(finding)
-        for judged, judgement in zip(table["judgements"], finding.judgements, strict=True):
-            judged |= {"outcome": judgement.outcome, "came_true": judgement.came_true}
-        for entry, o in zip(table["optima"], finding.optima, strict=True):
-            entry |= {"gap": o.gap}
-            entry["oracle"]["value"], entry["trained"]["value"] = o.oracle.value, o.trained.value
-            if o.equal_scale is not None:
-                entry["equal_scale"]["cost"] = o.equal_scale.cost
-        groups.append({**table, "failure": finding.failure})
-    return {
-        "format": 1,
-        "margins": dataclasses.asdict(margins),
-        "passed": not any(finding.failure for finding in found),
-        "groups": groups,
-        "content_factors": None if factors is None else {**dataclasses.asdict(factors), "text": str(factors)},
-    }
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: tuples as lists, keys as text, numbers that are not finite as null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    jobs = list(controls.jobs(base, folder, content=trial.content_size, seeds=seeds, device=device))
+    do(folder, jobs, workers, "controls")
+    return [trials.read(job.folder) for job in jobs]

@@ -10,10 +10,21 @@ import torch
 from click.testing import CliRunner
 from scipy import stats
 
-from identbox import controls, elbow, experiments, identifiability, oracle, processes, verification
+from identbox import (
+    children,
+    controls,
+    elbow,
+    experiments,
+    identifiability,
+    oracle,
+    processes,
+    trials,
+    verification,
+)
 from identbox.errors import IdentboxError
 from identbox.records import Probe
-from identbox.verification import Margins, Prediction, Trial
+from identbox.trials import Trial
+from identbox.verification import Margins, Prediction
 from identbox.verify_commands import verify
 
 # Blocks of one or two dimensions, 400 probe samples: what the probes leave is below 0.02, the margins are 0.05.
@@ -61,9 +72,7 @@ def made(tmp_path_factory):
         if key not in done:
             folder = base / f"{learner.__name__.lower()}{len(done)}-seed{seed}"
             simulation = experiments.simulation("quick", experiments.merge(SMALL, table))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(experiments, "Learner", learner)
-                experiments.run(simulation, folder, seed=seed)
+            experiments.run(simulation, folder, seed=seed, learner_type=learner)
             done[key] = folder
         return done[key]
 
@@ -71,7 +80,7 @@ def made(tmp_path_factory):
 
 
 def judged(*folders, margins=None):
-    (item,) = verification.groups([verification.read(folder) for folder in folders]).items()
+    (item,) = trials.groups([trials.read(folder) for folder in folders]).items()
     return verification.verify(*item, margins or Margins())
 
 
@@ -143,7 +152,7 @@ def test_dependence_that_lowers_the_effective_dimension_is_named(made):
 
 
 def test_a_control_that_is_called_identified_fails(made):
-    trial = verification.read(made(Perfect))
+    trial = trials.read(made(Perfect))
     control = dataclasses.replace(trial, record={**trial.record, "control": "untrained"})
     found = verification.verify("x", [control], Margins())
     assert found.judgements[0].prediction.outcome == "not identified"
@@ -300,7 +309,7 @@ def test_effective_dimension_is_the_participation_ratio(eigenvalues, expected):
 
 def test_a_run_stands_beside_the_oracle(made):
     """Its weights come from the checkpoint: those of an untrained encoder, far from the minimum."""
-    trial = verification.read(made(Perfect))
+    trial = trials.read(made(Perfect))
     found = verification.optimum(trial, trial.learner(), samples=1000)
     assert found.oracle.alignment < 1e-9
     assert found.gap > 0.3
@@ -317,10 +326,10 @@ def test_runs_without_a_checkpoint_are_judged_by_their_probes(made, tmp_path):
 
 def test_folders_that_are_none(made, tmp_path):
     with pytest.raises(IdentboxError, match="expected the folder of a finished run or of a sweep, got none"):
-        verification.find([tmp_path])
-    trial = verification.read(made(Perfect))
+        trials.find([tmp_path])
+    trial = trials.read(made(Perfect))
     with pytest.raises(IdentboxError, match="expected runs of different seeds"):
-        verification.groups([trial, trial])
+        trials.groups([trial, trial])
     with pytest.raises(IdentboxError, match="excess: expected a number in"):
         Margins(excess=1.5)
 
@@ -359,13 +368,15 @@ def test_controls_are_not_identified(tmp_path):
         simulation = controls.simulation_of(name, base, 2)
         folder = tmp_path / f"{name}-seed0"
         if name == "singular-mixing":
-            folders += controls.execute(base, tmp_path, content=2, seeds=[0], names=[name])
+            jobs = list(controls.jobs(base, tmp_path, content=2, seeds=[0], names=[name]))
+            assert children.execute(jobs, workers=1, threads=1) == {}
+            folders += [job.folder for job in jobs]
         else:
             controls.run(name, simulation, folder, seed=0)
             folders.append(folder)
     found = [
         verification.verify(*item, Margins())
-        for item in verification.groups([verification.read(folder) for folder in folders]).items()
+        for item in trials.groups([trials.read(folder) for folder in folders]).items()
     ]
     assert {finding.control for finding in found} == set(controls.CONTROLS)
     assert [finding.judgements[0].outcome for finding in found] == ["not identified"] * 5
@@ -376,7 +387,7 @@ def test_controls_are_not_identified(tmp_path):
         "untrained", controls.simulation_of("untrained", base, 2), tmp_path / "untrained-seed0", seed=0
     )
     assert again["control"] == "untrained"
-    with pytest.raises(IdentboxError, match="expected the control shuffled-pairs, got untrained"):
+    with pytest.raises(IdentboxError, match="expected the control shuffled-pairs, got the control untrained"):
         controls.run(
             "shuffled-pairs",
             controls.simulation_of("untrained", base, 2),
@@ -420,13 +431,41 @@ def test_the_command_passes_and_writes_its_report(made, tmp_path):
 
 def test_the_command_fails_where_a_prediction_does(made, tmp_path):
     done = CliRunner().invoke(verify, [str(made(Cheating)), "--out", str(tmp_path)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "content: identified predicted, not identified found" in done.output
     assert json.loads((tmp_path / "verification.json").read_text())["passed"] is False
 
 
+def test_all_from_nothing_and_again_without_training(tmp_path):
+    """Too few steps to identify anything: the predictions fail, and nothing else does."""
+    small = ["process.style=1", "process.specific=1", "mixing.pool=200", "encoder.widths=[4]"]
+    small += ["training.steps=5", "training.batch=64", "probes.samples=60", "probes.bootstrap=20"]
+    options = ["--preset", "quick", "--seeds", "0", "--out", str(tmp_path / "all"), "--workers", "2"]
+    options += [word for key in small for word in ("--set", key)]
+    done = CliRunner().invoke(verify, options)
+    assert done.exit_code == 2, done.output
+    assert "identified predicted, not identified found" in done.output
+    records = sorted((tmp_path / "all").glob("*/*/results.json"))
+    assert len(records) == 4 + 5  # sizes, controls
+    times = [record.stat().st_mtime_ns for record in records]
+    table = json.loads((tmp_path / "all" / "verification.json").read_text())
+    assert sorted(g["encoding_size"] for g in table["groups"] if not g["control"]) == [1, 2, 3, 4]
+    assert {g["control"] for g in table["groups"]} == {None, *controls.CONTROLS}
+    assert table["content_factors"] is not None
+    assert CliRunner().invoke(verify, options).exit_code == 2
+    assert times == [record.stat().st_mtime_ns for record in records]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"), [([], "neither"), (["--preset", "quick", "--run", "somewhere"], "both")]
+)
+def test_the_command_wants_runs_or_a_preset(arguments, got):
+    with pytest.raises(IdentboxError, match=f"expected runs to judge or --preset, got {got}"):
+        CliRunner().invoke(verify, arguments, catch_exceptions=False)
+
+
 def test_the_oracle_of_a_learner_is_what_perfect_learners_are(made):
     """The unit cube of one learner's content, from its checkpoint's mixings."""
-    learner = verification.read(made(Perfect)).learner()
+    learner = trials.read(made(Perfect)).learner()
     value = oracle.functional(oracle.of_learner(learner).encodings(learner.draw(2000, "x")))
     assert value.value == pytest.approx(0.0, abs=0.08)  # 5 standard errors of the entropy
