@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox import __version__, simulation_commands, verify_commands
+from identbox import __version__, image_text_commands, simulation_commands, verify_commands
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
@@ -408,6 +408,8 @@ for command in (
     simulation_commands.simulate,
     simulation_commands.sweep,
     simulation_commands.report,
+    image_text_commands.train,
+    image_text_commands.probe,
     verify_commands.verify,
 ):
     cli.add_command(command)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -328,10 +328,19 @@ def _called(control: str | None) -> str:
 
 def claim(folder: Path, simulation: Simulation, *, seed: int) -> None:
     """Make the folder of a run, or see that it is of the same configuration; raises IdentboxError if not."""
-    table = config.plain({"seed": seed, **simulation.table()})
+    claim_table(folder, {"seed": seed, **simulation.table()})
+
+
+def claim_table(folder: Path, table: Mapping[str, Any], *, free: Sequence[str] = ()) -> None:
+    """The same for a configuration of any kind, in which the dotted keys of ``free`` may differ."""
+    plain = config.plain(dict(table))
     path = folder / CONFIG
     if path.exists():
-        differing = list(_differences(config.read_toml(path), table))
+        differing = [
+            f"{key} ({there} there, {here} here)"
+            for key, there, here in _differences(config.read_toml(path), plain)
+            if key not in free
+        ]
         if differing:
             raise IdentboxError(
                 f"{folder}: expected a run of this configuration, got one that differs in {', '.join(differing)}"
@@ -342,19 +351,21 @@ def claim(folder: Path, simulation: Simulation, *, seed: int) -> None:
         others = [entry.name for entry in folder.iterdir() if not entry.name.endswith(".log")]
         if others:
             raise IdentboxError(f"{folder}: expected an empty folder or a run, got {', '.join(others[:3])}")
-        config.write_toml(path, table)
+        config.write_toml(path, plain)
     except OSError as error:
         raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
 
 
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The keys whose values differ, with both values."""
+def _differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """The dotted keys whose values differ, with both values."""
     for key in dict.fromkeys([*one, *other]):
         a, b = one.get(key), other.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             yield from _differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            yield f"{prefix}{key} ({a} there, {b} here)"
+            yield prefix + key, a, b
 
 
 def read_results(path: Path) -> dict[str, Any]:

@@ -26,6 +26,8 @@ GREY, FAINT = "#6b6b6b", "#dcdcdc"
 COLORS = {"content": BLUE, "content'": SKY, "style": VERMILION, "modality": GREEN}
 SPARE = (PURPLE, ORANGE, BLACK)
 MARKERS = {"content": "o", "content'": "o", "style": "s", "modality": "^"}
+CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)  # where series are many
+SHAPES = "osD^vP*Xd"
 DPI = 200
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -181,6 +183,37 @@ def lines(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     for text, (_, block) in zip(legend.get_texts(), names, strict=False):
         text.set(**face(block))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
+    """Panels side by side of scores over a value, as Figure 8.3: a line for each series, in a band of one sd.
+
+    Colours and markers tell series apart; content is bold in the legend, style in italics.
+    """
+    figure = _figure(0.6 + 4.2 * len(panels), 3.9, title)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        ax.grid(axis="y", color=FAINT, linewidth=0.6)
+        ax.set_axisbelow(True)
+        for place, series in enumerate(panel.series):
+            at = [point.at for point in series.points]
+            tint, marker = CYCLE[place % len(CYCLE)], SHAPES[place % len(SHAPES)]
+            low, high = ([getattr(point, end) for point in series.points] for end in ("low", "high"))
+            ax.fill_between(at, low, high, color=tint, alpha=0.2, linewidth=0)
+            values = [point.value for point in series.points]
+            metric = METRICS.get(series.metric, series.metric)
+            ax.plot(at, values, color=tint, marker=marker, markersize=4.5, label=f"{series.name} ({metric})")
+        _unit(ax, [series for panel in panels for series in panel.series], "y")
+        _whole_numbers(ax, panel)
+        ax.set_title(panel.title)
+        ax.set_xlabel(xlabel)
+        if panel.series:
+            legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+            for text, series in zip(legend.get_texts(), panel.series, strict=True):
+                text.set(**face(series.block))
+    axes[0].set_ylabel(_metrics([series for panel in panels for series in panel.series]))
     return figure
 
 

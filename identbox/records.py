@@ -17,7 +17,7 @@ from identbox.errors import IdentboxError
 
 FORMAT = 1
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
-KINDS = ("table", "interventions", "lines", "elbow")
+KINDS = ("table", "interventions", "lines", "elbow", "factors")
 ROLES = {
     "content": "content",
     "style": "style",
@@ -26,6 +26,7 @@ ROLES = {
 BLOCKS = tuple(block + prime for block in ROLES.values() for prime in ("", "'"))
 INTERVENTIONS = (None, *ROLES)
 CONFIDENCE = 0.95
+PROBES = {"probes", "probes_train_mode", "from_content"}  # keys of a record that hold lists of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,10 @@ class Run:
     losses: dict[str, float]
     probes: tuple[Probe, ...]
     process: dict[str, Any] = field(default_factory=dict)
+    kind: str = "simulation"  # or image-text
+    # Of image/text runs: what content alone tells of each factor, and probes with batch norm in training mode.
+    from_content: tuple[Probe, ...] = ()
+    probes_train_mode: tuple[Probe, ...] = ()
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -116,8 +121,9 @@ class Sweep:
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
     published: str | None = None  # file under simulations/published
-    x: str | None = None  # the value along the x axis, for lines and elbow
+    x: str | None = None  # the value along the x axis, for lines, elbow and factors
     panel: str | None = None  # the value that names the panel, for lines
+    kind: str = "simulation"  # or image-text
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -128,13 +134,13 @@ class Sweep:
             raise IdentboxError(
                 "cells and seeds: expected at least one of each and different names, got others"
             )
-        if self.report in ("lines", "elbow"):
+        if self.report in ("lines", "elbow", "factors"):
             if self.x is None:
                 raise IdentboxError(f"x: expected the name of a value for the report {self.report}, got none")
             for cell in self.cells:
                 x = cell.values.get(self.x)
-                if isinstance(x, bool) or not isinstance(x, int if self.report == "elbow" else int | float):
-                    wanted = "a whole number" if self.report == "elbow" else "a number"
+                if isinstance(x, bool) or not isinstance(x, int | float if self.report == "lines" else int):
+                    wanted = "a number" if self.report == "lines" else "a whole number"
                     raise IdentboxError(f"cells: {cell.name}: {self.x}: expected {wanted}, got {x!r}")
 
 
@@ -183,14 +189,16 @@ def read_run(path: Path) -> Run:
     except (OSError, ValueError, RecursionError) as error:
         raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
     table = known(Run, table, str(path))
-    probes = table.get("probes")
-    if not isinstance(probes, list):
-        raise IdentboxError(f"{path}: probes: expected a list, got {probes!r}")
-    built = []
-    for place, probe in enumerate(probes):
-        where = f"{path}: probes[{place}]"
-        built.append(config.build(Probe, known(Probe, probe, where), where))
-    return config.build(Run, {**table, "probes": built}, str(path))
+    table.setdefault("probes", None)
+    for key in PROBES & table.keys():
+        if not isinstance(table[key], list):
+            raise IdentboxError(f"{path}: {key}: expected a list, got {table[key]!r}")
+        built = []
+        for place, probe in enumerate(table[key]):
+            where = f"{path}: {key}[{place}]"
+            built.append(config.build(Probe, known(Probe, probe, where), where))
+        table[key] = built
+    return config.build(Run, table, str(path))
 
 
 def known(cls: type, table: Any, where: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from identbox import config, plots, sweep_reports
+from identbox import config, factor_reports, plots, sweep_reports
 from identbox.errors import IdentboxError, first_few
 from identbox.plots import Panel, Point, Series
 from identbox.records import (
@@ -121,6 +121,7 @@ def of_sweep(path: Path) -> Report:
         "interventions": sweep_reports.scores,
         "lines": sweep_reports.lines,
         "elbow": sweep_reports.losses,
+        "factors": factor_reports.over_sizes,
     }[sweep.report]
     lead, grids, notes, found, figures = build(sweep, runs, published)
     keys = list(dict.fromkeys(key for cell in sweep.cells for key in cell.values))
@@ -201,7 +202,17 @@ def of_run(path: Path) -> Report:
     """The report of a run's folder."""
     run = read_run(path / RESULTS)
     probes = [probe for probe in run.probes if probe.intervention is None]
-    grids: list[Grid | Comparison] = [_predicted(probes)]
+    lead = "Scores of probes on held-out samples; the interval is a bootstrap over those samples."
+    grids: list[Grid | Comparison]
+    notes = []
+    if run.kind == "image-text":
+        lead, grids, notes = (
+            factor_reports.LEAD,
+            [*factor_reports.predicted(run)],
+            factor_reports.effect_of_train_mode(run),
+        )
+    else:
+        grids = [_predicted(probes)]
     if any(probe.intervention for probe in run.probes):
         means = {(i, key): score for i in INTERVENTIONS for key, (score, _) in run.scores(i).items()}
         title = "Nonlinear probes after permuting a block, mean of views"
@@ -211,9 +222,9 @@ def of_run(path: Path) -> Report:
     title = f"Run {path.resolve().name}"
     return Report(
         title=title,
-        lead="Scores of probes on held-out samples; the interval is a bootstrap over those samples.",
+        lead=lead,
         grids=tuple(grids),
-        notes=(f"Losses in nats: {losses}.",),
+        notes=(*notes, f"Losses in nats: {losses}."),
         provenance=(f"Seed {run.seed}. {made_with([run])}",),
         head=names,
         rows=tuple(tuple(getattr(probe, name) for name in names) for probe in run.probes),

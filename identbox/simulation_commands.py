@@ -146,11 +146,20 @@ def progress_bar() -> Any:
 @preset_option
 @click.option("--out", type=Path, help="Folder of the sweep.  [default: results/NAME-PRESET beside the file]")
 @click.option("--seeds", metavar="0,1,2", help="Seeds instead of those of the file.")
+@click.option("--dataset", type=Path, help="Folder of the dataset, for a sweep of images and text.")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs side by side."
 )
 @device_option
-def sweep(file: Path, preset: str, out: Path | None, seeds: str | None, workers: int, device: str) -> None:
+def sweep(
+    file: Path,
+    preset: str,
+    out: Path | None,
+    seeds: str | None,
+    dataset: Path | None,
+    workers: int,
+    device: str,
+) -> None:
     """Do all runs of a sweep FILE: a table or a figure.
 
     Each run is a process of its own. Finished runs are skipped, interrupted ones go on; a failed run is reported
@@ -160,9 +169,9 @@ def sweep(file: Path, preset: str, out: Path | None, seeds: str | None, workers:
 
     found = sweeps.read(file, preset, None if seeds is None else numbers(seeds, "--seeds"))
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
-    where = choose_device(device)
+    jobs = list(sweeps.jobs(folder, found, device=choose_device(device), dataset=dataset))
     sweeps.prepare(folder, found)
-    do(folder, list(sweeps.jobs(folder, found, device=where)), workers, "runs")
+    do(folder, jobs, workers, "runs")
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
 
 

@@ -139,7 +139,7 @@ def _differences(sweep: Sweep, shown: list[Entry]) -> list[str]:
     return notes
 
 
-def _points(found: Iterable[Entry], at: dict[str, float], published: bool = False) -> tuple[Point, ...]:
+def points(found: Iterable[Entry], at: dict[str, float], published: bool = False) -> tuple[Point, ...]:
     """Means with bars of one standard deviation, at the place of their cell."""
     points = []
     for entry in found:
@@ -160,8 +160,8 @@ def _dots(part: list[Entry], cells: Sequence[Cell], symbols: bool) -> list[Panel
     panels = []
     for target, metric in _keys(part):
         own = [entry for entry in part if (entry.target, entry.metric) == (target, metric)]
-        series = [Series(name="identbox", block=target, metric=metric, points=_points(own, at))]
-        theirs = _points(own, at, published=True)
+        series = [Series(name="identbox", block=target, metric=metric, points=points(own, at))]
+        theirs = points(own, at, published=True)
         if theirs:
             series.append(Series(name="published", block=target, metric=metric, points=theirs, hollow=True))
         title = SYMBOLS.get(target, target) if symbols else target
@@ -203,7 +203,7 @@ def lines(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
             own = [entry for entry in part if (entry.target, entry.metric) == (target, metric)]
             chance = tuple((at[e.cell.name], e.chance) for e in own if e.chance is not None)
             series.append(
-                Series(name=target, block=target, metric=metric, points=_points(own, at), chance=chance)
+                Series(name=target, block=target, metric=metric, points=points(own, at), chance=chance)
             )
             if metric == "accuracy":
                 by_cell = {entry.cell.name: entry.chance for entry in own}
@@ -245,7 +245,7 @@ def losses(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
             name="validation loss",
             block="content",
             metric="loss",
-            points=_points(validation, at),
+            points=points(validation, at),
             chance=chance,
         )
         size, low, high = (knee.size, knee.low, knee.high) if knee else (None, None, None)

@@ -1,4 +1,4 @@
-"""Sweeps: many simulations from one TOML file, a run a child process.
+"""Sweeps: many experiments from one TOML file, a run a child process.
 
 A sweep file names what its runs share, and what tells them apart: ``rows``, one by one, times the ``grid``, every
 combination, times the seeds. What a preset of the file says goes before what the file says for all presets.
@@ -14,13 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from identbox import config, experiments
+from identbox import config, experiments, image_text
 from identbox.children import Job
 from identbox.errors import IdentboxError
 from identbox.experiments import Simulation
+from identbox.image_text import Experiment
 from identbox.records import FORMAT, SWEEP, run_folder
 
-Report = Literal["table", "interventions", "lines", "elbow"]
+Report = Literal["table", "interventions", "lines", "elbow", "factors"]
+Kind = Literal["simulation", "image-text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +31,10 @@ class Plan:
 
     title: str
     report: Report  # how identbox report shows it
+    kind: Kind = "simulation"  # what its runs are: identbox simulate, or identbox train
     published: str | None = None  # file under simulations/published to hold the results against
     seeds: tuple[int, ...] = (0, 1, 2)
-    x: str | None = None  # last part of the key that goes along the x axis, for lines and elbow
+    x: str | None = None  # last part of the key that goes along the x axis, for lines, elbow and factors
     panel: str | None = None  # last part of the key that names the panel, for lines
     config: dict[str, Any] = field(default_factory=dict)  # shared by all runs, as tables of config.toml
     rows: tuple[dict[str, Any], ...] = ({},)
@@ -51,7 +54,7 @@ class Cell:
 
     name: str
     values: dict[str, Any]
-    simulation: Simulation
+    config: Simulation | Experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,7 @@ class Sweep:
             "title": self.plan.title,
             "preset": self.preset,
             "report": self.plan.report,
+            "kind": None if self.plan.kind == "simulation" else self.plan.kind,
             "published": self.plan.published,
             "seeds": self.plan.seeds,
             "x": self.plan.x,
@@ -106,13 +110,12 @@ def read(
     grid = flat(plan.grid)
     for row, *values in itertools.product(plan.rows, *grid.values()):
         dotted = {**flat(row), **dict(zip(grid, values, strict=True))}
-        simulation = experiments.simulation(
-            preset, experiments.merge(shared, nested(dotted, str(path))), str(path)
-        )
+        build = image_text.experiment if plan.kind == image_text.KIND else experiments.simulation
+        built = build(preset, experiments.merge(shared, nested(dotted, str(path))), str(path))
         cell = Cell(
             name=slug(dotted),
             values={key.rpartition(".")[2]: shown(value) for key, value in dotted.items()},
-            simulation=simulation,
+            config=built,
         )
         if cell.name in cells:
             raise IdentboxError(f"{path}: expected rows and a grid of different cells, got {cell.name} twice")
@@ -201,15 +204,31 @@ def prepare(folder: Path, sweep: Sweep) -> None:
         raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
 
 
-def jobs(folder: Path, sweep: Sweep, *, device: str) -> Iterator[Job]:
-    """The runs of a sweep as child processes."""
+def jobs(folder: Path, sweep: Sweep, *, device: str, dataset: Path | None = None) -> Iterator[Job]:
+    """The runs of a sweep as child processes; those of images and text are trained on ``dataset``.
+
+    Raises IdentboxError for a dataset that is missing, or given where none is used.
+    """
+    wanted = sweep.plan.kind == image_text.KIND
+    if wanted != (dataset is not None):
+        need = "a folder for a sweep of images and text" if wanted else "none for a sweep of simulations"
+        raise IdentboxError(f"--dataset: expected {need}, got {dataset or 'none'}")
+    sha256 = None if dataset is None else image_text.fingerprint(dataset)
     for cell, seed in sweep.runs():
         place = run_folder(folder, cell.name, seed)
+        table = {"seed": seed, **cell.config.table()}
+        command = ["simulate"]
+        if dataset is not None:
+            table["dataset"] = {"folder": str(dataset), "sha256": sha256}
+            command = ["train", str(dataset)]
+        options = {
+            "--config": place / experiments.CONFIG,
+            "--seed": seed,
+            "--out": place,
+            "--device": device,
+        }
         yield Job(
             folder=place,
-            claim=partial(experiments.claim, place, cell.simulation, seed=seed),
-            command=(
-                *("identbox", "simulate", "--config", str(place / experiments.CONFIG), "--seed", str(seed)),
-                *("--out", str(place), "--device", device),
-            ),
+            claim=partial(experiments.claim_table, place, table, free=("dataset.folder",)),
+            command=("identbox", *command, *(str(word) for pair in options.items() for word in pair)),
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from identbox import config, experiments, records, training
+from identbox import experiments, records, training
+from identbox.ceilings import Ceiling, Key, ceilings
 from identbox.errors import IdentboxError, first_few
 from identbox.experiments import Learner
-from identbox.process import Process
+from identbox.process import Process, Variable
 from identbox.process_tables import process_from_table
 
 
@@ -24,6 +25,7 @@ class Trial:
     record: dict[str, Any]
     probes: tuple[records.Probe, ...]
     process: Process
+    from_content: tuple[records.Probe, ...] = ()  # of a run on images and text: what content alone tells
 
     @property
     def seed(self) -> int:
@@ -41,6 +43,22 @@ class Trial:
     def content_size(self) -> int:
         """Dimensions of the content as declared."""
         return sum(v.distribution.dim for v in self.process.variables if v.role == "content")
+
+    def ceilings(self, content: Sequence[Variable]) -> dict[Key, Ceiling]:
+        """What a perfect encoding of ``content`` would tell of everything that was probed.
+
+        On images and text the run's record has it, measured on the same samples, for the content as declared.
+        """
+        if not self.from_content:
+            return ceilings(self.process, content=content, seed=self.seed)
+        return {
+            (view, probe.target, None): Ceiling(
+                score=probe.score, low=probe.low, high=probe.high, how="probe"
+            )
+            for probe in self.from_content
+            if probe.probe != "linear"
+            for view in self.process.views
+        }
 
     def learner(self) -> Learner | None:
         """The learner with its weights; None where the run is of another kind or has no checkpoint.
@@ -84,13 +102,12 @@ def read(folder: Path) -> Trial:
         if not isinstance(record.get(key), kind):
             raise IdentboxError(f"{path}: {key}: expected the one of a run, got {record.get(key)!r:.60}")
     process = process_from_table(record["process"], f"{path}: process")
-    probes = []
-    for place, entry in enumerate(record["probes"]):
-        where = f"{path}: probes[{place}]"
-        probes.append(config.build(records.Probe, records.known(records.Probe, entry, where), where))
-    if not any(probe.probe != "linear" for probe in probes):
+    run = records.read_run(path)
+    if not any(probe.probe != "linear" for probe in run.probes):
         raise IdentboxError(f"{path}: probes: expected those of a nonlinear probe, got none")
-    return Trial(folder=folder, record=record, probes=tuple(probes), process=process)
+    return Trial(
+        folder=folder, record=record, probes=run.probes, process=process, from_content=run.from_content
+    )
 
 
 def groups(trials: Iterable[Trial]) -> dict[str, list[Trial]]:

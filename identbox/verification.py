@@ -21,7 +21,7 @@ from typing import Any, Literal
 from scipy import stats
 
 from identbox import elbow, identifiability, oracle, records
-from identbox.ceilings import Ceiling, Key, ceilings
+from identbox.ceilings import Ceiling, Key
 from identbox.errors import IdentboxError, first_few
 from identbox.experiments import Learner
 from identbox.identifiability import Assumption, effective_dimensions, invariant, never_changing
@@ -170,9 +170,7 @@ def predict(process: Process, assumed: Sequence[Assumption], size: int | None) -
 def judge(trials: Sequence[Trial], prediction: Prediction, margins: Margins) -> Judgement:
     """Hold a group of runs (of one configuration, of different seeds) against the margins."""
     block = [trials[0].process[name] for name in prediction.block]
-    known = [
-        ceilings(t.process, content=[t.process[n] for n in prediction.block], seed=t.seed) for t in trials
-    ]
+    known = [trial.ceilings([trial.process[name] for name in prediction.block]) for trial in trials]
     views = trials[0].process.views
     alone = {
         trial.seed: [_verdict(view, [trial], [own], block, margins) for view in views]
@@ -391,6 +389,8 @@ def verify(name: str, trials: Sequence[Trial], margins: Margins) -> Finding:
         seed=first.seed,
     )
     predictions = predict(first.process, assumed, first.encoding_size)
+    if first.from_content:  # which is of the content as declared
+        predictions = predictions[:1]
     if control in SPOILT:
         # What such a control spoils is no assumption of the theorem on the process, but that its encoders minimise
         # the objective on true pairs.

@@ -66,7 +66,8 @@ def test_every_sweep_of_the_project_can_be_read(path, preset):
     command = "verify --preset" if path.stem == "theorem_2" else f"sweep simulations/{path.name}"
     assert f"identbox {command}" in path.read_text()
     for cell in sweep.cells:
-        cell.simulation.process.make(cell.simulation.setting).realise(seed=0)
+        if isinstance(cell.config, experiments.Simulation):
+            cell.config.process.make(cell.config.setting).realise(seed=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""What the reports of image/text runs hold: factors by encodings, and over encoding sizes (Figures 8.3 and A.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from statistics import fmean
+
+from identbox import factors, plots
+from identbox.plots import Panel, Series
+from identbox.records import Cell, Entry, Probe, Published, Run, Runs, Sweep
+from identbox.report_tables import METRICS, Comparison, Grid, heading, number, value_text
+from identbox.scene import IMAGE_FACTORS
+from identbox.sweep_reports import SPREAD, Parts, points
+from identbox.text import TEXT_FACTORS
+
+FACTORS = {"image": {*IMAGE_FACTORS} - {"object_zpos"}, "text": {*TEXT_FACTORS} - {"object_zpos"}}
+VIEWS = tuple(FACTORS)
+LEAD = (
+    "Scores of nonlinear probes (R² of kernel ridge regression for continuous factors, the accuracy of an MLP for "
+    "discrete ones), fitted on training samples and scored on the test split, with a bootstrap interval over it. "
+    "“Content alone” is what shape and position tell of a factor by the same probes."
+)
+
+
+def predicted(run: Run) -> list[Grid]:
+    """Every factor from both encodings; where probed, also with batch norm in training mode."""
+    grids = [_grid("What the encodings predict", run.probes, run.from_content)]
+    if run.probes_train_mode:
+        grids.append(
+            _grid("The same with batch norm in training mode", run.probes_train_mode, run.from_content)
+        )
+    return grids
+
+
+def _grid(title: str, probes: Sequence[Probe], from_content: Sequence[Probe]) -> Grid:
+    at = {(probe.target, probe.view): probe for probe in [*probes, *from_content] if probe.probe != "linear"}
+    rows = []
+    for target in ordered(dict.fromkeys(probe.target for probe in probes)):
+        found = [at.get((target, view)) for view in (*VIEWS, "content")]
+        one = next(probe for probe in found if probe is not None)
+        cells = [
+            "–" if p is None else f"{number(p.score)} [{number(p.low)}, {number(p.high)}]" for p in found[:2]
+        ]
+        alone = "–" if found[2] is None or factors.role(target) == "content" else number(found[2].score)
+        rows.append(
+            (
+                factors.shown(target),
+                factors.role(target),
+                METRICS[one.metric],
+                *cells,
+                alone,
+                number(one.chance),
+            )
+        )
+    head = ("factor", "role", "metric", "image encoding", "text encoding", "content alone", "chance")
+    return Grid(title=title, head=head, rows=tuple(rows))
+
+
+def ordered(targets: Sequence[str] | dict[str, None]) -> list[str]:
+    """Factors with content first, then style, then what is specific to a modality."""
+    return sorted(targets, key=lambda target: ("content", "style", "specific").index(factors.role(target)))
+
+
+def effect_of_train_mode(run: Run) -> list[str]:
+    """In words, how far the scores of text factors move when batch norm is left in training mode."""
+    if not run.probes_train_mode:
+        return []
+    before = {(p.view, p.target): p.score for p in run.probes if p.probe != "linear"}
+    moved = {
+        (p.view, p.target): p.score - before[p.view, p.target]
+        for p in run.probes_train_mode
+        if p.probe != "linear" and (p.view, p.target) in before
+    }
+    text = {target: change for (view, target), change in moved.items() if view == "text"}
+    if not text:
+        return []
+    most = max(text, key=lambda target: abs(text[target]))
+    return [
+        "With batch norm in training mode the scores from the text encoding change by "
+        f"{number(fmean(text.values()), sign=True)} on average, most for {factors.shown(most)} "
+        f"({number(text[most], sign=True)})."
+    ]
+
+
+def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
+    """Image factors from image encodings, and text factors from text encodings, over a value such as their size."""
+    assert sweep.x is not None
+    cells = sorted(sweep.cells, key=lambda cell: cell.values[str(sweep.x)])
+    at = {cell.name: float(cell.values[sweep.x]) for cell in cells}
+    grids: list[Grid | Comparison] = []
+    panels, found = [], []
+    for letter, (view, names) in zip("ab", FACTORS.items(), strict=True):
+        own = [entry for cell in cells for entry in _entries(sweep, runs, cell, view, names)]
+        found += own
+        targets = ordered(dict.fromkeys(entry.target for entry in own))
+        columns = {
+            factors.shown(target): [
+                next((e for e in own if e.cell == cell and e.target == target), None) for cell in cells
+            ]
+            for target in targets
+        }
+        title = f"Prediction of {view} factors from {view} encodings"
+        labels = {heading(sweep.x): [value_text(cell.values[sweep.x]) for cell in cells]}
+        grids.append(Comparison(title=title, labels=labels, columns=columns))
+        series = tuple(
+            Series(
+                name=name,
+                block=factors.role(target),
+                metric=next(e.metric for e in entries if e is not None),
+                points=points([e for e in entries if e is not None], at),
+            )
+            for (name, entries), target in zip(columns.items(), targets, strict=True)
+        )
+        panels.append(Panel(title=f"({letter}) {title}", series=series))
+    lead = (
+        "R² of kernel ridge regression for continuous factors, accuracy of an MLP for discrete ones, fitted on "
+        f"training samples and scored on the test split. {SPREAD}."
+    )
+    draw = partial(plots.bands, panels, title=sweep.title, xlabel=heading(sweep.x))
+    return lead, grids, [], found, {"factors": draw}
+
+
+def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str, names: Collection[str]) -> Iterator[Entry]:
+    """The factors of a view from its own encodings, over the seeds of a cell."""
+    scores: dict[tuple[str, str], dict[int, Probe]] = {}
+    for seed, run in runs[cell.name].items():
+        for probe in run.probes:
+            if probe.view == view and probe.probe != "linear" and probe.target in names:
+                scores.setdefault((probe.target, probe.metric), {})[seed] = probe
+    for (target, metric), probes in scores.items():
+        yield Entry(
+            cell=cell,
+            target=target,
+            metric=metric,
+            scores={seed: probe.score for seed, probe in probes.items()},
+            planned=len(sweep.seeds),
+            chance=fmean(probe.chance for probe in probes.values()),
+        )

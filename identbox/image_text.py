@@ -1,0 +1,374 @@
+"""Contrastive learning of images and their sentences on a rendered dataset (sections 8.4.2 and 8.4.3, Table A.2b).
+
+An image and a text encoder are trained with the symmetrised InfoNCE objective on the pairs of a dataset folder, and
+every factor of either modality (Table 4.1) is then predicted from either encoding. A run's folder is that of a
+simulation: ``config.toml``, ``metrics.jsonl``, ``checkpoint.pt``, ``results.json``.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from identbox import __version__, config, experiments, objectives, seeding, training
+from identbox.dataset import PAD, SPLITS, Recipe
+from identbox.errors import IdentboxError
+from identbox.factor_probing import ProbeSettings, probes
+from identbox.image_encoders import IMAGE_ENCODERS, image_encoder
+from identbox.objectives import Objective
+from identbox.process_tables import table_from_process
+from identbox.reading import Split, batch, open_split
+from identbox.records import FORMAT, RESULTS
+from identbox.text_encoders import text_encoder
+
+KIND = "image-text"
+VIEWS = ("image", "text")
+VALIDATION = 2000  # samples, at most, that the validation loss is taken on (section 8.4.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings:
+    """The two encoders."""
+
+    image: str = "resnet18"  # or small
+    encoding_size: int = 4  # dimensions of both encodings
+    hidden: int = 100  # units of the image encoder's head
+    width: int = 64  # channels of the text encoder
+
+    def __post_init__(self) -> None:
+        if self.image not in IMAGE_ENCODERS:
+            raise IdentboxError(f"image: expected one of {', '.join(IMAGE_ENCODERS)}; got {self.image}")
+        for name in ("encoding_size", "hidden", "width"):
+            if getattr(self, name) < 1:
+                raise IdentboxError(f"{name}: expected at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How images are read."""
+
+    image_size: int | None = None  # pixels a side to resize to; without it, the images' own
+    shift: int = (
+        0  # pixels, at most, by which a training image is moved each way at random, its edges repeated
+    )
+
+    def __post_init__(self) -> None:
+        if self.shift < 0:
+            raise IdentboxError(f"shift: expected at least 0, got {self.shift}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """All that an experiment is, but for its seed and its dataset."""
+
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    objective: Objective = field(default_factory=lambda: Objective(similarity="cosine"))
+    training: training.Settings = field(default_factory=training.Settings)
+    probes: ProbeSettings = field(default_factory=ProbeSettings)
+
+    def __post_init__(self) -> None:
+        if self.objective.negatives != "other-view":
+            raise IdentboxError(f"objective: negatives: expected other-view, got {self.objective.negatives}")
+
+    def table(self) -> dict[str, Any]:
+        """Every key with its value, as tables of TOML."""
+        return dataclasses.asdict(self)
+
+
+SECTIONS: dict[str, type] = {
+    "encoder": EncoderSettings,
+    "data": DataSettings,
+    "objective": Objective,
+    "training": training.Settings,
+    "probes": ProbeSettings,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Table A.2b.
+    "thesis": {
+        "objective": {"similarity": "cosine", "temperature": 1.0},
+        "training": {"steps": 100_000, "batch": 256, "learning_rate": 1e-5},
+    },
+    # Small images and a small encoder: minutes on two cores.
+    "quick": {
+        "encoder": {"image": "small"},
+        "data": {"image_size": 64, "shift": 4},
+        "objective": {"similarity": "cosine", "temperature": 0.1},
+        "training": {
+            "steps": 2000,
+            "batch": 256,
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "log_every": 50,
+        },
+    },
+}
+
+
+def experiment(preset: str, table: Mapping[str, Any] = {}, where: str = "config") -> Experiment:
+    """The configuration of a preset, changed by a table of the same form as config.toml.
+
+    Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+    """
+    if preset not in PRESETS:
+        raise IdentboxError(f"preset: expected one of {', '.join(PRESETS)}; got {preset}")
+    merged = experiments.merge(PRESETS[preset], table)
+    built = {
+        key: config.build(SECTIONS[key], value, f"{where}: {key}") if key in SECTIONS else value
+        for key, value in merged.items()
+    }
+    return config.build(Experiment, built, where)
+
+
+class Learner(nn.Module):
+    """The two encoders, and how they are trained and read."""
+
+    def __init__(self, experiment: Experiment, train: Split, *, seed: int) -> None:
+        super().__init__()
+        if len(train) < experiment.training.batch:
+            raise IdentboxError(
+                f"training.batch: expected at most the {len(train)} samples of the split {train.name}, "
+                f"got {experiment.training.batch}"
+            )
+        self.experiment, self.split, self.seed = experiment, train, seed
+        made = experiment.encoder
+        self.image = image_encoder(
+            made.image, made.encoding_size, hidden=made.hidden, seed=seed, name="encoder/image"
+        )
+        self.text = text_encoder(
+            len(train.vocabulary),
+            made.encoding_size,
+            width=made.width,
+            padding=train.vocabulary[PAD],
+            seed=seed,
+            name="encoder/text",
+        )
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(
+        self, images: Float[Tensor, "n 3 h w"], tokens: Int[Tensor, "n l"]
+    ) -> list[Float[Tensor, "n d"]]:
+        """The encodings of images and of their sentences, in float32 whatever the precision inside."""
+        low = self.experiment.training.precision == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
+            return [self.image(images).float(), self.text(tokens).float()]
+
+    def loss(self, step: int) -> Float[Tensor, ""]:
+        """The objective on a step's own batch: every sample comes once an epoch, each epoch in its order."""
+        size, shift = self.experiment.training.batch, self.experiment.data.shift
+        epoch, place = divmod(step, len(self.split) // size)
+        if self._order[0] != epoch:
+            order = torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch))
+            self._order = epoch, order
+        images, tokens = self._read(self.split, self._order[1][place * size : (place + 1) * size])
+        if shift:
+            generator = seeding.generator(self.seed, "shift", step)
+            images = moved(images, torch.randint(-shift, shift + 1, (size, 2), generator=generator))
+        return objectives.info_nce(self(images, tokens), self.experiment.objective)
+
+    def _read(self, split: Split, indices: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        """A batch of any split, normalised by the statistics of the training split."""
+        return batch(split, indices, device=self.device, mean=self.split.mean, std=self.split.std)
+
+    @torch.no_grad()
+    def validation_loss(self, split: Split) -> float:
+        """The objective on the first samples of a split in evaluation mode, in batches of the training's size."""
+        size = self.experiment.training.batch
+        count = min(len(split), VALIDATION) // size
+        if not count:
+            raise IdentboxError(
+                f"split {split.name}: expected at least one batch of {size}, got {len(split)}"
+            )
+        was = self.training
+        self.eval()
+        losses = [
+            objectives.info_nce(
+                self(*self._read(split, torch.arange(k * size, (k + 1) * size))), self.experiment.objective
+            )
+            for k in range(count)
+        ]
+        self.train(was)
+        return torch.stack(losses).mean().item()
+
+    @torch.no_grad()
+    def encodings(self, split: Split, n: int, train_mode: bool = False) -> dict[str, Float[Tensor, "n d"]]:
+        """The encodings of the first n samples, with batch norm's running statistics.
+
+        With ``train_mode`` it takes those of each batch of the training's size instead.
+        """
+        reader = copy.deepcopy(self).train(train_mode)
+        parts = [
+            reader(*self._read(split, part))
+            for part in torch.arange(n).split(reader.experiment.training.batch)
+        ]
+        return {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
+
+
+def moved(images: Float[Tensor, "n 3 h w"], shift: Int[Tensor, "n 2"]) -> Float[Tensor, "n 3 h w"]:
+    """Each image moved by so many pixels down and to the right, its edges repeated; channels last in memory."""
+    n, _, height, width = images.shape
+    shift = shift.to(images.device)
+    rows = (torch.arange(height, device=images.device) - shift[:, :1]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) - shift[:, 1:]).clamp(0, width - 1)
+    each = torch.arange(n, device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
+
+
+def fingerprint(dataset: Path) -> str:
+    """A hash of a dataset's recipe, latents and sentences."""
+    digest = hashlib.sha256()
+    files = [dataset / "dataset.toml"]
+    for split in SPLITS:
+        place = dataset / split
+        files += [place / "latents_image.csv", place / "latents_text.csv", place / "text" / "text_raw.txt"]
+    for file in files:
+        if file.exists():
+            digest.update(file.relative_to(dataset).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The splits of a dataset that an experiment needs."""
+
+    folder: Path
+    sha256: str
+    train: Split
+    val: Split
+    test: Split
+
+
+def open_data(
+    dataset: Path,
+    settings: DataSettings,
+    *,
+    workers: int = 1,
+    on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> Data:
+    """Open the three splits of a dataset folder, decoding images where that was not done before.
+
+    Raises IdentboxError where one is missing or broken.
+    """
+
+    def one(name: str) -> Split:
+        return open_split(
+            dataset,
+            name,
+            settings.image_size,
+            workers=workers,
+            on_progress=lambda done, total: on_progress(name, done, total),
+            on_message=on_message,
+        )
+
+    train, val, test = map(one, SPLITS)
+    return Data(folder=dataset, sha256=fingerprint(dataset), train=train, val=val, test=test)
+
+
+def run(
+    experiment: Experiment,
+    data: Data,
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    on_start: Callable[[int], None] = lambda step: None,
+    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Train and probe, and write the record to ``folder``/results.json; returns the record.
+
+    A folder that has the record already gives it back. Raises IdentboxError for a folder of another configuration or
+    dataset (naming the keys), a batch larger than the split, and where a step is not finite.
+    """
+    learner = Learner(experiment, data.train, seed=seed).to(device)
+    table = {
+        "seed": seed,
+        **experiment.table(),
+        "dataset": {"folder": str(data.folder), "sha256": data.sha256},
+    }
+    experiments.claim_table(folder, table, free=("dataset.folder",))
+    results = folder / RESULTS
+    if results.exists():
+        return experiments.read_results(results)
+    trained = training.train(
+        learner,
+        learner.loss,
+        experiment.training,
+        folder,
+        watch=lambda: {"validation_loss": learner.validation_loss(data.val)},
+        on_start=on_start,
+        on_metrics=on_metrics,
+        on_message=on_message,
+    )
+    record = {
+        "format": FORMAT,
+        "kind": KIND,
+        "identbox": __version__,
+        "seed": seed,
+        "config": config.plain(experiment.table()),
+        "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
+        "process": _process(data.folder, seed),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": experiments.machine(learner.device),
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 1),
+        "losses": config.plain(
+            {
+                "train": trained.loss,
+                "validation": learner.validation_loss(data.val),
+                "chance": math.log(experiment.training.batch),
+            }
+        ),
+        **probe(learner, data),
+    }
+    config.write_whole(results, (json.dumps(record, indent=1) + "\n").encode())
+    return record
+
+
+def _process(folder: Path, seed: int) -> dict[str, Any]:
+    recipe = Recipe.read(folder)
+    return (
+        {} if recipe is None else config.plain(table_from_process(recipe.process.realise(seed=recipe.seed)))
+    )
+
+
+def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Learner, Data]:
+    """The learner of a run with its last weights, and its data; ``options`` are those of `open_data`.
+
+    The dataset may have moved to ``dataset``. Raises IdentboxError where the folder is no such run, has no
+    checkpoint, or the dataset is another.
+    """
+    table = config.read_toml(folder / experiments.CONFIG)
+    there, seed = table.pop("dataset", None), table.pop("seed", None)
+    if there is None or seed is None:
+        raise IdentboxError(f"{folder}: expected a run of identbox train, got another")
+    found = experiment("thesis", table, str(folder))
+    data = open_data(dataset or Path(there["folder"]), found.data, **options)
+    if data.sha256 != there["sha256"]:
+        raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
+    learner = Learner(found, data.train, seed=seed)
+    training.load_model(folder, learner)
+    return learner, data
+
+
+def probe(learner: Learner, data: Data) -> dict[str, Any]:
+    """What can be read from a learner's encodings, as the record has it; see `factor_probing.probes`."""
+    return probes(learner.encodings, data.train, data.test, learner.experiment.probes, seed=learner.seed)

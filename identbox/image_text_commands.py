@@ -1,0 +1,142 @@
+"""The commands of the image/text experiment: train, probe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from identbox.simulation_commands import changes, choose_device, device_option, progress_bar
+
+if TYPE_CHECKING:
+    from identbox.image_text import Data, DataSettings
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Threads that decode images, where that was not done before.  [default: cores]",
+)
+
+
+@click.command()
+@click.argument("dataset", type=Path)
+@click.option(
+    "--preset",
+    type=click.Choice(["quick", "thesis"]),
+    default="quick",
+    show_default=True,
+    help="Small images and a small encoder, or Table A.2b.",
+)
+@click.option("--encoding-size", type=int, help="Dimensions of both encodings.  [default: 4]")
+@click.option(
+    "--config", "config_file", type=Path, metavar="FILE", help="TOML with keys that differ from the preset."
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One key that differs, as encoder.image=resnet18; may be repeated.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
+)
+@click.option("--out", type=Path, default=Path("run"), show_default=True, help="Folder of the run.")
+@workers_option
+@device_option
+def train(
+    dataset: Path,
+    preset: str,
+    encoding_size: int | None,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    seed: int,
+    out: Path,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Train an image and a text encoder on a DATASET folder, and probe what they encode.
+
+    Interrupted, the same command goes on where it stopped.
+    """
+    from identbox import config, experiments, image_text
+
+    table: dict[str, Any] = {}
+    if config_file is not None:
+        table = config.read_toml(config_file)
+        for key in ("seed", "dataset"):
+            table.pop(key, None)
+    table = experiments.merge(table, changes(assignments))
+    if encoding_size is not None:
+        table = experiments.merge(table, {"encoder": {"encoding_size": encoding_size}})
+    experiment = image_text.experiment(preset, table, str(config_file or "--set"))
+    where = choose_device(device)
+    data = _open(dataset, experiment.data, workers)
+    with progress_bar() as progress:
+        task = progress.add_task("training", total=experiment.training.steps, figures="")
+        image_text.run(
+            experiment,
+            data,
+            out,
+            seed=seed,
+            device=where,
+            on_start=lambda step: progress.update(task, completed=step),
+            on_metrics=lambda metrics: progress.update(
+                task,
+                completed=metrics["step"],
+                figures=f"loss {metrics['loss']:.4f}  validation {metrics['validation_loss']:.4f}",
+            ),
+            on_message=_tell,
+        )
+    _show(out)
+
+
+@click.command()
+@click.argument("run", type=Path)
+@click.option("--dataset", type=Path, help="Where the dataset is now.  [default: where it was]")
+@workers_option
+@device_option
+def probe(run: Path, dataset: Path | None, workers: int | None, device: str) -> None:
+    """Probe the encodings of a RUN of identbox train again, from its last checkpoint, and renew its record."""
+    from identbox import config, experiments, image_text
+    from identbox.cli import cores
+
+    where = choose_device(device)
+    learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=_tell)
+    record = experiments.read_results(run / experiments.RESULTS)
+    record |= image_text.probe(learner.to(where), data)
+    config.write_whole(run / experiments.RESULTS, (json.dumps(record, indent=1) + "\n").encode())
+    _show(run)
+
+
+def _open(dataset: Path, settings: DataSettings, workers: int | None) -> Data:
+    from identbox import image_text
+    from identbox.cli import cores
+
+    with progress_bar() as progress:
+        tasks: dict[str, Any] = {}
+
+        def tell(split: str, done: int, total: int) -> None:
+            if split not in tasks:
+                tasks[split] = progress.add_task(f"decoding {split}", total=total, figures="images")
+            progress.update(tasks[split], completed=done)
+
+        return image_text.open_data(
+            dataset, settings, workers=workers or cores(), on_progress=tell, on_message=_tell
+        )
+
+
+def _tell(message: str) -> None:
+    click.echo(f"identbox: {message}", err=True)
+
+
+def _show(run: Path) -> None:
+    from rich.console import Console
+
+    from identbox import experiments, reports
+
+    for shown in reports.read(run).tables():
+        Console().print(shown)
+    click.echo(f"{run / experiments.RESULTS}: the whole record")
