@@ -33,6 +33,8 @@ class MLPSettings:
             raise IdentboxError(f"widths: expected numbers of at least 1, got {self.widths}")
 
 
+ONEDNN_FROM = 10**8  # products of two numbers in a layer; below, a call costs more than a faster kernel saves
+
 # oneDNN's product as PyTorch's own compiler calls it; every public way to it copies the factors.
 _onednn_linear: Any = (
     getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
@@ -40,14 +42,15 @@ _onednn_linear: Any = (
 
 
 class Linear(nn.Linear):
-    """PyTorch's linear layer, with the products of oneDNN for float32 on a CPU.
+    """PyTorch's linear layer, with the products of oneDNN for large float32 ones on a CPU.
 
     There PyTorch asks MKL, which on AMD processors reaches two thirds of oneDNN's rate.
     """
 
     def forward(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
         plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
-        if plain or _onednn_linear is None:
+        small = len(x) * self.weight.numel() < ONEDNN_FROM
+        if plain or small or _onednn_linear is None:
             return super().forward(x)
         return _OneDNNLinear.apply(x, self.weight, self.bias)
 

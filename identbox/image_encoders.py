@@ -13,7 +13,6 @@ from identbox import seeding
 from identbox.errors import IdentboxError
 
 IMAGE_ENCODERS = ("resnet18", "small")
-GRID = 4  # cells a side that the small network keeps, so that where things are can be read from its features
 
 
 class BasicBlock(nn.Module):
@@ -40,60 +39,30 @@ class ResNet18(nn.Module):
     """Maps images (n, 3, h, w) to (n, outputs) through 18 layers with weights.
 
     Parameters and buffers bear the names and shapes that ResNet-18 usually has, so that published weights load.
+    ``small`` makes the variant for images of 64 to 128 pixels on a processor: 24 channels to begin with, not 64, and
+    a first layer that shrinks the image by two, not by four.
     """
 
-    def __init__(self, outputs: int = 1000, *, seed: int, name: str) -> None:
+    def __init__(self, outputs: int = 1000, *, small: bool = False, seed: int, name: str) -> None:
         """Weights from the stream of ``seed`` and ``name``: convolutions normal with variance 2 / fan-out."""
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        width = 24 if small else 64
+        size = 3 if small else 7
+        self.conv1 = nn.Conv2d(3, width, size, 2, size // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
-        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128, 1))
-        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256, 1))
-        self.layer4 = nn.Sequential(BasicBlock(256, 512, 2), BasicBlock(512, 512, 1))
-        self.fc = nn.Linear(512, outputs)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        self.layer1 = nn.Sequential(BasicBlock(width, width, 1), BasicBlock(width, width, 1))
+        self.layer2 = nn.Sequential(BasicBlock(width, 2 * width, 2), BasicBlock(2 * width, 2 * width, 1))
+        self.layer3 = nn.Sequential(BasicBlock(2 * width, 4 * width, 2), BasicBlock(4 * width, 4 * width, 1))
+        self.layer4 = nn.Sequential(BasicBlock(4 * width, 8 * width, 2), BasicBlock(8 * width, 8 * width, 1))
+        self.fc = nn.Linear(8 * width, outputs)
         draw_weights(self, seeding.generator(seed, name))
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n o"]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean((2, 3)))
-
-
-class SmallConvNet(nn.Module):
-    """Maps images (n, 3, h, w) of about 64 to 128 pixels a side to (n, outputs), at a cost that a CPU can bear.
-
-    Four stages of one strided and one plain 3 x 3 convolution; the last features are averaged within each cell of
-    a grid and not over the image, so that positions stay readable.
-    """
-
-    def __init__(
-        self, outputs: int, *, widths: tuple[int, ...] = (24, 48, 96, 128), seed: int, name: str
-    ) -> None:
-        """Weights from the stream of ``seed`` and ``name``; ``widths`` are the channels of the stages."""
-        super().__init__()
-        stages: list[nn.Module] = []
-        inputs = 3
-        for width in widths:
-            stages += [*_convolution(inputs, width, 2), *_convolution(width, width, 1)]
-            inputs = width
-        self.stages = nn.Sequential(*stages)
-        self.pool = nn.AdaptiveAvgPool2d(GRID)
-        self.fc = nn.Linear(inputs * GRID**2, outputs)
-        draw_weights(self, seeding.generator(seed, name))
-
-    def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n o"]:
-        return self.fc(self.pool(self.stages(x)).flatten(1))
-
-
-def _convolution(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    ]
 
 
 def image_encoder(kind: str, outputs: int, *, hidden: int = 100, seed: int, name: str) -> nn.Module:
@@ -108,13 +77,12 @@ def image_encoder(kind: str, outputs: int, *, hidden: int = 100, seed: int, name
         raise IdentboxError(
             f"image encoder: expected at least one output and hidden unit, got {outputs} and {hidden}"
         )
-    trunk = ResNet18 if kind == "resnet18" else SmallConvNet
+    trunk = ResNet18(hidden, small=kind == "small", seed=seed, name=name)
     head = nn.Linear(hidden, outputs)
     draw_weights(head, seeding.generator(seed, name, "head"))
     # Channels last is how `reading.batch` lays out images, and what convolutions are fastest with.
-    return nn.Sequential(trunk(hidden, seed=seed, name=name), nn.LeakyReLU(inplace=True), head).to(
-        memory_format=torch.channels_last
-    )
+    encoder = nn.Sequential(trunk, nn.LeakyReLU(inplace=True), head)
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def draw_weights(module: nn.Module, generator: torch.Generator) -> None:

@@ -1,6 +1,6 @@
 """A dataset split ready for training: decoded pixels in one memory-mapped file, tokens, latents.
 
-To decode a PNG takes longer than to train on it. So the images of a split are decoded once, resized, into an array of
+To decode a PNG takes as long as to train on it. So the images of a split are decoded once, resized, into an array of
 bytes under ``DATASET/.cache`` (or the user's cache, where the dataset cannot be written), from which batches are read
 at random. The file is bound to the names, sizes and times of the images it was made of, and to its own content.
 """
@@ -8,12 +8,20 @@ at random. The file is bound to the names, sizes and times of the images it was 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import math
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,15 +30,17 @@ from PIL import Image
 from torch import Tensor
 
 from identbox import config
-from identbox.dataset import PAD, UNKNOWN, Columns, Multimodal3DIdent
+from identbox.dataset import EOS, PAD, UNKNOWN, Columns, Multimodal3DIdent
 from identbox.errors import IdentboxError
 from identbox.shapes import cache_folder
 
-FORMAT = 1
+FORMAT = 2  # raise it when the pixels made of the same images would be others
 SMALLEST = 8  # pixels a side
-KNOWN = 0.5  # of a split's words, at least: with fewer the vocabulary is another dataset's
-CHUNK = 64  # images that one thread decodes at a time
+MOST_UNKNOWN = 0.5  # of a split's words: with more unknown ones the vocabulary is another dataset's
+CHUNK = 32  # images that a thread decodes at a time
+LEFT_OVER = 3600  # seconds after which a file that nobody has gone on writing is a killed process's
 Triple = tuple[float, float, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +54,22 @@ class Split:
     text_latents: Columns
     vocabulary: dict[str, int]
     mean: Triple  # of the red, green and blue pixels, in [0, 1]
-    std: Triple
+    std: Triple  # at least one of 255 levels, so that one may divide by it
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    @property
-    def padding(self) -> int:
-        """The token that fills sentences up."""
-        return self.vocabulary[PAD]
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What is known of a cache file, in the JSON beside it."""
+
+    format: int
+    source: str  # hash of the names, sizes and times of the images
+    sha256: str  # of the file
+    stamp: tuple[int, int]  # its size in bytes and its time in nanoseconds, when the hash was right
+    mean: Triple
+    std: Triple
 
 
 def open_split(
@@ -60,7 +77,7 @@ def open_split(
     split: str,
     image_size: int | None = None,
     *,
-    vocabulary: Path | None = None,
+    vocabulary: dict[str, int] | None = None,
     length: int | None = None,
     workers: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -68,20 +85,24 @@ def open_split(
 ) -> Split:
     """Open a split, its images resized to ``image_size`` pixels a side (None: as they are).
 
-    Decodes them first where the cache is missing, damaged or of other images, with ``workers`` threads.
-    ``vocabulary`` is a vocab.json to use instead of the dataset's. Raises IdentboxError where a file is missing or
-    broken, images are not square or not of one size, and where most words are not in the vocabulary.
+    Decodes them first where the cache is missing, damaged or of other images, with ``workers`` threads;
+    ``on_progress`` gets the images done and all of them, ``on_message`` a line where a cache is made again.
+    ``vocabulary`` replaces that of the folder, ``length`` is the number of tokens (default: the longest sentence).
+    Raises IdentboxError where a file is missing or broken, images are not square or not of one size, most words
+    are not in the vocabulary, and where there is no room for the cache.
     """
     if image_size is not None and image_size < SMALLEST:
-        raise IdentboxError(f"image size: expected at least {SMALLEST} pixels, got {image_size}")
-    data = Multimodal3DIdent(folder, split, vocab=vocabulary, length=length)
-    _expect_known_words(data, split)
-    with Image.open(data.paths[0]) as first:
-        own = first.size
-    if own[0] != own[1]:
-        raise IdentboxError(f"{data.paths[0]}: expected a square image, got {own[0]} x {own[1]}")
-    size = image_size or own[0]
-    path, about = _cache(data, split, own[0], size, workers, on_progress, on_message)
+        raise IdentboxError(f"image_size: expected at least {SMALLEST} pixels, got {image_size}")
+    if workers < 1:
+        raise IdentboxError(f"workers: expected at least 1, got {workers}")
+    data = _read(folder, split, vocabulary, length)
+    _check_vocabulary(data, split)
+    width, height = data.image(0).size
+    if width != height or width < SMALLEST:
+        raise IdentboxError(
+            f"{data.paths[0]}: expected a square image of at least {SMALLEST} pixels a side, got {width} x {height}"
+        )
+    path, note = _cache(data, split, width, image_size or width, workers, on_progress, on_message)
     return Split(
         name=split,
         pixels=np.load(path, mmap_mode="r"),
@@ -89,8 +110,8 @@ def open_split(
         image_latents=data.image_latents,
         text_latents=data.text_latents,
         vocabulary=data.w2i,
-        mean=tuple(about["mean"]),
-        std=tuple(about["std"]),
+        mean=note.mean,
+        std=note.std,
     )
 
 
@@ -102,29 +123,51 @@ def batch(
     mean: Triple | None = None,
     std: Triple | None = None,
 ) -> tuple[Float[Tensor, "b 3 h w"], Int[Tensor, "b length"]]:
-    """Images and tokens of some samples on a device; pixels minus the mean over the deviation, the split's own
-    unless others are given.
+    """Images (pixel - mean) / std and tokens of some samples on a device; default: the split's own statistics.
 
-    Bytes are gathered and moved at once, and become numbers on the device; images are channels-last in memory.
+    Bytes are gathered once, pinned for a GPU, and become numbers on the device; images are channels last in memory.
+    Raises IndexError for an index beyond the split.
     """
-    gathered = torch.from_numpy(split.pixels[indices.numpy()])
-    tokens = split.tokens[indices]
-    if torch.device(device).type == "cuda":
-        gathered, tokens = gathered.pin_memory(), tokens.pin_memory()
-    pixels = gathered.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
-    centre = torch.tensor(mean or split.mean, device=device).mul_(255).view(1, 3, 1, 1)
-    scale = torch.tensor(std or split.std, device=device).mul_(255).view(1, 3, 1, 1)
-    return (pixels - centre) / scale, tokens.to(device, non_blocking=True)
+    places = indices.cpu()
+    tokens = split.tokens[places]
+    pinned = torch.device(device).type == "cuda"
+    gathered = torch.empty((len(places), *split.pixels.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
+    # Indices are in range, or the tokens had raised; "wrap" spares numpy a buffer and counts -1 from the end.
+    np.take(split.pixels, places.numpy(), axis=0, out=gathered.numpy(), mode="wrap")
+    pixels = gathered.to(device, non_blocking=True).flatten(1).float()
+    # As long as an image: to broadcast three numbers over the last axis takes a CPU six times as long.
+    repeats = math.prod(split.pixels.shape[1:3])
+    pixels -= torch.tensor(mean or split.mean, device=device).mul_(255).repeat(repeats)
+    pixels /= torch.tensor(std or split.std, device=device).mul_(255).repeat(repeats)
+    if pinned:
+        tokens = tokens.pin_memory()
+    return pixels.view(gathered.shape).permute(0, 3, 1, 2), tokens.to(device, non_blocking=True)
 
 
-def _expect_known_words(data: Multimodal3DIdent, split: str) -> None:
-    words = data.tokens > max(data.w2i[mark] for mark in (PAD, UNKNOWN))
-    unknown = (data.tokens == data.w2i[UNKNOWN]).sum().item()
-    known = words.sum().item()
-    if known < KNOWN * (known + unknown):
+def _read(
+    folder: Path, split: str, vocabulary: dict[str, int] | None, length: int | None
+) -> Multimodal3DIdent:
+    if vocabulary is None:
+        return Multimodal3DIdent(folder, split, length=length)
+    missing = [mark for mark in (PAD, EOS, UNKNOWN) if mark not in vocabulary]
+    if missing:
+        raise IdentboxError(f"vocabulary: expected the token {missing[0]}, got a vocabulary without it")
+    with tempfile.TemporaryDirectory() as scratch:  # the dataset reads vocabularies from files alone
+        path = Path(scratch) / "vocab.json"
+        path.write_text(json.dumps({"w2i": vocabulary}), encoding="utf-8")
+        return Multimodal3DIdent(folder, split, vocab=path, length=length)
+
+
+def _check_vocabulary(data: Multimodal3DIdent, split: str) -> None:
+    where = f"{data.folder}: vocabulary"
+    if sorted(data.w2i.values()) != list(range(len(data.w2i))):
+        raise IdentboxError(f"{where}: expected indices from 0 to {len(data.w2i) - 1}, each once, got others")
+    words = int(((data.tokens != data.w2i[PAD]) & (data.tokens != data.w2i[EOS])).sum())
+    unknown = int((data.tokens == data.w2i[UNKNOWN]).sum())
+    if unknown > MOST_UNKNOWN * words:
         raise IdentboxError(
-            f"{data.folder}/{split}: expected words of the vocabulary, got {unknown} of {known + unknown} that are "
-            "not in it; it is of another dataset"
+            f"{where}: expected the words of the split {split}, got {unknown} of {words} that it does not know; "
+            "it is another dataset's"
         )
 
 
@@ -136,35 +179,26 @@ def _cache(
     workers: int,
     on_progress: Callable[[int, int], None],
     on_message: Callable[[str], None],
-) -> tuple[Path, dict]:
-    """The file of pixels and what is known of it, made where it is not there or not right."""
+) -> tuple[Path, Note]:
+    """The file of pixels and what is known of it, made where it is nowhere, or not right."""
     source = _fingerprint(data.paths)
-    path = _place(data.folder) / f"{split}-{size}.npy"
-    note = path.with_suffix(".json")
-    problem = _problem(path, note, source, (len(data), size, size, 3))
-    if problem is not None:
-        if path.exists():
-            on_message(f"{path}: expected the pixels of this dataset, got {problem}; decoding again")
-        _build(path, note, data, own, size, source, workers, on_progress)
-    return path, json.loads(note.read_text())
-
-
-def _place(folder: Path) -> Path:
-    """Where the cache of a dataset lies: in it, or in the user's cache where it cannot be written."""
-    inside = folder / ".cache"
-    try:
-        inside.mkdir(exist_ok=True)
-        if os.access(inside, os.W_OK):
-            return inside
-    except OSError:
-        pass
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    outside = cache_folder() / "pixels" / name
-    try:
-        outside.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IdentboxError(f"{outside}: expected a folder to write to, got {error.strerror}") from error
-    return outside
+    known = hashlib.sha256(str(data.folder.resolve()).encode()).hexdigest()[:16]
+    folders = (data.folder / ".cache", cache_folder() / "pixels" / known)
+    name = f"{split}-{size}.npy"
+    for folder in folders:
+        path = folder / name
+        try:
+            return path, _examine(path, source, (len(data), size, size, 3))
+        except IdentboxError as error:
+            if path.exists():
+                on_message(f"{' '.join(str(error).split())}; it is made again")
+    for folder in folders:
+        if _writable(folder):
+            path = folder / name
+            return path, _build(path, data, own, size, source, workers, on_progress)
+    raise IdentboxError(
+        f"{folders[-1]}: expected a cache folder that can be written (IDENTBOX_CACHE names another), got none"
+    )
 
 
 def _fingerprint(paths: list[Path]) -> str:
@@ -176,88 +210,144 @@ def _fingerprint(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _problem(path: Path, note: Path, source: str, shape: tuple[int, ...]) -> str | None:
-    """Why a cache cannot be used, or None."""
-    if not path.exists() or not note.exists():
-        return "none of them"
+def _writable(folder: Path) -> bool:
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK | os.X_OK)
+    return False
+
+
+def _examine(path: Path, source: str, shape: tuple[int, ...]) -> Note:
+    """What is known of a cache file. Raises IdentboxError where it is missing, damaged, or of other images."""
+    place = path.with_suffix(".json")
     try:
-        about = json.loads(note.read_text())
-        if about["format"] != FORMAT or about["source"] != source:
-            return "those of other images"
-        pixels = np.load(path, mmap_mode="r")
+        note = config.build(Note, json.loads(place.read_text(encoding="utf-8")), str(place))
+        if (note.format, note.source) != (FORMAT, source):
+            raise IdentboxError(f"{path}: expected the pixels of these images, got those of others")
+        pixels = np.lib.format.open_memmap(path, mode="r")
         if pixels.shape != shape or pixels.dtype != np.uint8:
-            return f"an array {pixels.shape} of {pixels.dtype}"
-        # Where nothing touched the file, its hash, a minute for the published dataset, need not be taken again.
-        if about["stat"] != _stat(path) and about["sha256"] != _sha256(path):
-            return "a damaged file"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"a damaged file ({error})"
-    return None
+            raise IdentboxError(f"{path}: expected bytes {shape}, got {pixels.dtype} {pixels.shape}")
+        stamp = _stamp(path)
+        if note.stamp == stamp:  # nothing touched the file: its hash takes long to take again
+            return note
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != note.sha256:
+                raise IdentboxError(f"{path}: expected its content as it was written, got another")
+    except (OSError, ValueError, EOFError) as error:
+        raise IdentboxError(f"{path}: expected a whole file of pixels, got {error}") from error
+    note = Note(**{**asdict(note), "stamp": stamp})
+    with suppress(OSError):  # the folder may be another user's
+        _write(place, note)
+    return note
 
 
-def _stat(path: Path) -> list[int]:
-    return [path.stat().st_size, path.stat().st_mtime_ns]
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write(place: Path, note: Note) -> None:
+    config.write_whole(place, json.dumps(asdict(note)).encode())
 
 
 def _build(
     path: Path,
-    note: Path,
     data: Multimodal3DIdent,
     own: int,
     size: int,
     source: str,
     workers: int,
     on_progress: Callable[[int, int], None],
-) -> None:
-    """Decode all images into ``path``. A file that is there under its name is whole."""
-    n = len(data)
-    note.unlink(missing_ok=True)
-    part = path.with_suffix(f".part{os.getpid()}")
-    pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n, size, size, 3))
-    sums = np.zeros((2, 3))
+) -> Note:
+    """Decode all images into ``path``. A file that is there under its name is whole.
 
-    def decode(start: int) -> np.ndarray:
-        stop = min(start + CHUNK, n)
-        for index in range(start, stop):
-            image = data.image(index)
-            if image.size != (own, own):
-                raise IdentboxError(
-                    f"{data.paths[index]}: expected {own} x {own} pixels as the first image, got "
-                    f"{image.size[0]} x {image.size[1]}"
-                )
-            if size != own:
-                # Every pixel is the mean of those it covers: no aliasing, and no ringing at edges.
-                image = image.resize((size, size), Image.Resampling.BOX)
-            pixels[index] = image
-        values = pixels[start:stop].reshape(-1, 3).astype(np.float64) / 255
-        return np.stack([values.sum(0), np.square(values).sum(0)])
+    Two processes that build the same file make the same bytes, and the later takes the place of the earlier.
+    """
+    n = len(data)
+    header = io.BytesIO()
+    described = {"descr": "|u1", "fortran_order": False, "shape": (n, size, size, 3)}
+    np.lib.format.write_array_header_1_0(header, described)
+    _expect_room(path, n * size * size * 3)
+    digest = hashlib.sha256(header.getvalue())
+    counts = np.zeros(3 * 256, dtype=np.int64)  # of each level of each channel
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    def decode(start: int) -> tuple[np.ndarray, np.ndarray]:
+        images = [_image(data, index, own, size) for index in range(start, min(start + CHUNK, n))]
+        return np.stack([np.asarray(image) for image in images]), np.sum(
+            [i.histogram() for i in images], axis=0
+        )
 
     try:
-        with ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter's lock
-            for place, found in enumerate(pool.map(decode, range(0, n, CHUNK))):
-                sums += found
-                on_progress(min((place + 1) * CHUNK, n), n)
-        pixels.flush()
+        # Threads, for Pillow decodes and resizes without the interpreter's lock. Written in order and not into a
+        # map of the file, where a full disk would end the process.
+        with part.open("wb") as file, ThreadPoolExecutor(workers) as pool:
+            file.write(header.getvalue())
+            done = 0
+            for block, found in _in_order(pool, decode, range(0, n, CHUNK), 2 * workers):
+                file.write(block.data)
+                digest.update(block.data)
+                counts += found
+                done += len(block)
+                on_progress(done, n)
         part.replace(path)
+        mean, std = _statistics(counts.reshape(3, 256))
+        note = Note(
+            format=FORMAT, source=source, sha256=digest.hexdigest(), stamp=_stamp(path), mean=mean, std=std
+        )
+        _write(path.with_suffix(".json"), note)
     except OSError as error:
-        raise IdentboxError(
-            f"{path}: expected room for {pixels.nbytes} bytes, got {error.strerror}"
-        ) from error
+        raise IdentboxError(f"{path}: expected a file that can be written, got {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
-    mean = sums[0] / (n * size * size)
-    std = np.sqrt(np.maximum(sums[1] / (n * size * size) - mean**2, 1e-12))
-    about = {
-        "format": FORMAT,
-        "source": source,
-        "sha256": _sha256(path),
-        "stat": _stat(path),
-        "mean": mean.tolist(),
-        "std": std.tolist(),
-    }
-    config.write_whole(note, json.dumps(about).encode())
+    return note
+
+
+def _image(data: Multimodal3DIdent, index: int, own: int, size: int) -> Image.Image:
+    image = data.image(index)
+    if image.size != (own, own):
+        raise IdentboxError(
+            f"{data.paths[index]}: expected {own} x {own} pixels, as the first image has, "
+            f"got {image.width} x {image.height}"
+        )
+    # Close to the mean of the area that a pixel covers (0.3 levels off on renders, at 224 to 64 pixels). Pillow's
+    # BOX takes whole pixels alone, by turns 3 and 4 there (1.0 off); LANCZOS rings at edges (1.0 off).
+    return image if size == own else image.resize((size, size), Image.Resampling.HAMMING)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[int], T], items: Iterable[int], ahead: int
+) -> Iterator[T]:
+    """The function's results in the order of the items, with no more than ``ahead`` of them kept waiting."""
+    waiting: deque[Future[T]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _statistics(counts: Int[np.ndarray, "3 256"]) -> tuple[Triple, Triple]:
+    """Mean and standard deviation of each channel, in [0, 1], from the numbers of its levels."""
+    levels = np.arange(256) / 255
+    shares = counts / counts.sum(1, keepdims=True)
+    mean = shares @ levels
+    variance = (shares * (levels - mean[:, None]) ** 2).sum(1)
+    red, green, blue = mean.tolist()
+    std = np.sqrt(variance).clip(min=1 / 255).tolist()
+    return (red, green, blue), (std[0], std[1], std[2])
+
+
+def _expect_room(path: Path, wanted: int) -> None:
+    """Remove what killed builds left. Raises IdentboxError where the disk has not so many bytes free."""
+    for old in path.parent.glob(f".{path.name}.*.part"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > LEFT_OVER:
+                old.unlink()
+    free = shutil.disk_usage(path.parent).free
+    if free < wanted:
+        raise IdentboxError(
+            f"{path.parent}: expected {wanted / 2**20:.0f} MiB of free disk for the decoded images, "
+            f"got {free / 2**20:.0f}; a smaller image_size needs less"
+        )

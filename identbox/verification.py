@@ -428,25 +428,33 @@ SPOILT = {
 def content_factors(trials: Iterable[Trial]) -> elbow.Elbow | None:
     """The number of content factors from validation losses over encoding sizes (section 8.4.3).
 
-    From runs that differ in encoding size and seed alone; None where there are fewer than four sizes with the same
-    seeds, or several configurations.
+    None where there are not the `validation_losses` of at least four sizes.
     """
     import numpy as np
 
-    losses: dict[str, dict[tuple[int, int], float]] = {}
-    for trial in trials:
-        if trial.encoding_size is not None and "validation" in trial.record["losses"]:
-            rest = json.dumps(_without_size(trial.record["config"]), sort_keys=True)
-            losses.setdefault(rest, {})[trial.seed, trial.encoding_size] = trial.record["losses"][
-                "validation"
-            ]
-    if len(losses) != 1:
-        return None
-    (found,) = losses.values()
+    found = validation_losses(trials)
     seeds, sizes = sorted({seed for seed, _ in found}), sorted({size for _, size in found})
-    if len(sizes) < elbow.LEAST or len(found) < len(seeds) * len(sizes):
+    if len(sizes) < elbow.LEAST:
         return None
     return elbow.estimate(sizes, np.array([[found[seed, size] for size in sizes] for seed in seeds]))
+
+
+def validation_losses(trials: Iterable[Trial]) -> dict[tuple[int, int], float]:
+    """The validation loss in nats of every seed and encoding size, for runs that differ in these alone.
+
+    Empty where there are several configurations, or seeds that lack a size.
+    """
+    losses: dict[str, dict[tuple[int, int], float]] = {}
+    for trial in trials:
+        size, loss = trial.encoding_size, trial.record["losses"].get("validation")
+        if size is not None and loss is not None:
+            rest = json.dumps(_without_size(trial.record["config"]), sort_keys=True)
+            losses.setdefault(rest, {})[trial.seed, size] = loss
+    if len(losses) != 1:
+        return {}
+    (found,) = losses.values()
+    seeds, sizes = {seed for seed, _ in found}, {size for _, size in found}
+    return found if len(found) == len(seeds) * len(sizes) else {}
 
 
 def _without_size(table: Mapping[str, Any]) -> dict[str, Any]:
