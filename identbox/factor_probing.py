@@ -67,7 +67,9 @@ def probes(
                 seed=seeding.derive(seed, "probing", view),
             )
         ]
-    content = content_columns(train, fit), content_columns(test, score)
+    both = [factors(split) for split in (train, test)]
+    classes = {name: 1 + max(int(columns[name].max()) for columns in both) for name in CONTENT}
+    content = content_columns(train, fit, classes), content_columns(test, score, classes)
     found["from_content"] = [
         dataclasses.asdict(_record("content", one))
         for one in probing.probe(
@@ -103,7 +105,7 @@ def factors(split: Split) -> Columns:
 def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
     """What probes predict: every factor that varies, of the first ``fit`` and ``score`` samples.
 
-    Whole numbers are classes. A hue is predicted as a number and as a point on the circle.
+    Whole numbers are classes, those that occur. A hue is predicted as a number and as a point on the circle.
     """
     found = []
     held_out = factors(test)
@@ -111,10 +113,13 @@ def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
         one, other = column[:fit], held_out[name][:score]
         if len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
             continue
-        learned, held = torch.from_numpy(one)[:, None], torch.from_numpy(other)[:, None]
         if column.dtype.kind == "i":
+            # Numbered anew: of a thousand names of colours one in ten occurs, and the others would cost as much.
+            numbers = torch.from_numpy(np.unique(np.concatenate([one, other]), return_inverse=True)[1])
+            learned, held = numbers[:, None].split([len(one), len(other)])
             found.append(Target(name=name, train=learned, test=held, kind="discrete"))
             continue
+        learned, held = torch.from_numpy(one)[:, None], torch.from_numpy(other)[:, None]
         found.append(Target(name=name, train=learned, test=held))
         if name in CIRCULAR:
             period = CIRCULAR[name]
@@ -122,10 +127,14 @@ def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
     return found
 
 
-def content_columns(split: Split, n: int) -> Float[Tensor, "n k"]:
-    """Content of the first n samples, a column of 0 and 1 for each class of each factor."""
+def content_columns(split: Split, n: int, classes: Mapping[str, int] = {}) -> Float[Tensor, "n k"]:
+    """Content of the first n samples, a column of 0 and 1 for each class of each factor.
+
+    ``classes`` is the number of each factor's; without it, one more than its largest value in the split.
+    """
     known = factors(split)
     parts = [
-        functional.one_hot(torch.from_numpy(known[name][:n]), int(known[name].max()) + 1) for name in CONTENT
+        functional.one_hot(torch.from_numpy(known[name][:n]), classes.get(name, int(known[name].max()) + 1))
+        for name in CONTENT
     ]
     return torch.cat(parts, dim=1).double()

@@ -7,13 +7,13 @@ simulation: ``config.toml``, ``metrics.jsonl``, ``checkpoint.pt``, ``results.jso
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from identbox import __version__, config, experiments, objectives, seeding, training
+from identbox import __version__, config, experiments, objectives, processes, seeding, training
 from identbox.dataset import PAD, SPLITS, Recipe
 from identbox.errors import IdentboxError
 from identbox.factor_probing import ProbeSettings, probes
@@ -138,11 +138,7 @@ class Learner(nn.Module):
 
     def __init__(self, experiment: Experiment, train: Split, *, seed: int) -> None:
         super().__init__()
-        if len(train) < experiment.training.batch:
-            raise IdentboxError(
-                f"training.batch: expected at most the {len(train)} samples of the split {train.name}, "
-                f"got {experiment.training.batch}"
-            )
+        _expect_a_batch(train, experiment.training.batch)
         self.experiment, self.split, self.seed = experiment, train, seed
         made = experiment.encoder
         self.image = image_encoder(
@@ -191,34 +187,40 @@ class Learner(nn.Module):
     def validation_loss(self, split: Split) -> float:
         """The objective on the first samples of a split in evaluation mode, in batches of the training's size."""
         size = self.experiment.training.batch
-        count = min(len(split), VALIDATION) // size
-        if not count:
-            raise IdentboxError(
-                f"split {split.name}: expected at least one batch of {size}, got {len(split)}"
-            )
-        was = self.training
-        self.eval()
-        losses = [
-            objectives.info_nce(
-                self(*self._read(split, torch.arange(k * size, (k + 1) * size))), self.experiment.objective
-            )
-            for k in range(count)
-        ]
-        self.train(was)
+        _expect_a_batch(split, size)
+        with self._in_mode(training=False):
+            losses = [
+                objectives.info_nce(
+                    self(*self._read(split, torch.arange(k * size, (k + 1) * size))),
+                    self.experiment.objective,
+                )
+                for k in range(max(1, min(len(split), VALIDATION) // size))
+            ]
         return torch.stack(losses).mean().item()
 
     @torch.no_grad()
     def encodings(self, split: Split, n: int, train_mode: bool = False) -> dict[str, Float[Tensor, "n d"]]:
         """The encodings of the first n samples, with batch norm's running statistics.
 
-        With ``train_mode`` it takes those of each batch of the training's size instead.
+        With ``train_mode`` it takes those of each batch instead. Batches are equal but for one sample, and at most
+        as large as the training's: a small rest would have statistics of its own.
         """
-        reader = copy.deepcopy(self).train(train_mode)
-        parts = [
-            reader(*self._read(split, part))
-            for part in torch.arange(n).split(reader.experiment.training.batch)
-        ]
+        batches = torch.arange(n).tensor_split(-(-n // self.experiment.training.batch))
+        with self._in_mode(training=train_mode):
+            parts = [self(*self._read(split, part)) for part in batches]
         return {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
+
+    @contextmanager
+    def _in_mode(self, *, training: bool) -> Iterator[None]:
+        """Training or evaluation mode inside; outside the mode and the statistics of batch norms as before."""
+        was, before = self.training, [buffer.clone() for buffer in self.buffers()]
+        self.train(training)
+        try:
+            yield
+        finally:
+            self.train(was)
+            for buffer, value in zip(self.buffers(), before, strict=True):
+                buffer.copy_(value)
 
 
 def moved(images: Float[Tensor, "n 3 h w"], shift: Int[Tensor, "n 2"]) -> Float[Tensor, "n 3 h w"]:
@@ -231,10 +233,17 @@ def moved(images: Float[Tensor, "n 3 h w"], shift: Int[Tensor, "n 2"]) -> Float[
     return images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
+def _expect_a_batch(split: Split, size: int) -> None:
+    if len(split) < size:
+        raise IdentboxError(
+            f"training.batch: expected at most the {len(split)} samples of the split {split.name}, got {size}"
+        )
+
+
 def fingerprint(dataset: Path) -> str:
-    """A hash of a dataset's recipe, latents and sentences."""
+    """A hash of a dataset's recipe, vocabulary, latents and sentences."""
     digest = hashlib.sha256()
-    files = [dataset / "dataset.toml"]
+    files = [dataset / "dataset.toml", dataset / "vocab.json"]
     for split in SPLITS:
         place = dataset / split
         files += [place / "latents_image.csv", place / "latents_text.csv", place / "text" / "text_raw.txt"]
@@ -296,9 +305,10 @@ def run(
     """Train and probe, and write the record to ``folder``/results.json; returns the record.
 
     A folder that has the record already gives it back. Raises IdentboxError for a folder of another configuration or
-    dataset (naming the keys), a batch larger than the split, and where a step is not finite.
+    dataset (naming the keys), a batch larger than a split, and where a step is not finite.
     """
     learner = Learner(experiment, data.train, seed=seed).to(device)
+    _expect_a_batch(data.val, experiment.training.batch)
     table = {
         "seed": seed,
         **experiment.table(),
@@ -325,7 +335,7 @@ def run(
         "seed": seed,
         "config": config.plain(experiment.table()),
         "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
-        "process": _process(data.folder, seed),
+        "process": _process(data.folder),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "machine": experiments.machine(learner.device),
         "steps": trained.steps,
@@ -343,11 +353,11 @@ def run(
     return record
 
 
-def _process(folder: Path, seed: int) -> dict[str, Any]:
+def _process(folder: Path) -> dict[str, Any]:
     recipe = Recipe.read(folder)
-    return (
-        {} if recipe is None else config.plain(table_from_process(recipe.process.realise(seed=recipe.seed)))
-    )
+    if recipe is None:  # the published dataset
+        return config.plain(table_from_process(processes.multimodal3dident()))
+    return config.plain(table_from_process(recipe.process.realise(seed=recipe.seed)))
 
 
 def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Learner, Data]:

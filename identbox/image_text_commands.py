@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from identbox.errors import IdentboxError
 from identbox.simulation_commands import changes, choose_device, device_option, progress_bar
 
 if TYPE_CHECKING:
@@ -104,8 +105,10 @@ def probe(run: Path, dataset: Path | None, workers: int | None, device: str) -> 
     from identbox.cli import cores
 
     where = choose_device(device)
-    learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=_tell)
+    if not (run / experiments.RESULTS).exists():
+        raise IdentboxError(f"{run}: expected a finished run of identbox train, got none")
     record = experiments.read_results(run / experiments.RESULTS)
+    learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=_tell)
     record |= image_text.probe(learner.to(where), data)
     config.write_whole(run / experiments.RESULTS, (json.dumps(record, indent=1) + "\n").encode())
     _show(run)

@@ -222,6 +222,8 @@ def jobs(folder: Path, sweep: Sweep, *, device: str, dataset: Path | None = None
             table["dataset"] = {"folder": str(dataset), "sha256": sha256}
             command = ["train", str(dataset)]
         options = {
+            # A key without a value stands in no TOML, so that the preset of the run must be the sweep's.
+            "--preset": sweep.preset,
             "--config": place / experiments.CONFIG,
             "--seed": seed,
             "--out": place,

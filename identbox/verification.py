@@ -180,10 +180,12 @@ def judge(trials: Sequence[Trial], prediction: Prediction, margins: Margins) -> 
     for place, view in enumerate(views):
         found = _verdict(view, trials, known, block, margins)
         single = {seed: of_views[place] for seed, of_views in alone.items()}
-        if found.outcome == "undecided" and all(v.outcome == "not identified" for v in single.values()):
-            # Seeds that fail by unequal amounts make a wide interval over them, and are not undecided for that.
+        outcomes = {v.outcome for v in single.values()}
+        if found.outcome == "undecided" and len(outcomes) == 1 and "undecided" not in outcomes:
+            # Seeds that agree, but by unequal amounts or few in number, make a wide interval over them.
+            (outcome,) = outcomes
             reasons = [f"seed {seed}: {v.reasons[0]}" for seed, v in single.items()]
-            found = replace(found, outcome="not identified", reasons=(*reasons, *found.spare))
+            found = replace(found, outcome=outcome, reasons=(*reasons, *found.spare))
         verdicts.append(found)
     by_seed = {seed: together([v.outcome for v in of_views]) for seed, of_views in alone.items()}
     return Judgement(prediction=prediction, verdicts=tuple(verdicts), by_seed=by_seed)

@@ -47,7 +47,7 @@ class Section:
             for name in self.head:
                 table.add_column(name, overflow="fold")
             for row in self.rows:
-                table.add_row(*[Text(cell, STYLES.get(cell, "")) for cell in row])
+                table.add_row(*[Text(cell, STYLES.get(cell.partition(" (")[0], "")) for cell in row])
             parts.append(table)
         parts += [Text(note, STYLES.get(note.partition(":")[0].strip(), "")) for note in self.notes]
         return Padding(Group(*parts), (0, 0, 1, 0))
@@ -80,7 +80,7 @@ def _summary(found: Sequence[Finding], margins: Margins) -> Section:
             ", ".join(map(str, finding.seeds)),
             " and ".join(judgement.prediction.block),
             judgement.prediction.outcome or "nothing",
-            judgement.outcome,
+            _found(judgement),
             _came_true(judgement),
         )
         for finding in found
@@ -91,7 +91,10 @@ def _summary(found: Sequence[Finding], margins: Margins) -> Section:
         f"than {margins.excess:g} beyond its ceiling, by the unfavourable ends of {margins.confidence:.0%} intervals."
     )
     return Section(
-        "Verdicts", ("runs", "seeds", "block", "predicted", "found", "prediction"), tuple(rows), (note,)
+        "Verdicts",
+        ("runs", "seeds", "block", "predicted", "found", "prediction", "right seeds"),
+        tuple(rows),
+        (note,),
     )
 
 
@@ -99,6 +102,12 @@ def _came_true(judgement: Judgement) -> str:
     if judgement.prediction.outcome is None:
         return "-"
     return {True: "came true", False: "refuted", None: "undecided"}[judgement.came_true]
+
+
+def _found(judgement: Judgement) -> str:
+    """The outcome, and for how many seeds, each judged by itself, it is the same."""
+    same = sum(outcome == judgement.outcome for outcome in judgement.by_seed.values())
+    return f"{judgement.outcome} ({same} of {len(judgement.by_seed)})"
 
 
 def _of_finding(finding: Finding) -> Iterator[Section]:

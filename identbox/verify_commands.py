@@ -83,7 +83,7 @@ def verify(
     """
     from rich.console import Console
 
-    from identbox import config, trials, verification, verification_reports
+    from identbox import charts, config, pages, trials, verification, verification_reports
 
     paths += runs
     if (preset is None) != bool(paths):
@@ -100,8 +100,10 @@ def verify(
     judged = list(found)
     if controls or preset is not None:
         judged += _controls(found, folder / "controls", several, workers, where)
-    findings = [verification.verify(*item, margins) for item in trials.groups(judged).items()]
+    groups = trials.groups(judged)
+    findings = [verification.verify(*item, margins) for item in groups.items()]
     factors = verification.content_factors(found)
+    learners = {name: members[0].learner() for name, members in groups.items()}
     console = Console()
     for section in verification_reports.sections(findings, margins, factors):
         console.print(section.terminal())
@@ -109,6 +111,18 @@ def verify(
     texts = {
         "verification.json": json.dumps(verification_reports.plain(record), indent=1, allow_nan=False) + "\n",
         "verification.md": verification_reports.markdown(findings, margins, factors),
+        "verification.html": pages.page(
+            findings,
+            margins,
+            factors,
+            losses=verification.validation_losses(found),
+            processes={name: members[0].process for name, members in groups.items()},
+            pictures={
+                name: charts.encoding_picture(learner)
+                for name, learner in learners.items()
+                if learner is not None
+            },
+        ),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

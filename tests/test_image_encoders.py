@@ -74,9 +74,10 @@ def test_weights_come_from_the_named_stream_alone(kind: str):
         return torch.cat([parameter.detach().flatten() for parameter in made.parameters()])
 
     state = torch.get_rng_state()
-    assert torch.equal(weights(0, "a", 1), weights(0, "a", 2))
-    assert not torch.equal(weights(0, "a", 1), weights(1, "a", 1))
-    assert not torch.equal(weights(0, "a", 1), weights(0, "b", 1))
+    first = weights(0, "a", 1)
+    assert torch.equal(first, weights(0, "a", 2))
+    assert not torch.equal(first, weights(1, "a", 1))
+    assert not torch.equal(first, weights(0, "b", 1))
     torch.set_rng_state(state)
 
 
