@@ -157,7 +157,7 @@ class Axis:
         """Round numbers within, at most so many, with their text."""
         span = self.high - self.low
         power = math.floor(math.log10(span)) - 1
-        for step in (m * 10**p for p in range(power, power + 3) for m in (1, 2, 5)):
+        for step in (m * 10.0**p for p in range(power, power + 3) for m in (1, 2, 5)):
             first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
             if last - first < most:
                 break
@@ -266,12 +266,13 @@ def described(process: Process) -> str:
 def whiskers(title: str, conditions: Sequence[Condition], values: Iterable[float]) -> Html:
     """A dot with its interval for each condition of one kind, against their margin.
 
-    ``values`` must find room on the axis, so that several figures can share it. Satisfied: a full dot; open: a ring;
-    violated: a cross.
+    ``values`` must find room on the axis, so that several figures can share it, but for what lies far from where
+    scores do: an interval that goes on has an arrow. Satisfied: a full dot; open: a ring; violated: a cross.
     """
     bound, at_least = conditions[0].bound, conditions[0].kind == "content"
     start, end, high = 112.0, 288.0, 17.0
-    axis = Axis.around([*values, bound, 1.0 if at_least else 0.0], start, end)
+    near = [min(max(v, -0.3), 1.1) for v in values]  # not a number stays what it is
+    axis = Axis.around([*near, bound, 1.0 if at_least else 0.0], start, end)
     parts: list[Html] = []
     y = 18.0
     previous: object = ()
@@ -311,6 +312,10 @@ def _whisker(condition: Condition, axis: Axis, y: float) -> Html:
     if all(map(math.isfinite, (condition.low, condition.value, condition.high))):
         x = axis.at(condition.value)
         parts.append(line(axis.at(condition.low), y, axis.at(condition.high), y, "bar"))
+        if condition.low < axis.low:
+            parts.append(tag("path", d=f"M{_spot(axis.start + 5, y - 4)}l-5 4l5 4", class_="cross"))
+        if condition.high > axis.high:
+            parts.append(tag("path", d=f"M{_spot(axis.end - 5, y - 4)}l5 4l-5 4", class_="cross"))
         if condition.state == "violated":
             parts.append(tag("path", d=f"M{plain(x - 4)} {plain(y - 4)}l8 8m0 -8l-8 8", class_="cross"))
         else:

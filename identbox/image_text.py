@@ -102,15 +102,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "objective": {"similarity": "cosine", "temperature": 1.0},
         "training": {"steps": 100_000, "batch": 256, "learning_rate": 1e-5},
     },
-    # Small images and a small encoder: minutes on two cores.
+    # Small images and a small encoder: about half an hour on two cores.
     "quick": {
-        "encoder": {"image": "small"},
+        "encoder": {"image": "small", "encoding_size": 8},
         "data": {"image_size": 64, "shift": 4},
         "objective": {"similarity": "cosine", "temperature": 0.1},
         "training": {
-            "steps": 2000,
-            "batch": 256,
-            "learning_rate": 1e-3,
+            "steps": 3000,
+            "batch": 128,
+            "learning_rate": 2e-3,
             "schedule": "cosine",
             "log_every": 50,
         },

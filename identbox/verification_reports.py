@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from identbox.errors import first_few
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -77,7 +75,7 @@ def _summary(found: Sequence[Finding], margins: Margins) -> Section:
     rows = [
         (
             f"control: {finding.name}" if finding.control else finding.name,
-            ", ".join(map(str, finding.seeds)),
+            ranges(finding.seeds),
             " and ".join(judgement.prediction.block),
             judgement.prediction.outcome or "nothing",
             _found(judgement),
@@ -92,7 +90,7 @@ def _summary(found: Sequence[Finding], margins: Margins) -> Section:
     )
     return Section(
         "Verdicts",
-        ("runs", "seeds", "block", "predicted", "found", "prediction", "right seeds"),
+        ("runs", "seeds", "block", "predicted", "found (seeds)", "prediction"),
         tuple(rows),
         (note,),
     )
@@ -104,6 +102,23 @@ def _came_true(judgement: Judgement) -> str:
     return {True: "came true", False: "refuted", None: "undecided"}[judgement.came_true]
 
 
+def ranges(numbers: Sequence[int]) -> str:
+    """Rising whole numbers, neighbours joined.
+
+    >>> ranges([0, 1, 2, 5, 7, 8])
+    '0-2, 5, 7, 8'
+    """
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(
+        f"{part[0]}-{part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
+    )
+
+
 def _found(judgement: Judgement) -> str:
     """The outcome, and for how many seeds, each judged by itself, it is the same."""
     same = sum(outcome == judgement.outcome for outcome in judgement.by_seed.values())
@@ -112,7 +127,7 @@ def _found(judgement: Judgement) -> str:
 
 def _of_finding(finding: Finding) -> Iterator[Section]:
     name = f"control {finding.name}" if finding.control else finding.name
-    seeds = first_few(finding.seeds, 8)
+    seeds = ranges(finding.seeds)
     size = "" if finding.encoding_size is None else f", {finding.encoding_size} encoding dimensions"
     effective = [f"{block} {value:.2f} of {dim}" for block, (dim, value) in finding.effective.items()]
     yield Section(
