@@ -34,6 +34,7 @@ STYLE = """
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20.5rem),1fr));gap:1.75rem 2.5rem;
 margin:1rem 0}
 .figures.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,9.25rem),1fr));gap:1.25rem 1.5rem}
+.small figure{display:flex;flex-direction:column;justify-content:space-between}
 figcaption b{display:block;font-weight:400;color:var(--muted)}
 figure{margin:0;min-width:0}figcaption{margin-bottom:.5rem}
 svg{display:block;width:100%;height:auto;font-size:12px}
