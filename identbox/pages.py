@@ -15,10 +15,10 @@ from identbox import charts
 from identbox.charts import SHOWN, WRONG, Html, Pair, Picture, number, tag
 from identbox.controls import CONTROLS
 from identbox.elbow import Elbow
-from identbox.errors import first_few
 from identbox.process import Process
 from identbox.report_tables import METRICS
 from identbox.verification import Condition, Finding, Judgement, Margins, Verdict
+from identbox.verification_reports import ranges
 
 REASONS = 4  # of a verdict that are printed; the table of all conditions has the rest
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "none": "–"}
@@ -227,7 +227,7 @@ def _summary(runs: Sequence[Finding], spoilt: Sequence[Finding], places: Mapping
             for judgement in finding.judgements:
                 cells = (
                     _came_true(judgement), judgement.prediction.outcome or "nothing", judgement.outcome,
-                    _block(judgement), size, first_few(finding.seeds, 8),
+                    _block(judgement), size, ranges(finding.seeds),
                 )  # fmt: skip
                 rows.append(tag("tr", first, *[tag("td", cell) for cell in cells]))
                 first = None
@@ -281,7 +281,7 @@ def _framed(finding: Finding, place: str, body: Iterator[Html | None]) -> Html:
 
 
 def _group(finding: Finding, process: Process | None, picture: Picture | None) -> Iterator[Html | None]:
-    told = [f"{'Seeds' if len(finding.seeds) > 1 else 'Seed'} {first_few(finding.seeds, 12)}"]
+    told = [f"{'Seeds' if len(finding.seeds) > 1 else 'Seed'} {ranges(finding.seeds)}"]
     if finding.encoding_size is not None:
         told.append(_count(finding.encoding_size, "encoding dimension"))
     yield tag("p", " · ".join(told), class_="muted meta")
@@ -291,7 +291,7 @@ def _group(finding: Finding, process: Process | None, picture: Picture | None) -
     yield tag("div", *_assumed(finding, process), class_="beside")
     for judgement in finding.judgements:
         yield from _measured(judgement)
-    if picture is not None:
+    if picture is not None and picture.components:
         yield from _drawn(picture)
     yield tag("h4", "Seed by seed, and the gap to the optimum")
     yield from _optimum(finding)

@@ -39,7 +39,7 @@ def test_every_command_has_help_and_is_in_the_readme(path):
 def test_the_readme_names_no_option_that_does_not_exist():
     known = {name for _, command in commands() for option in command.params for name in option.opts}
     for line in re.findall(r"^identbox .*$", (ROOT / "README.md").read_text(), re.MULTILINE):
-        used = set(re.findall(r"(?<= )--[a-z]+", line))
+        used = set(re.findall(r"(?<= )--[a-z-]+", line))
         assert used <= known, line
 
 

@@ -376,7 +376,7 @@ def test_the_headline_says_what_failed():
 def test_predicted_stands_beside_measured_and_controls_come_last_and_folded():
     summary = next(table for table in TREE.all("table") if table.attributes.get("class") == "summary")
     rows = [[cell.words for cell in row.children] for row in summary.all("tr")]
-    assert rows[1] == ["main", "✓ came true", "identified", "identified", "content", "2", "0, 1, 2"]
+    assert rows[1] == ["main", "✓ came true", "identified", "identified", "content", "2", "0-2"]
     assert rows[2][1:4] == ["✗ refuted", "identified", "not identified"]
     assert rows[3][1:4] == ["? undecided", "identified", "undecided"]
     assert rows[4][1:4] == ["– nothing predicted", "nothing", "identified"]
