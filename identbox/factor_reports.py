@@ -16,45 +16,44 @@ from identbox.text import TEXT_FACTORS
 
 FACTORS = {"image": {*IMAGE_FACTORS} - {"object_zpos"}, "text": {*TEXT_FACTORS} - {"object_zpos"}}
 VIEWS = tuple(FACTORS)
+ABREAST = 3  # factors side by side, so that a table fits a terminal of 80 characters
 LEAD = (
     "Scores of nonlinear probes (R² of kernel ridge regression for continuous factors, the accuracy of an MLP for "
     "discrete ones), fitted on training samples and scored on the test split, with a bootstrap interval over it. "
-    "“Content alone” is what shape and position tell of a factor by the same probes."
+    "“From content” is what shape and position alone tell of a factor by the same probes. Content factors are bold, "
+    "style factors italic."
 )
 
 
 def predicted(run: Run) -> list[Grid]:
     """Every factor from both encodings; where probed, also with batch norm in training mode."""
-    grids = [_grid("What the encodings predict", run.probes, run.from_content)]
-    if run.probes_train_mode:
-        grids.append(
-            _grid("The same with batch norm in training mode", run.probes_train_mode, run.from_content)
-        )
-    return grids
+    grids = _grids("What the encodings predict", run.probes, run.from_content)
+    return grids + _grids("With batch norm in training mode", run.probes_train_mode, run.from_content)
 
 
-def _grid(title: str, probes: Sequence[Probe], from_content: Sequence[Probe]) -> Grid:
+def _grids(title: str, probes: Sequence[Probe], from_content: Sequence[Probe]) -> list[Grid]:
+    """A table of the factors of each metric."""
     at = {(probe.target, probe.view): probe for probe in [*probes, *from_content] if probe.probe != "linear"}
-    rows = []
-    for target in ordered(dict.fromkeys(probe.target for probe in probes)):
-        found = [at.get((target, view)) for view in (*VIEWS, "content")]
-        one = next(probe for probe in found if probe is not None)
-        cells = [
-            "–" if p is None else f"{number(p.score)} [{number(p.low)}, {number(p.high)}]" for p in found[:2]
-        ]
-        alone = "–" if found[2] is None or factors.role(target) == "content" else number(found[2].score)
-        rows.append(
-            (
-                factors.shown(target),
-                factors.role(target),
-                METRICS[one.metric],
-                *cells,
-                alone,
-                number(one.chance),
+    grids = []
+    for metric in dict.fromkeys(probe.metric for probe in probes):
+        targets = ordered(dict.fromkeys(probe.target for probe in probes if probe.metric == metric))
+        rows = []
+        for target in targets:
+            found = [at.get((target, view)) for view in VIEWS]
+            known = at.get((target, "content"))
+            chance = next(p.chance for p in found if p is not None)
+            rows.append(
+                (
+                    factors.shown(target),
+                    *(f"{number(p.score)} [{number(p.low)}, {number(p.high)}]" if p else "–" for p in found),
+                    number(known.score) if known and factors.role(target) != "content" else "–",
+                    number(chance),
+                )
             )
-        )
-    head = ("factor", "role", "metric", "image encoding", "text encoding", "content alone", "chance")
-    return Grid(title=title, head=head, rows=tuple(rows))
+        head = ("factor", "image\nencoding", "text\nencoding", "from\ncontent", "chance")
+        blocks = tuple(map(factors.role, targets))
+        grids.append(Grid(title=f"{title}: {METRICS[metric]}", head=head, rows=tuple(rows), blocks=blocks))
+    return grids
 
 
 def ordered(targets: Sequence[str] | dict[str, None]) -> list[str]:
@@ -102,7 +101,9 @@ def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
         }
         title = f"Prediction of {view} factors from {view} encodings"
         labels = {heading(sweep.x): [value_text(cell.values[sweep.x]) for cell in cells]}
-        grids.append(Comparison(title=title, labels=labels, columns=columns))
+        for start in range(0, max(1, len(columns)), ABREAST):
+            part = dict(list(columns.items())[start : start + ABREAST])
+            grids.append(Comparison(title="" if start else title, labels=labels, columns=part))
         series = tuple(
             Series(
                 name=name,

@@ -241,7 +241,13 @@ def _expect_a_batch(split: Split, size: int) -> None:
 
 
 def fingerprint(dataset: Path) -> str:
-    """A hash of a dataset's recipe, vocabulary, latents and sentences."""
+    """A hash of a dataset's recipe, vocabulary, latents and sentences.
+
+    Raises IdentboxError where a split is missing.
+    """
+    for split in SPLITS:
+        if not (dataset / split).is_dir():
+            raise IdentboxError(f"{dataset}: expected a dataset with the split {split}, got none")
     digest = hashlib.sha256()
     files = [dataset / "dataset.toml", dataset / "vocab.json"]
     for split in SPLITS:

@@ -30,7 +30,9 @@ workers_option = click.option(
     show_default=True,
     help="Small images and a small encoder, or Table A.2b.",
 )
-@click.option("--encoding-size", type=int, help="Dimensions of both encodings.  [default: 4]")
+@click.option(
+    "--encoding-size", type=int, help="Dimensions of both encodings.  [default: 8 for quick, 4 for thesis]"
+)
 @click.option(
     "--config", "config_file", type=Path, metavar="FILE", help="TOML with keys that differ from the preset."
 )

@@ -31,16 +31,22 @@ class Grid:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    blocks: tuple[str, ...] = ()  # of each row, where they decide on the face of its label
 
     def markdown(self) -> str:
-        return _markdown(self.title, [(name, place == 0) for place, name in enumerate(self.head)], self.rows)
+        head = [(name, place == 0) for place, name in enumerate(self.head)]
+        if not self.blocks:
+            return _markdown(self.title, head, self.rows)
+        marks = [_mark(block) for block in self.blocks]
+        return _markdown(self.title, head, self.rows, marks)
 
     def terminal(self) -> Table:
         table = _table(self.title)
         for place, name in enumerate(self.head):
             table.add_column(styled(name, name), justify="right" if place else "left", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*(styled(text.replace(", ", ",")) for text in row))
+        for place, (first, *rest) in enumerate(self.rows):
+            label = styled(first, self.blocks[place] if self.blocks else "")
+            table.add_row(label, *(styled(text.replace(", ", ",")) for text in rest))
         return table
 
 
@@ -168,15 +174,23 @@ def label(values: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _markdown(title: str, head: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, the columns flagged to the left and the others to the right; content bold, style italic."""
-    marks = {"content": "**", "style": "*"}
-    names = []
-    for name, _ in head:
-        mark = next((mark for block, mark in marks.items() if name.startswith(block)), "")
-        names.append(mark + escape(name) + mark)
+def _mark(block: str) -> str:
+    """What Markdown sets a name between: content bold, style italic."""
+    return "**" if block.startswith("content") else "*" if block.startswith("style") else ""
+
+
+def _markdown(
+    title: str, head: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]], marks: Sequence[str] = ()
+) -> str:
+    """A table in Markdown, the columns flagged to the left and the others to the right.
+
+    Heads that name content are bold, those that name style italic; ``marks`` do the same for the labels of rows.
+    """
+    names = [_mark(name) + escape(name) + _mark(name) for name, _ in head]
     lines = [names, [":--" if left else "--:" for _, left in head]]
-    lines += [[escape(text) for text in row] for row in rows]
+    for place, row in enumerate(rows):
+        mark = marks[place] if marks else ""
+        lines.append([mark + escape(row[0]) + mark, *(escape(text) for text in row[1:])])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"## {escape(title)}\n\n{table}" if title else table
 

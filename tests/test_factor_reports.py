@@ -1,8 +1,11 @@
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from identbox import config, reports
+from identbox.factor_reports import FACTORS
 from identbox.records import run_folder
 
 PROBE = {"intervention": None, "low": 0.0, "high": 1.0}
@@ -52,6 +55,25 @@ def record(seed, size, **more):
     }
 
 
+def shown(report):
+    console = Console(width=80, record=True, file=io.StringIO())
+    for grid in report.tables():
+        console.print(grid)
+    return console.export_text()
+
+
+def test_tables_fit_eighty_characters_without_a_cut(tmp_path, sweep):
+    """Every factor of Table 4.1 by the longest names, scores and intervals below zero included."""
+    targets = [*FACTORS["image"], *FACTORS["text"], "object_color (circle)"]
+    wide = {"score": -0.06, "low": -0.12, "high": -0.01}
+    found = [
+        {**probe(v, t, "accuracy", 0.0), **wide} for v in ("image", "text") for t in dict.fromkeys(targets)
+    ]
+    run = reports.read(write(tmp_path / "run", record(0, 4, probes=found)))
+    for text in (shown(run), shown(reports.read(sweep))):
+        assert "…" not in text
+
+
 def write(folder, table):
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(table))
@@ -60,12 +82,17 @@ def write(folder, table):
 
 def test_a_run_shows_content_first_and_what_content_alone_tells(tmp_path):
     report = reports.read(write(tmp_path / "run", record(0, 4)))
-    (grid,) = report.grids
-    rows = {row[0]: row for row in grid.rows}
-    assert [row[1] for row in grid.rows] == ["content", "style", "specific", "specific"]
-    assert rows["color"][3:] == ("0.40 [0.00, 1.00]", "0.40 [0.00, 1.00]", "0.89", "0.20")
-    assert rows["shape"][5] == "–"
-    assert "image encoding" in report.markdown()
+    continuous, discrete = report.grids
+    assert (continuous.title, discrete.title) == (
+        "What the encodings predict: R²",
+        "What the encodings predict: accuracy",
+    )
+    assert continuous.blocks == ("style", "specific")
+    assert discrete.blocks == ("content", "specific")
+    assert continuous.rows[0] == ("color", "0.40 [0.00, 1.00]", "0.40 [0.00, 1.00]", "0.89", "0.20")
+    assert discrete.rows[0][3] == "–"
+    for part in ("image encoding", "| **shape** |", "| *color* |", "| alpharot |"):
+        assert part in report.markdown()
 
 
 def test_the_effect_of_batch_norm_in_training_mode_is_told(tmp_path):
@@ -73,7 +100,7 @@ def test_the_effect_of_batch_norm_in_training_mode_is_told(tmp_path):
         {**p, "score": p["score"] - 0.2 * (p["target"] == "text_phrasing")} for p in record(0, 4)["probes"]
     ]
     report = reports.read(write(tmp_path / "run", record(0, 4, probes_train_mode=other)))
-    assert len(report.grids) == 2
+    assert len(report.grids) == 4
     assert "change by -0.05 on average, most for text phrasing (-0.20)" in report.notes[0].replace("−", "-")
 
 

@@ -457,7 +457,7 @@ def test_scores_that_are_no_numbers_are_damage(tmp_path: Path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"report": "poem"}, "report: expected one of table, interventions, lines, elbow; got poem"),
+        ({"report": "poem"}, "report: expected one of table, interventions, lines, elbow, factors; got poem"),
         ({"report": "lines"}, "x: expected the name of a value for the report lines, got none"),
         ({"report": "lines", "x": "classes"}, "cells: one: classes: expected a number, got None"),
         ({"report": "elbow", "x": "causal"}, "cells: one: causal: expected a whole number, got True"),

@@ -46,14 +46,14 @@ def test_rows_times_grid_times_seeds(file):
         "causal-change_probability0.5",
     ]
     assert sweep.cells[3].values == {"causal": True, "change_probability": 0.5}
-    assert sweep.cells[3].simulation.process.causal
-    assert sweep.cells[3].simulation.training.steps == 60
+    assert sweep.cells[3].config.process.causal
+    assert sweep.cells[3].config.training.steps == 60
     assert len(list(sweep.runs())) == 8
 
 
 def test_presets_say_their_own(file):
-    assert sweeps.read(file, "thesis").cells[0].simulation.training.steps == 80
-    assert sweeps.read(file, "thesis").cells[0].simulation.process.content == 1
+    assert sweeps.read(file, "thesis").cells[0].config.training.steps == 80
+    assert sweeps.read(file, "thesis").cells[0].config.process.content == 1
     assert sweeps.read(file, "quick", seeds=(7,)).plan.seeds == (7,)
 
 
