@@ -12,6 +12,7 @@ from scipy import stats
 
 from identbox import (
     children,
+    config,
     controls,
     elbow,
     experiments,
@@ -22,6 +23,7 @@ from identbox import (
     verification,
 )
 from identbox.errors import IdentboxError
+from identbox.process_tables import table_from_process
 from identbox.records import Probe
 from identbox.trials import Trial
 from identbox.verification import Margins, Prediction
@@ -469,3 +471,38 @@ def test_the_oracle_of_a_learner_is_what_perfect_learners_are(made):
     learner = trials.read(made(Perfect)).learner()
     value = oracle.functional(oracle.of_learner(learner).encodings(learner.draw(2000, "x")))
     assert value.value == pytest.approx(0.0, abs=0.08)  # 5 standard errors of the entropy
+
+
+def test_a_run_on_images_and_text_is_judged_by_what_content_alone_told(tmp_path):
+    """The theorem is silent on discrete content; colour beyond the 0.89 that position tells is an excess."""
+
+    def probe(view, target, metric, score, kind):
+        interval = {"low": score - 0.01, "high": score + 0.01, "chance": 0.0, "intervention": None}
+        return {"view": view, "target": target, "metric": metric, "score": score, "probe": kind, **interval}
+
+    def probes(view, color):
+        content = ("object_shape", "object_xpos", "object_ypos")
+        return [
+            *(probe(view, target, "accuracy", 0.99, "mlp") for target in content),
+            probe(view, "object_color", "r2", color, "kernel_ridge"),
+            probe(view, "object_color_index", "accuracy", 0.35, "mlp"),
+            probe(view, "object_color", "r2", 0.1, "linear"),
+        ]
+
+    record = {
+        "format": 1, "kind": "image-text", "identbox": "0", "seed": 0, "steps": 10, "seconds": 1.0,
+        "config": {"encoder": {"encoding_size": 4}}, "versions": {}, "machine": {}, "losses": {"validation": 2.0},
+        "process": config.plain(table_from_process(processes.multimodal3dident())),
+        "probes": [*probes("image", 0.97), *probes("text", 0.90)],
+        "from_content": probes("content", 0.89),
+    }  # fmt: skip
+    (tmp_path / "results.json").write_text(json.dumps(record))
+    found = judged(tmp_path)
+    (judgement,) = found.judgements
+    assert judgement.prediction.outcome is None
+    image, text = judgement.verdicts
+    assert (image.view, image.outcome) == ("image", "not identified")
+    assert image.reasons[0].startswith("object_color: excess 0.080")
+    assert (text.view, text.outcome) == ("text", "identified")
+    assert found.without == "no checkpoint of a simulation"
+    assert found.failure is None
