@@ -260,8 +260,9 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
     Item i is a dict of ``image``, float32 (3, height, width) in [0, 1], or what ``transform`` makes of the
     PIL image; ``text``, int64 (length,), the indices of the words, the end marker and padding; and ``z_image``
     and ``z_text``, dicts of the latents. ``sentences``, ``image_latents`` and ``text_latents`` hold the whole
-    split. The vocabulary is ``vocab``, else the folder's vocab.json, else made from the training sentences;
-    unknown words map to one token. ``length`` fixes the number of tokens (default: the longest sentence).
+    split. The vocabulary is ``vocab`` (a file, or indices by word), else the folder's vocab.json, else made from
+    the training sentences; unknown words map to one token. ``length`` fixes the number of tokens (default: the
+    longest sentence).
 
     Raises IdentboxError where a file is missing, an image is, or counts differ.
     """
@@ -272,7 +273,7 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         split: str = "train",
         *,
         transform: Callable[[Image.Image], Any] | None = None,
-        vocab: Path | str | None = None,
+        vocab: Path | str | Mapping[str, int] | None = None,
         length: int | None = None,
     ) -> None:
         self.folder = Path(folder)
@@ -301,7 +302,7 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
                 f"the command that made the folder goes on where it stopped"
             )
         self.transform = transform
-        self.w2i = self._read_vocabulary(Path(vocab) if vocab else None, split)
+        self.w2i = self._vocabulary(vocab, split)
         self.i2w = {index: word for word, index in self.w2i.items()}
         words = [tokenize(sentence) for sentence in self.sentences]
         self.length = length or max(map(len, words)) + 1
@@ -314,9 +315,12 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
             indices = [self.w2i.get(token, self.w2i[UNKNOWN]) for token in tokens]
             self.tokens[line, : len(tokens) + 1] = torch.tensor([*indices, self.w2i[EOS]])
 
-    def _read_vocabulary(self, path: Path | None, split: str) -> dict[str, int]:
-        path = path or self.folder / "vocab.json"
-        if path.exists():
+    def _vocabulary(self, vocab: Path | str | Mapping[str, int] | None, split: str) -> dict[str, int]:
+        path = self.folder / "vocab.json" if vocab is None or isinstance(vocab, Mapping) else Path(vocab)
+        where = "vocabulary" if isinstance(vocab, Mapping) else str(path)
+        if isinstance(vocab, Mapping):
+            words = dict(vocab)
+        elif path.exists():
             try:
                 words = {str(w): int(i) for w, i in json.loads(_read_text(path))["w2i"].items()}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -329,7 +333,7 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
             )
         for mark in (PAD, EOS, UNKNOWN):
             if mark not in words:
-                raise IdentboxError(f"{path}: expected the token {mark}, got a vocabulary without it")
+                raise IdentboxError(f"{where}: expected the token {mark}, got a vocabulary without it")
         return words
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -28,6 +28,7 @@ from identbox.process import ROLES, Permute, Process, Role, Sample, Variable
 from identbox.process_tables import table_from_process
 from identbox.records import FORMAT, RESULTS, Probe
 
+T = TypeVar("T")
 CONFIG = "config.toml"
 WATCHED = 1024  # samples of the R2 that is shown during training, each for fit and score
 VALIDATION_BATCHES = (
@@ -110,11 +111,7 @@ class Simulation:
 
     def table(self) -> dict[str, Any]:
         """Every key with its value, as tables of TOML."""
-        return {
-            f.name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
-            for f in dataclasses.fields(self)
-            for value in (getattr(self, f.name),)
-        }
+        return dataclasses.asdict(self)
 
 
 SECTIONS: dict[str, type] = {
@@ -144,19 +141,34 @@ def simulation(preset: str, table: Mapping[str, Any] = {}, where: str = "config"
 
     Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
     """
-    if preset not in PRESETS:
-        raise IdentboxError(f"preset: expected one of {', '.join(PRESETS)}; got {preset}")
-    merged = merge(PRESETS[preset], table)
-    built = {
-        key: config.build(SECTIONS[key], value, f"{where}: {key}") if key in SECTIONS else value
-        for key, value in merged.items()
-    }
-    made = config.build(Simulation, built, where)
+    made = configuration(Simulation, SECTIONS, PRESETS, preset, table, where)
     try:
         made.process.make(made.setting)
     except IdentboxError as error:
         raise IdentboxError(f"{where}: process: {error}") from error
     return made
+
+
+def configuration(
+    cls: type[T],
+    sections: Mapping[str, type],
+    presets: Mapping[str, Mapping[str, Any]],
+    preset: str,
+    table: Mapping[str, Any],
+    where: str,
+) -> T:
+    """A configuration of any kind: a preset changed by a table, each of the sections a dataclass of its own.
+
+    Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+    """
+    if preset not in presets:
+        raise IdentboxError(f"preset: expected one of {', '.join(presets)}; got {preset}")
+    merged = merge(presets[preset], table)
+    built = {
+        key: config.build(sections[key], value, f"{where}: {key}") if key in sections else value
+        for key, value in merged.items()
+    }
+    return config.build(cls, built, where)
 
 
 def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,17 +309,9 @@ def run(
     )
     learner.eval()
     record = {
-        "format": FORMAT,
-        "kind": "simulation",
+        **record_of("simulation", simulation.table(), trained, seed=seed, device=learner.device),
         **({} if control is None else {"control": control}),
-        "identbox": __version__,
-        "seed": seed,
-        "config": config.plain(simulation.table()),
         "process": config.plain(table_from_process(learner.process)),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "machine": machine(learner.device),
-        "steps": trained.steps,
-        "seconds": round(trained.seconds, 1),
         "losses": config.plain(  # without that of training where no step was asked for
             {
                 "train": trained.loss,
@@ -318,8 +322,30 @@ def run(
         "mixing": config.plain(conditioning(learner)),
         "probes": [dataclasses.asdict(record) for record in probe(learner)],
     }
-    config.write_whole(results, (json.dumps(record, indent=1) + "\n").encode())
+    write_results(results, record)
     return record
+
+
+def record_of(
+    kind: str, table: dict[str, Any], trained: training.Trained, *, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """What the record of a run of any kind says of its configuration ``table``, its training and its machine."""
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "identbox": __version__,
+        "seed": seed,
+        "config": config.plain(table),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": machine(device),
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 1),
+    }
+
+
+def write_results(path: Path, record: dict[str, Any]) -> None:
+    """Write the record of a run, whole or not at all."""
+    config.write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _called(control: str | None) -> str:
@@ -454,20 +480,7 @@ def probe(learner: Learner) -> list[Probe]:
                 settings=probing.Settings(bootstrap=settings.bootstrap, centre=True),
                 seed=seeding.derive(learner.seed, "probing", view, str(intervention)),
             )
-            records += [
-                Probe(
-                    view=view,
-                    target=found.target,
-                    intervention=intervention,
-                    probe=found.probe,
-                    metric=found.metric,
-                    score=found.score,
-                    low=found.low,
-                    high=found.high,
-                    chance=found.chance,
-                )
-                for found in scores
-            ]
+            records += [found.record(view, intervention) for found in scores]
     return records
 
 

@@ -19,7 +19,6 @@ from identbox.errors import IdentboxError
 from identbox.factors import CIRCLE, CIRCULAR, CONTENT
 from identbox.probing import Target
 from identbox.reading import Split
-from identbox.records import Probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ def probes(
         learned = encode(train, fit, mode)
         held_out = encode(test, score, mode)
         found[key] = [
-            dataclasses.asdict(_record(view, one))
+            dataclasses.asdict(one.record(view))
             for view in learned
             for one in probing.probe(
                 learned[view],
@@ -71,26 +70,12 @@ def probes(
     classes = {name: 1 + max(int(columns[name].max()) for columns in both) for name in CONTENT}
     content = content_columns(train, fit, classes), content_columns(test, score, classes)
     found["from_content"] = [
-        dataclasses.asdict(_record("content", one))
+        dataclasses.asdict(one.record("content"))
         for one in probing.probe(
             *content, wanted, settings=options, seed=seeding.derive(seed, "probing", "content")
         )
     ]
     return found
-
-
-def _record(view: str, found: probing.Score) -> Probe:
-    return Probe(
-        view=view,
-        target=found.target,
-        intervention=None,
-        probe=found.probe,
-        metric=found.metric,
-        score=found.score,
-        low=found.low,
-        high=found.high,
-        chance=found.chance,
-    )
 
 
 def factors(split: Split) -> Columns:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from identbox import __version__, config, experiments, objectives, processes, seeding, training
+from identbox import config, experiments, objectives, processes, seeding, training
 from identbox.dataset import PAD, SPLITS, Recipe
 from identbox.errors import IdentboxError
 from identbox.factor_probing import ProbeSettings, probes
@@ -30,7 +28,7 @@ from identbox.image_encoders import IMAGE_ENCODERS, image_encoder
 from identbox.objectives import Objective
 from identbox.process_tables import table_from_process
 from identbox.reading import Split, batch, open_split
-from identbox.records import FORMAT, RESULTS
+from identbox.records import RESULTS
 from identbox.text_encoders import text_encoder
 
 KIND = "image-text"
@@ -123,14 +121,7 @@ def experiment(preset: str, table: Mapping[str, Any] = {}, where: str = "config"
 
     Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
     """
-    if preset not in PRESETS:
-        raise IdentboxError(f"preset: expected one of {', '.join(PRESETS)}; got {preset}")
-    merged = experiments.merge(PRESETS[preset], table)
-    built = {
-        key: config.build(SECTIONS[key], value, f"{where}: {key}") if key in SECTIONS else value
-        for key, value in merged.items()
-    }
-    return config.build(Experiment, built, where)
+    return experiments.configuration(Experiment, SECTIONS, PRESETS, preset, table, where)
 
 
 class Learner(nn.Module):
@@ -315,12 +306,7 @@ def run(
     """
     learner = Learner(experiment, data.train, seed=seed).to(device)
     _expect_a_batch(data.val, experiment.training.batch)
-    table = {
-        "seed": seed,
-        **experiment.table(),
-        "dataset": {"folder": str(data.folder), "sha256": data.sha256},
-    }
-    experiments.claim_table(folder, table, free=("dataset.folder",))
+    claim(folder, experiment, data.folder, data.sha256, seed=seed)
     results = folder / RESULTS
     if results.exists():
         return experiments.read_results(results)
@@ -335,17 +321,9 @@ def run(
         on_message=on_message,
     )
     record = {
-        "format": FORMAT,
-        "kind": KIND,
-        "identbox": __version__,
-        "seed": seed,
-        "config": config.plain(experiment.table()),
+        **experiments.record_of(KIND, experiment.table(), trained, seed=seed, device=learner.device),
         "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
         "process": _process(data.folder),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "machine": experiments.machine(learner.device),
-        "steps": trained.steps,
-        "seconds": round(trained.seconds, 1),
         "losses": config.plain(
             {
                 "train": trained.loss,
@@ -355,8 +333,17 @@ def run(
         ),
         **probe(learner, data),
     }
-    config.write_whole(results, (json.dumps(record, indent=1) + "\n").encode())
+    experiments.write_results(results, record)
     return record
+
+
+def claim(folder: Path, experiment: Experiment, dataset: Path, sha256: str, *, seed: int) -> None:
+    """Make the folder of a run, or see that it is of the same configuration and data, wherever the dataset lies now.
+
+    Raises IdentboxError if not.
+    """
+    table = {"seed": seed, **experiment.table(), "dataset": {"folder": str(dataset), "sha256": sha256}}
+    experiments.claim_table(folder, table, free=("dataset.folder",))
 
 
 def _process(folder: Path) -> dict[str, Any]:

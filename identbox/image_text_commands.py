@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from identbox.errors import IdentboxError
-from identbox.simulation_commands import changes, choose_device, device_option, progress_bar
+from identbox.simulation_commands import (
+    choose_device,
+    config_option,
+    device_option,
+    differences,
+    progress_bar,
+    run_option,
+    seed_option,
+    set_option,
+    show,
+    warn,
+)
 
 if TYPE_CHECKING:
     from identbox.image_text import Data, DataSettings
@@ -33,20 +43,10 @@ workers_option = click.option(
 @click.option(
     "--encoding-size", type=int, help="Dimensions of both encodings.  [default: 8 for quick, 4 for thesis]"
 )
-@click.option(
-    "--config", "config_file", type=Path, metavar="FILE", help="TOML with keys that differ from the preset."
-)
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One key that differs, as encoder.image=resnet18; may be repeated.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
-)
-@click.option("--out", type=Path, default=Path("run"), show_default=True, help="Folder of the run.")
+@config_option
+@set_option("encoder.image=resnet18")
+@seed_option
+@run_option
 @workers_option
 @device_option
 def train(
@@ -64,14 +64,9 @@ def train(
 
     Interrupted, the same command goes on where it stopped.
     """
-    from identbox import config, experiments, image_text
+    from identbox import experiments, image_text
 
-    table: dict[str, Any] = {}
-    if config_file is not None:
-        table = config.read_toml(config_file)
-        for key in ("seed", "dataset"):
-            table.pop(key, None)
-    table = experiments.merge(table, changes(assignments))
+    table = differences(config_file, assignments, besides=("seed", "dataset"))
     if encoding_size is not None:
         table = experiments.merge(table, {"encoder": {"encoding_size": encoding_size}})
     experiment = image_text.experiment(preset, table, str(config_file or "--set"))
@@ -91,9 +86,9 @@ def train(
                 completed=metrics["step"],
                 figures=f"loss {metrics['loss']:.4f}  validation {metrics['validation_loss']:.4f}",
             ),
-            on_message=_tell,
+            on_message=warn,
         )
-    _show(out)
+    show(out)
 
 
 @click.command()
@@ -103,17 +98,17 @@ def train(
 @device_option
 def probe(run: Path, dataset: Path | None, workers: int | None, device: str) -> None:
     """Probe the encodings of a RUN of identbox train again, from its last checkpoint, and renew its record."""
-    from identbox import config, experiments, image_text
+    from identbox import experiments, image_text
     from identbox.cli import cores
 
     where = choose_device(device)
     if not (run / experiments.RESULTS).exists():
         raise IdentboxError(f"{run}: expected a finished run of identbox train, got none")
     record = experiments.read_results(run / experiments.RESULTS)
-    learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=_tell)
+    learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=warn)
     record |= image_text.probe(learner.to(where), data)
-    config.write_whole(run / experiments.RESULTS, (json.dumps(record, indent=1) + "\n").encode())
-    _show(run)
+    experiments.write_results(run / experiments.RESULTS, record)
+    show(run)
 
 
 def _open(dataset: Path, settings: DataSettings, workers: int | None) -> Data:
@@ -129,19 +124,5 @@ def _open(dataset: Path, settings: DataSettings, workers: int | None) -> Data:
             progress.update(tasks[split], completed=done)
 
         return image_text.open_data(
-            dataset, settings, workers=workers or cores(), on_progress=tell, on_message=_tell
+            dataset, settings, workers=workers or cores(), on_progress=tell, on_message=warn
         )
-
-
-def _tell(message: str) -> None:
-    click.echo(f"identbox: {message}", err=True)
-
-
-def _show(run: Path) -> None:
-    from rich.console import Console
-
-    from identbox import experiments, reports
-
-    for shown in reports.read(run).tables():
-        Console().print(shown)
-    click.echo(f"{run / experiments.RESULTS}: the whole record")

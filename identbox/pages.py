@@ -20,7 +20,6 @@ from identbox.report_tables import METRICS
 from identbox.verification import Condition, Finding, Judgement, Margins, Verdict
 from identbox.verification_reports import ranges
 
-REASONS = 4  # of a verdict that are printed; the table of all conditions has the rest
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "none": "–"}
 STATES = {"holds": "good", "violated": "bad", "unknown": "open"} | WRONG
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -314,9 +313,7 @@ def _predicted(judgement: Judgement) -> Iterator[Html]:
     )  # fmt: skip
     items = []
     for verdict in judgement.verdicts:
-        reasons = [reason for reason in verdict.reasons if reason not in verdict.spare]
-        more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
-        told = "; ".join([*reasons[:REASONS], *more, *verdict.spare])
+        told = "; ".join(verdict.brief)
         items.append(tag("li", tag("strong", f"View {verdict.view}, {verdict.outcome}. "), f"{told}."))
     yield tag("ul", *items, class_="reasons")
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.predictors import Settings, kernel_ridge, least_squares, logistic, r2, shallow_mlp
+from identbox.records import Probe
 
 Kind = Literal["continuous", "circular", "discrete"]
 Predictor = Literal["linear", "nonlinear"]
@@ -115,6 +116,20 @@ class Score:
     chance: float  # of predicting the mean (R2 = 0), or the most frequent class of the training sample
     alpha: float | None = None  # what kernel ridge regression chose
     gamma: float | None = None
+
+    def record(self, view: str, intervention: str | None = None) -> Probe:
+        """The score as the record of a run has it: from the encodings of a view, perhaps after an intervention."""
+        return Probe(
+            view=view,
+            target=self.target,
+            intervention=intervention,
+            probe=self.probe,
+            metric=self.metric,
+            score=self.score,
+            low=self.low,
+            high=self.high,
+            chance=self.chance,
+        )
 
 
 def probe(

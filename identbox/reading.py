@@ -13,7 +13,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -95,7 +94,7 @@ def open_split(
         raise IdentboxError(f"image_size: expected at least {SMALLEST} pixels, got {image_size}")
     if workers < 1:
         raise IdentboxError(f"workers: expected at least 1, got {workers}")
-    data = _read(folder, split, vocabulary, length)
+    data = Multimodal3DIdent(folder, split, vocab=vocabulary, length=length)
     _check_vocabulary(data, split)
     width, height = data.image(0).size
     if width != height or width < SMALLEST:
@@ -142,20 +141,6 @@ def batch(
     if pinned:
         tokens = tokens.pin_memory()
     return pixels.view(gathered.shape).permute(0, 3, 1, 2), tokens.to(device, non_blocking=True)
-
-
-def _read(
-    folder: Path, split: str, vocabulary: dict[str, int] | None, length: int | None
-) -> Multimodal3DIdent:
-    if vocabulary is None:
-        return Multimodal3DIdent(folder, split, length=length)
-    missing = [mark for mark in (PAD, EOS, UNKNOWN) if mark not in vocabulary]
-    if missing:
-        raise IdentboxError(f"vocabulary: expected the token {missing[0]}, got a vocabulary without it")
-    with tempfile.TemporaryDirectory() as scratch:  # the dataset reads vocabularies from files alone
-        path = Path(scratch) / "vocab.json"
-        path.write_text(json.dumps({"w2i": vocabulary}), encoding="utf-8")
-        return Multimodal3DIdent(folder, split, vocab=path, length=length)
 
 
 def _check_vocabulary(data: Multimodal3DIdent, split: str) -> None:

@@ -188,7 +188,12 @@ def read_run(path: Path) -> Run:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
-    table = known(Run, table, str(path))
+    return run_of(table, path)
+
+
+def run_of(record: Any, path: Path) -> Run:
+    """A run from the table that ``path`` holds; raises as `read_run` does."""
+    table = known(Run, record, str(path))
     table.setdefault("probes", None)
     for key in PROBES & table.keys():
         if not isinstance(table[key], list):

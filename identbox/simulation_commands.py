@@ -28,6 +28,26 @@ device_option = click.option(
     metavar="auto|cpu|cuda[:N]",
     help="Where to train and probe.",
 )
+config_option = click.option(
+    "--config", "config_file", type=Path, metavar="FILE", help="TOML with keys that differ from the preset."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
+)
+run_option = click.option(
+    "--out", type=Path, default=Path("run"), show_default=True, help="Folder of the run."
+)
+
+
+def set_option(example: str) -> Any:
+    """The option --set, which gives a command its ``assignments``."""
+    return click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help=f"One key that differs from the preset, as {example}; may be repeated.",
+    )
 
 
 def choose_device(name: str) -> str:
@@ -46,20 +66,10 @@ def choose_device(name: str) -> str:
 
 @click.command()
 @preset_option
-@click.option(
-    "--config", "config_file", type=Path, metavar="FILE", help="TOML with keys that differ from the preset."
-)
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One key that differs, as process.causal=true; may be repeated.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
-)
-@click.option("--out", type=Path, default=Path("run"), show_default=True, help="Folder of the run.")
+@config_option
+@set_option("process.causal=true")
+@seed_option
+@run_option
 @device_option
 def simulate(
     preset: str,
@@ -73,15 +83,9 @@ def simulate(
 
     Interrupted, the same command goes on where it stopped.
     """
-    from rich.console import Console
+    from identbox import experiments
 
-    from identbox import config, experiments, reports
-
-    table: dict[str, Any] = {}
-    if config_file is not None:
-        table = config.read_toml(config_file)
-        table.pop("seed", None)
-    table = experiments.merge(table, changes(assignments))
+    table = differences(config_file, assignments)
     simulation = experiments.simulation(preset, table, str(config_file or "--set"))
     where = choose_device(device)
     with progress_bar() as progress:
@@ -97,11 +101,36 @@ def simulate(
                 completed=metrics["step"],
                 figures=f"loss {metrics['loss']:.4f}  content R² {metrics['content_r2']:.3f}",
             ),
-            on_message=lambda message: click.echo(f"identbox: {message}", err=True),
+            on_message=warn,
         )
-    for shown in reports.read(out).tables():
+    show(out)
+
+
+def differences(
+    config_file: Path | None, assignments: Iterable[str], *, besides: Sequence[str] = ("seed",)
+) -> dict[str, Any]:
+    """What a file and then KEY=VALUEs change of a preset; ``besides`` are a file's keys that change none of it."""
+    from identbox import config, experiments
+
+    table: dict[str, Any] = {} if config_file is None else config.read_toml(config_file)
+    kept = {key: value for key, value in table.items() if key not in besides}
+    return experiments.merge(kept, changes(assignments))
+
+
+def warn(message: str) -> None:
+    click.echo(f"identbox: {message}", err=True)
+
+
+def show(run: Path) -> None:
+    """Print the report of a run."""
+    from rich.console import Console
+
+    from identbox import reports
+    from identbox.records import RESULTS
+
+    for shown in reports.read(run).tables():
         Console().print(shown)
-    click.echo(f"{out / experiments.RESULTS}: the whole record")
+    click.echo(f"{run / RESULTS}: the whole record")
 
 
 def changes(assignments: Iterable[str]) -> dict[str, Any]:

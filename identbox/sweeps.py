@@ -213,14 +213,16 @@ def jobs(folder: Path, sweep: Sweep, *, device: str, dataset: Path | None = None
     if wanted != (dataset is not None):
         need = "a folder for a sweep of images and text" if wanted else "none for a sweep of simulations"
         raise IdentboxError(f"--dataset: expected {need}, got {dataset or 'none'}")
-    sha256 = None if dataset is None else image_text.fingerprint(dataset)
+    sha256 = "" if dataset is None else image_text.fingerprint(dataset)
     for cell, seed in sweep.runs():
         place = run_folder(folder, cell.name, seed)
-        table = {"seed": seed, **cell.config.table()}
-        command = ["simulate"]
-        if dataset is not None:
-            table["dataset"] = {"folder": str(dataset), "sha256": sha256}
+        if isinstance(cell.config, Experiment):
+            assert dataset is not None
+            claim = partial(image_text.claim, place, cell.config, dataset, sha256, seed=seed)
             command = ["train", str(dataset)]
+        else:
+            claim = partial(experiments.claim, place, cell.config, seed=seed)
+            command = ["simulate"]
         options = {
             # A key without a value stands in no TOML, so that the preset of the run must be the sweep's.
             "--preset": sweep.preset,
@@ -231,6 +233,6 @@ def jobs(folder: Path, sweep: Sweep, *, device: str, dataset: Path | None = None
         }
         yield Job(
             folder=place,
-            claim=partial(experiments.claim_table, place, table, free=("dataset.folder",)),
+            claim=claim,
             command=("identbox", *command, *(str(word) for pair in options.items() for word in pair)),
         )

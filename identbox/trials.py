@@ -102,7 +102,7 @@ def read(folder: Path) -> Trial:
         if not isinstance(record.get(key), kind):
             raise IdentboxError(f"{path}: {key}: expected the one of a run, got {record.get(key)!r:.60}")
     process = process_from_table(record["process"], f"{path}: process")
-    run = records.read_run(path)
+    run = records.run_of(record, path)
     if not any(probe.probe != "linear" for probe in run.probes):
         raise IdentboxError(f"{path}: probes: expected those of a nonlinear probe, got none")
     return Trial(

@@ -30,6 +30,7 @@ from identbox.trials import Trial
 
 Outcome = Literal["identified", "not identified", "undecided"]
 SAMPLES = 8192  # of the estimates of Eq. 8.9
+SHOWN_REASONS = 4  # of a verdict where it is told in brief; its conditions have all
 SPARE = 0.9  # of the content's dimensions: an effective dimension below is worth a word
 
 
@@ -84,6 +85,13 @@ class Verdict:
     reasons: tuple[str, ...]
     conditions: tuple[Condition, ...]
     spare: tuple[str, ...] = ()  # a word on dimensions of content that style fits into
+
+    @property
+    def brief(self) -> list[str]:
+        """The first reasons, how many more there are, and the word on spare dimensions."""
+        reasons = [reason for reason in self.reasons if reason not in self.spare]
+        more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
+        return [*reasons[:SHOWN_REASONS], *more, *self.spare]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from identbox.elbow import Elbow
     from identbox.verification import Condition, Finding, Judgement, Margins
 
-REASONS = 4  # of a verdict that are printed; verification.json has all
 STYLES = {
     "holds": "green", "identified": "green", "came true": "green", "satisfied": "green",
     "violated": "red", "not identified": "red", "refuted": "red",
@@ -160,9 +159,7 @@ def _of_judgement(name: str, judgement: Judgement) -> Iterator[Section]:
     notes = [f"predicted: {prediction.outcome or 'nothing'}, since {prediction.reason}"]
     for verdict in judgement.verdicts:
         notes.append(f"{verdict.outcome}: {block} by the encoder of view {verdict.view}")
-        reasons = [reason for reason in verdict.reasons if reason not in verdict.spare]
-        more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
-        notes += [f"    {line}" for line in (*reasons[:REASONS], *more, *verdict.spare)]
+        notes += [f"    {line}" for line in verdict.brief]
     if len(judgement.by_seed) > 1:
         each = ", ".join(f"{seed} {outcome}" for seed, outcome in judgement.by_seed.items())
         notes.append(f"seed by seed: {each}")

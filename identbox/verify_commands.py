@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from identbox.errors import IdentboxError
-from identbox.simulation_commands import changes, choose_device, device_option, do, numbers
+from identbox.simulation_commands import changes, choose_device, device_option, do, numbers, set_option
 
 if TYPE_CHECKING:
     from identbox.trials import Trial
@@ -34,13 +34,7 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
     help="Do all from nothing: train encoders of several sizes and the controls, then judge them.",
 )
 @click.option("--seeds", default="0,1,2", show_default=True, help="Seeds of the runs of --preset.")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One key that differs from --preset, as process.style=3; may be repeated.",
-)
+@set_option("process.style=3")
 @click.option(
     "--controls", is_flag=True, help="Train the negative controls of the runs, too.  [--preset does]"
 )
