@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from identbox import probing, seeding
-from identbox.dataset import Columns
 from identbox.errors import IdentboxError
-from identbox.factors import CIRCLE, CIRCULAR, CONTENT
+from identbox.factors import CIRCLE, CIRCULAR, TEXT, role
 from identbox.probing import Target
 from identbox.reading import Split
 
@@ -38,13 +38,20 @@ Encode = Callable[[Split, int, bool], Mapping[str, Tensor]]
 
 
 def probes(
-    encode: Encode, train: Split, test: Split, settings: ProbeSettings, *, seed: int
+    encode: Encode,
+    train: Split,
+    test: Split,
+    settings: ProbeSettings,
+    *,
+    process: Mapping[str, Any] = {},
+    seed: int,
 ) -> dict[str, Any]:
     """Predict every factor from the encodings of every view, fitted on training and scored on test samples.
 
     ``encode`` gives each view's encodings (n, d) of the first n samples of a split, with batch norm in training mode
-    or not. Returns ``probes``, where asked for ``probes_train_mode``, and ``from_content``: what content alone tells
-    of each factor, by the same predictors.
+    or not. ``process`` is the table of the process that made the data, and tells which factors are content (default:
+    those of the published dataset). Returns ``probes``, where asked for ``probes_train_mode``, and ``from_content``:
+    what content alone tells of each factor, by the same predictors.
     """
     fit, score = (min(len(split), settings.samples) for split in (train, test))
     wanted = targets(train, test, fit, score)
@@ -66,25 +73,41 @@ def probes(
                 seed=seeding.derive(seed, "probing", view),
             )
         ]
-    both = [factors(split) for split in (train, test)]
-    classes = {name: 1 + max(int(columns[name].max()) for columns in both) for name in CONTENT}
-    content = content_columns(train, fit, classes), content_columns(test, score, classes)
+    learned_content, held_out_content = content_columns([train, test], [fit, score], process)
     found["from_content"] = [
         dataclasses.asdict(one.record("content"))
         for one in probing.probe(
-            *content, wanted, settings=options, seed=seeding.derive(seed, "probing", "content")
+            learned_content,
+            held_out_content,
+            wanted,
+            settings=options,
+            seed=seeding.derive(seed, "probing", "content"),
         )
     ]
     return found
 
 
-def factors(split: Split) -> Columns:
-    """Every factor of either view by name, numbers only; those in both views are the same."""
-    return {
-        name: column
-        for name, column in {**split.text_latents, **split.image_latents}.items()
-        if column.dtype.kind in "if"
-    }
+def factors(splits: Sequence[Split]) -> list[dict[str, np.ndarray]]:
+    """Every factor of either view by name, of each split; numbers only.
+
+    A factor that both views have is there once, or where they differ in some sample also as NAME (text).
+    """
+    images, texts = ([_numbers(columns) for columns in found] for found in zip(
+        *((split.image_latents, split.text_latents) for split in splits), strict=True
+    ))  # fmt: skip
+    named = {}
+    for name in texts[0]:
+        shared = name in images[0]
+        if not (shared and all(np.array_equal(i[name], t[name]) for i, t in zip(images, texts, strict=True))):
+            named[name] = name + TEXT if shared else name
+    return [
+        {**image, **{new: text[name] for name, new in named.items()}}
+        for image, text in zip(images, texts, strict=True)
+    ]
+
+
+def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column for name, column in columns.items() if column.dtype.kind in "if"}
 
 
 def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
@@ -93,8 +116,8 @@ def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
     Whole numbers are classes, those that occur. A hue is predicted as a number and as a point on the circle.
     """
     found = []
-    held_out = factors(test)
-    for name, column in factors(train).items():
+    learned_from, held_out = factors([train, test])
+    for name, column in learned_from.items():
         one, other = column[:fit], held_out[name][:score]
         if len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
             continue
@@ -112,14 +135,27 @@ def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
     return found
 
 
-def content_columns(split: Split, n: int, classes: Mapping[str, int] = {}) -> Float[Tensor, "n k"]:
-    """Content of the first n samples, a column of 0 and 1 for each class of each factor.
+def content_columns(
+    splits: Sequence[Split], counts: Sequence[int], process: Mapping[str, Any] = {}
+) -> list[Float[Tensor, "n k"]]:
+    """Content of the first samples of each split, so many as ``counts`` says.
 
-    ``classes`` is the number of each factor's; without it, one more than its largest value in the split.
+    Classes are a column of 0 and 1 each, hues a cosine and a sine, other numbers themselves; what is constant is
+    left out.
     """
-    known = factors(split)
-    parts = [
-        functional.one_hot(torch.from_numpy(known[name][:n]), classes.get(name, int(known[name].max()) + 1))
-        for name in CONTENT
-    ]
-    return torch.cat(parts, dim=1).double()
+    known = [_numbers(split.image_latents) for split in splits]
+    columns: list[list[Tensor]] = [[] for _ in splits]
+    for name in known[0]:
+        whole = np.concatenate([split[name] for split in known])
+        if role(name, process) != "content" or len(np.unique(whole)) < 2:
+            continue
+        values = [torch.from_numpy(split[name][:n]) for split, n in zip(known, counts, strict=True)]
+        for found, value in zip(columns, values, strict=True):
+            if whole.dtype.kind == "i":
+                found.append(functional.one_hot(value, 1 + int(whole.max())))
+            elif name in CIRCULAR:
+                angle = value * (2 * math.pi / CIRCULAR[name])
+                found.append(torch.stack([angle.cos(), angle.sin()], 1))
+            else:
+                found.append(value[:, None])
+    return [torch.cat(found, dim=1).double() for found in columns]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import fmean
+from typing import Any
 
 from identbox import factors, plots
+from identbox.factors import VIEWS
 from identbox.plots import Panel, Series
 from identbox.records import Cell, Entry, Probe, Published, Run, Runs, Sweep
 from identbox.report_tables import METRICS, Comparison, Grid, heading, number, value_text
-from identbox.scene import IMAGE_FACTORS
 from identbox.sweep_reports import SPREAD, Parts, points
-from identbox.text import TEXT_FACTORS
 
-FACTORS = {"image": {*IMAGE_FACTORS} - {"object_zpos"}, "text": {*TEXT_FACTORS} - {"object_zpos"}}
-VIEWS = tuple(FACTORS)
 ABREAST = 3  # factors side by side, so that a table fits a terminal of 80 characters
 LEAD = (
     "Scores of nonlinear probes (R² of kernel ridge regression for continuous factors, the accuracy of an MLP for "
@@ -27,16 +25,16 @@ LEAD = (
 
 def predicted(run: Run) -> list[Grid]:
     """Every factor from both encodings; where probed, also with batch norm in training mode."""
-    grids = _grids("What the encodings predict", run.probes, run.from_content)
-    return grids + _grids("With batch norm in training mode", run.probes_train_mode, run.from_content)
+    grids = _grids("What the encodings predict", run.probes, run)
+    return grids + _grids("With batch norm in training mode", run.probes_train_mode, run)
 
 
-def _grids(title: str, probes: Sequence[Probe], from_content: Sequence[Probe]) -> list[Grid]:
+def _grids(title: str, probes: Sequence[Probe], run: Run) -> list[Grid]:
     """A table of the factors of each metric."""
-    at = {(probe.target, probe.view): probe for probe in [*probes, *from_content] if probe.probe != "linear"}
+    at = {(p.target, p.view): p for p in [*probes, *run.from_content] if p.probe != "linear"}
     grids = []
     for metric in dict.fromkeys(probe.metric for probe in probes):
-        targets = ordered(dict.fromkeys(probe.target for probe in probes if probe.metric == metric))
+        targets = ordered((probe.target for probe in probes if probe.metric == metric), run.process)
         rows = []
         for target in targets:
             found = [at.get((target, view)) for view in VIEWS]
@@ -46,19 +44,21 @@ def _grids(title: str, probes: Sequence[Probe], from_content: Sequence[Probe]) -
                 (
                     factors.shown(target),
                     *(f"{number(p.score)} [{number(p.low)}, {number(p.high)}]" if p else "–" for p in found),
-                    number(known.score) if known and factors.role(target) != "content" else "–",
+                    number(known.score) if known and factors.role(target, run.process) != "content" else "–",
                     number(chance),
                 )
             )
         head = ("factor", "image\nencoding", "text\nencoding", "from\ncontent", "chance")
-        blocks = tuple(map(factors.role, targets))
+        blocks = tuple(factors.role(target, run.process) for target in targets)
         grids.append(Grid(title=f"{title}: {METRICS[metric]}", head=head, rows=tuple(rows), blocks=blocks))
     return grids
 
 
-def ordered(targets: Sequence[str] | dict[str, None]) -> list[str]:
-    """Factors with content first, then style, then what is specific to a modality."""
-    return sorted(targets, key=lambda target: ("content", "style", "specific").index(factors.role(target)))
+def ordered(targets: Iterable[str], process: Mapping[str, Any]) -> list[str]:
+    """Factors, each once: content first, then style, then what is specific to a modality."""
+    return sorted(
+        dict.fromkeys(targets), key=lambda target: factors.ROLES.index(factors.role(target, process))
+    )
 
 
 def effect_of_train_mode(run: Run) -> list[str]:
@@ -89,10 +89,12 @@ def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
     at = {cell.name: float(cell.values[sweep.x]) for cell in cells}
     grids: list[Grid | Comparison] = []
     panels, found = [], []
-    for letter, (view, names) in zip("ab", FACTORS.items(), strict=True):
-        own = [entry for cell in cells for entry in _entries(sweep, runs, cell, view, names)]
+    done = [run for cell in cells for run in runs[cell.name].values()]
+    process = done[0].process if done else {}
+    for letter, view in zip("ab", VIEWS, strict=True):
+        own = [entry for cell in cells for entry in _entries(sweep, runs, cell, view)]
         found += own
-        targets = ordered(dict.fromkeys(entry.target for entry in own))
+        targets = ordered((entry.target for entry in own), process)
         columns = {
             factors.shown(target): [
                 next((e for e in own if e.cell == cell and e.target == target), None) for cell in cells
@@ -107,8 +109,9 @@ def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
         series = tuple(
             Series(
                 name=name,
-                block=factors.role(target),
+                block=factors.role(target, process),
                 metric=next(e.metric for e in entries if e is not None),
+                note=_note(target, [e for e in entries if e is not None], done),
                 points=points([e for e in entries if e is not None], at),
             )
             for (name, entries), target in zip(columns.items(), targets, strict=True)
@@ -122,10 +125,24 @@ def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
     return lead, grids, [], found, {"factors": draw}
 
 
-def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str, names: Collection[str]) -> Iterator[Entry]:
+def _note(target: str, entries: Sequence[Entry], runs: Sequence[Run]) -> str:
+    """What a score is to be held against: chance, and for style what content alone tells."""
+    chances = [entry.chance for entry in entries if entry.chance is not None]
+    notes = [f"chance {number(fmean(chances))}"] if chances and entries[0].metric == "accuracy" else []
+    known = [
+        probe.score
+        for run in runs
+        for probe in run.from_content
+        if probe.target == target and probe.probe != "linear" and factors.role(target, run.process) == "style"
+    ]
+    return ", ".join([*notes, f"from content {number(fmean(known))}"] if known else notes)
+
+
+def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str) -> Iterator[Entry]:
     """The factors of a view from its own encodings, over the seeds of a cell."""
     scores: dict[tuple[str, str], dict[int, Probe]] = {}
     for seed, run in runs[cell.name].items():
+        names = factors.seen_by(view, dict.fromkeys(probe.target for probe in run.probes))
         for probe in run.probes:
             if probe.view == view and probe.probe != "linear" and probe.target in names:
                 scores.setdefault((probe.target, probe.metric), {})[seed] = probe

@@ -72,7 +72,7 @@ def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
 
 def _remove_dataset(folder: Path) -> None:
     """Remove what a dataset consists of; other files in the folder stay."""
-    for name in (*SPLITS, "logs"):
+    for name in (*SPLITS, "logs", ".cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("vocab.json", "README.md", "gallery.png", "dataset.toml"):
         (folder / name).unlink(missing_ok=True)

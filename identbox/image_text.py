@@ -24,6 +24,7 @@ from identbox import config, experiments, objectives, processes, seeding, traini
 from identbox.dataset import PAD, SPLITS, Recipe
 from identbox.errors import IdentboxError
 from identbox.factor_probing import ProbeSettings, probes
+from identbox.factors import VIEWS
 from identbox.image_encoders import IMAGE_ENCODERS, image_encoder
 from identbox.objectives import Objective
 from identbox.process_tables import table_from_process
@@ -32,7 +33,6 @@ from identbox.records import RESULTS
 from identbox.text_encoders import text_encoder
 
 KIND = "image-text"
-VIEWS = ("image", "text")
 VALIDATION = 2000  # samples, at most, that the validation loss is taken on (section 8.4.3)
 
 
@@ -256,6 +256,7 @@ class Data:
 
     folder: Path
     sha256: str
+    process: dict[str, Any]  # as the table of a process file
     train: Split
     val: Split
     test: Split
@@ -285,7 +286,8 @@ def open_data(
         )
 
     train, val, test = map(one, SPLITS)
-    return Data(folder=dataset, sha256=fingerprint(dataset), train=train, val=val, test=test)
+    process = _process(dataset)
+    return Data(folder=dataset, sha256=fingerprint(dataset), process=process, train=train, val=val, test=test)
 
 
 def run(
@@ -323,7 +325,7 @@ def run(
     record = {
         **experiments.record_of(KIND, experiment.table(), trained, seed=seed, device=learner.device),
         "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
-        "process": _process(data.folder),
+        "process": data.process,
         "losses": config.plain(
             {
                 "train": trained.loss,
@@ -374,4 +376,5 @@ def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Lea
 
 def probe(learner: Learner, data: Data) -> dict[str, Any]:
     """What can be read from a learner's encodings, as the record has it; see `factor_probing.probes`."""
-    return probes(learner.encodings, data.train, data.test, learner.experiment.probes, seed=learner.seed)
+    settings = learner.experiment.probes
+    return probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)

@@ -71,7 +71,7 @@ def train(
         table = experiments.merge(table, {"encoder": {"encoding_size": encoding_size}})
     experiment = image_text.experiment(preset, table, str(config_file or "--set"))
     where = choose_device(device)
-    data = _open(dataset, experiment.data, workers)
+    data = open_dataset(dataset, experiment.data, workers)
     with progress_bar() as progress:
         task = progress.add_task("training", total=experiment.training.steps, figures="")
         image_text.run(
@@ -111,7 +111,8 @@ def probe(run: Path, dataset: Path | None, workers: int | None, device: str) -> 
     show(run)
 
 
-def _open(dataset: Path, settings: DataSettings, workers: int | None) -> Data:
+def open_dataset(dataset: Path, settings: DataSettings, workers: int | None = None) -> Data:
+    """Open a dataset's splits behind a progress bar, where images have to be decoded first."""
     from identbox import image_text
     from identbox.cli import cores
 

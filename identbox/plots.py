@@ -26,8 +26,20 @@ GREY, FAINT = "#6b6b6b", "#dcdcdc"
 COLORS = {"content": BLUE, "content'": SKY, "style": VERMILION, "modality": GREEN}
 SPARE = (PURPLE, ORANGE, BLACK)
 MARKERS = {"content": "o", "content'": "o", "style": "s", "modality": "^"}
-CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)  # where series are many
-SHAPES = "osD^vP*Xd"
+WINE, OLIVE = "#882255", "#999933"  # of Tol, as far from the others as any
+CYCLE = (
+    BLUE,
+    VERMILION,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    BLACK,
+    GREY,
+    WINE,
+    OLIVE,
+)  # where series are many
+SHAPES = "osD^vP*Xdh"
 DPI = 200
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -71,6 +83,7 @@ class Series:
     metric: str = "r2"
     hollow: bool = False  # what is compared with, such as published figures
     chance: tuple[tuple[float, float], ...] = ()  # (at, level of a predictor that knows nothing)
+    note: str = ""  # after the metric, in the legend of `bands`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +216,8 @@ def bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
             low, high = ([getattr(point, end) for point in series.points] for end in ("low", "high"))
             ax.fill_between(at, low, high, color=tint, alpha=0.2, linewidth=0)
             values = [point.value for point in series.points]
-            metric = METRICS.get(series.metric, series.metric)
-            ax.plot(at, values, color=tint, marker=marker, markersize=4.5, label=f"{series.name} ({metric})")
+            told = ", ".join(filter(None, [METRICS.get(series.metric, series.metric), series.note]))
+            ax.plot(at, values, color=tint, marker=marker, markersize=4.5, label=f"{series.name} ({told})")
         _unit(ax, [series for panel in panels for series in panel.series], "y")
         _whole_numbers(ax, panel)
         ax.set_title(panel.title)

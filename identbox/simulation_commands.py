@@ -199,6 +199,12 @@ def sweep(
     found = sweeps.read(file, preset, None if seeds is None else numbers(seeds, "--seeds"))
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
     jobs = list(sweeps.jobs(folder, found, device=choose_device(device), dataset=dataset))
+    if dataset is not None:
+        from identbox.image_text_commands import open_dataset
+
+        # Decoded here and once, not by every run that starts.
+        for settings in {one.image_size: one for one in found.data()}.values():
+            open_dataset(dataset, settings)
     sweeps.prepare(folder, found)
     do(folder, jobs, workers, "runs")
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")

@@ -18,7 +18,7 @@ from identbox import config, experiments, image_text
 from identbox.children import Job
 from identbox.errors import IdentboxError
 from identbox.experiments import Simulation
-from identbox.image_text import Experiment
+from identbox.image_text import DataSettings, Experiment
 from identbox.records import FORMAT, SWEEP, run_folder
 
 Report = Literal["table", "interventions", "lines", "elbow", "factors"]
@@ -71,6 +71,10 @@ class Sweep:
         for seed in self.plan.seeds:
             for cell in self.cells:
                 yield cell, seed
+
+    def data(self) -> list[DataSettings]:
+        """How the runs of images and text read their dataset."""
+        return [cell.config.data for cell in self.cells if isinstance(cell.config, Experiment)]
 
     def table(self) -> dict[str, Any]:
         """The table of sweep.toml in the sweep's folder, which reports read."""

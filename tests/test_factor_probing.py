@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from identbox import dataset, factor_probing, processes, text
+from identbox import dataset, factor_probing, factors, processes, text
 from identbox.errors import IdentboxError
 from identbox.factor_probing import ProbeSettings, content_columns, probes, targets
+from identbox.process_tables import process_from_table, table_from_process
 from identbox.reading import Split
 
 CLASSES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
@@ -33,7 +34,7 @@ def splits() -> tuple[Split, Split]:
 
 def perfect(one: Split, n: int, train_mode: bool) -> dict[str, torch.Tensor]:
     """Encodings of content alone, from both views."""
-    return dict.fromkeys(("image", "text"), content_columns(one, n))
+    return dict.fromkeys(("image", "text"), content_columns([one], [n])[0])
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +80,56 @@ def test_training_mode_is_probed_where_asked_for(splits):
 
     def encode(one, n, train_mode):
         asked.append(train_mode)
-        return {"text": content_columns(one, n)[:, :3]}
+        return {"text": content_columns([one], [n])[0][:, :3]}
 
     found = probes(encode, *splits, ProbeSettings(samples=60, bootstrap=5, train_mode=True), seed=0)
     assert asked == [False, False, True, True]
     assert len(found["probes_train_mode"]) == len(found["probes"])
+
+
+def test_the_process_says_what_is_content_and_both_versions_of_a_factor_are_kept_apart():
+    """In this process the hue is content, and the x-position style, drawn anew for the text."""
+    table = {
+        "name": "other",
+        "views": ["image", "text"],
+        "variables": {
+            **{
+                name: variable
+                for name, variable in table_from_process(processes.multimodal3dident())["variables"].items()
+                if name not in ("object_xpos", "object_color")
+            },
+            "object_xpos": {
+                "role": "style",
+                "distribution": "categorical",
+                "classes": ["left", "center", "right"],
+                "change": {"how": "resample", "probability": 1.0},
+            },
+            "object_color": {"role": "content", "distribution": "uniform", "circular": True},
+        },
+    }
+    other = process_from_table(table, "test")
+    splits = [split(name, 900, other) for name in ("train", "test")]
+    found = probes(perfect_for(table), *splits, ProbeSettings(bootstrap=5), process=table, seed=0)
+    names = {r["target"] for r in found["probes"]}
+    assert {"object_xpos", "object_xpos (text)", "object_color (circle)"} <= names
+    assert "object_ypos (text)" not in names
+    # Three standard errors of 900 samples are 0.05.
+    for target in ("object_xpos", "object_xpos (text)"):
+        assert score(found["from_content"], "content", target) == pytest.approx(1 / 3, abs=0.06)
+    assert score(found["from_content"], "content", "object_color (circle)") > 0.99
+    assert factors.role("object_xpos (text)", table) == "style"
+    assert factors.role("object_color_index", table) == "content"
+    assert factors.seen_by("text", names) == [n for n in names if n in SAID_BY_TEXT]
+
+
+SAID_BY_TEXT = ("object_shape", "object_ypos", "object_xpos (text)", "object_color_index", "text_phrasing")
+
+
+def perfect_for(table):
+    def encode(one, n, train_mode):
+        return dict.fromkeys(("image", "text"), content_columns([one], [n], table)[0])
+
+    return encode
 
 
 def test_too_few_samples_are_refused():

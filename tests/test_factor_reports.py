@@ -5,8 +5,9 @@ import pytest
 from rich.console import Console
 
 from identbox import config, reports
-from identbox.factor_reports import FACTORS
 from identbox.records import run_folder
+from identbox.scene import IMAGE_FACTORS
+from identbox.text import TEXT_FACTORS
 
 PROBE = {"intervention": None, "low": 0.0, "high": 1.0}
 SEEDS = (0, 1)
@@ -64,7 +65,7 @@ def shown(report):
 
 def test_tables_fit_eighty_characters_without_a_cut(tmp_path, sweep):
     """Every factor of Table 4.1 by the longest names, scores and intervals below zero included."""
-    targets = [*FACTORS["image"], *FACTORS["text"], "object_color (circle)"]
+    targets = [*IMAGE_FACTORS, *TEXT_FACTORS, "object_color (circle)"]
     wide = {"score": -0.06, "low": -0.12, "high": -0.01}
     found = [
         {**probe(v, t, "accuracy", 0.0), **wide} for v in ("image", "text") for t in dict.fromkeys(targets)
@@ -144,6 +145,6 @@ def test_figures_are_drawn_with_content_bold_and_style_italic(sweep, tmp_path):
     assert {"factors.png", "factors.svg", "report.md", "table.csv"} <= names
     figure = report.figures["factors"]()
     legend = {text.get_text(): text for text in figure.axes[0].get_legend().get_texts()}
-    assert legend["shape (accuracy)"].get_fontweight() == "bold"
-    assert legend["color ($R^2$)"].get_fontstyle() == "italic"
+    assert legend["shape (accuracy, chance 0.20)"].get_fontweight() == "bold"
+    assert legend["color ($R^2$, from content 0.89)"].get_fontstyle() == "italic"
     assert [line.get_xdata().tolist() for line in figure.axes[0].get_lines()] == [[2.0, 3.0, 5.0]] * 3
