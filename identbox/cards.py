@@ -32,7 +32,7 @@ def gallery(
     folder: Path, split: str, shapes: tuple[str, ...], *, columns: int = COLUMNS, rows: int = ROWS
 ) -> Image.Image:
     """A grid of a split's first images with their sentences; shared factors in bold."""
-    from identbox.dataset import image_name, read_sentences
+    from identbox.sources import image_name, read_sentences
 
     sentences = read_sentences(folder / split)
     count = min(columns * rows, len(sentences))

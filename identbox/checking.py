@@ -17,19 +17,12 @@ import numpy as np
 from PIL import Image
 
 from identbox import blender, generation, processes, rendering, shapes
-from identbox.dataset import (
-    SPLITS,
-    Columns,
-    Recipe,
-    draw_latents,
-    image_name,
-    read_latents,
-    read_sentences,
-)
+from identbox.dataset import Recipe, draw_latents
 from identbox.effects import Interval
 from identbox.errors import IdentboxError, first_few
 from identbox.process import Process
 from identbox.scene import IMAGE_FACTORS, check_classes, check_image_latents
+from identbox.sources import SPLITS, Columns, image_name, read_latents, read_sentences
 from identbox.text import TEXT_FACTORS, color_index, name_colors, palettes, parse
 
 CONTENT = ("object_shape", "object_xpos", "object_ypos")

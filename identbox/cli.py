@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox import __version__, image_text_commands, simulation_commands, verify_commands
+from identbox import __version__, export_commands, image_text_commands, simulation_commands, verify_commands
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ def render(
     Interrupted, the same command goes on where it stopped. A ready-made process draws the shapes that the
     pack's pack.toml names; a process file that declares object_shape draws the shapes it names.
     """
-    from identbox import blender, dataset, generation, processes, rendering
+    from identbox import blender, dataset, generation, processes, rendering, sources
     from identbox import shapes as packs
 
     settings = rendering.Settings(size=size, samples=samples)
-    part = generation.Part(splits=splits or dataset.SPLITS, shard=shard)
+    part = generation.Part(splits=splits or sources.SPLITS, shard=shard)
     process = processes.load(process_name)
     dataset.check_views(process)
     listing = packs.find(shapes)
@@ -405,6 +405,7 @@ def doctor(executable: str | None, install: bool) -> None:
 
 
 for command in (
+    export_commands.export,
     simulation_commands.simulate,
     simulation_commands.sweep,
     simulation_commands.report,

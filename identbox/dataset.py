@@ -10,8 +10,8 @@ DIR/SPLIT/latents_text.csv       a row a sample: what the sentence says
 
 from __future__ import annotations
 
+import io
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,17 +24,16 @@ from PIL import Image
 
 from identbox import __version__, config, processes, seeding
 from identbox.distributions import Categorical
-from identbox.errors import IdentboxError, first_few
+from identbox.errors import IdentboxError
 from identbox.process import Process
 from identbox.process_tables import table_from_process
 from identbox.scene import FLAVOURS, IMAGE_FACTORS, Flavour
+from identbox.sources import Columns, find, has, read_text
 from identbox.text import TEXT_FACTORS, tokenize
 
-SPLITS = ("train", "val", "test")
 BLOCK = 4096  # samples drawn from one set of streams
 FORMAT = 1
 PAD, EOS, UNKNOWN = "{pad}", "{eos}", "{unk}"  # as in the published vocabularies
-Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,15 +163,6 @@ def check_views(process: Process) -> None:
         )
 
 
-def image_name(index: int, n: int) -> str:
-    """The file name of an image in a split of n, zero-padded as in the published dataset.
-
-    >>> image_name(42, 125_000), image_name(3, 10)
-    ('000042.png', '3.png')
-    """
-    return f"{index:0{max(1, math.ceil(math.log10(n)))}d}.png"
-
-
 def write_split(
     folder: Path, latents: dict[str, Columns], sentences: list[str], text: dict[str, list]
 ) -> None:
@@ -207,55 +197,8 @@ def _vocabulary(sentences: list[str]) -> dict[str, dict]:
     }
 
 
-def read_sentences(folder: Path) -> list[str]:
-    """The sentences of a split. Raises IdentboxError where they are missing or not UTF-8."""
-    return _read_text(folder / "text" / "text_raw.txt").splitlines()
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise IdentboxError(f"{path}: expected a file, got {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise IdentboxError(f"{path}: expected UTF-8, got {error}") from error
-
-
-def read_latents(path: Path) -> Columns:
-    """The columns of a latents CSV: int64, float64, or str where they are no numbers.
-
-    Raises IdentboxError for a missing file, a row of another length, or a number that is not finite.
-    """
-    lines = _read_text(path).splitlines()
-    if not lines:
-        raise IdentboxError(f"{path}: expected a header, got an empty file")
-    names = [name.strip() for name in lines[0].split(",")]
-    rows = [line.split(",") for line in lines[1:]]
-    for number, row in enumerate(rows):
-        if len(row) != len(names):
-            raise IdentboxError(f"{path}: line {number + 2}: expected {len(names)} values, got {len(row)}")
-    columns: Columns = {}
-    for name, values in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True):
-        columns[name] = _numbers(values)
-        if columns[name].dtype.kind == "f" and not np.isfinite(columns[name]).all():
-            place = int(np.argmin(np.isfinite(columns[name])))
-            raise IdentboxError(
-                f"{path}: line {place + 2}: {name}: expected a finite number, got {values[place]}"
-            )
-    return columns
-
-
-def _numbers(values: tuple[str, ...]) -> np.ndarray:
-    for kind in (np.int64, np.float64):
-        try:
-            return np.array(values, dtype=kind)
-        except (ValueError, OverflowError):
-            continue
-    return np.array(values, dtype=object)
-
-
 class Multimodal3DIdent(torch.utils.data.Dataset):
-    """One split of a dataset folder, identbox's own or the published one, as a map-style torch Dataset.
+    """One split of a dataset folder (identbox's own, the published one, an export) as a map-style torch Dataset.
 
     Item i is a dict of ``image``, float32 (3, height, width) in [0, 1], or what ``transform`` makes of the
     PIL image; ``text``, int64 (length,), the indices of the words, the end marker and padding; and ``z_image``
@@ -277,40 +220,20 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         length: int | None = None,
     ) -> None:
         self.folder = Path(folder)
-        place = self.folder / split
-        if not place.is_dir():
-            known = [name for name in SPLITS if (self.folder / name).is_dir()]
-            raise IdentboxError(
-                f"{folder}: expected the split {split}, got {', '.join(known) or 'a folder without splits'}"
-            )
-        self.sentences = read_sentences(place)
-        self.image_latents = read_latents(place / "latents_image.csv")
-        self.text_latents = read_latents(place / "latents_text.csv")
-        n = len(self.sentences)
-        for view, columns in (("image", self.image_latents), ("text", self.text_latents)):
-            rows = len(next(iter(columns.values())))
-            if rows != n:
-                raise IdentboxError(
-                    f"{place}/latents_{view}.csv: expected {n} rows, one a sentence, got {rows}"
-                )
-        self.paths = [place / "images" / image_name(i, n) for i in range(n)]
-        there = {path.name for path in (place / "images").glob("*.png")}
-        missing = [path.name for path in self.paths if path.name not in there]
-        if missing:
-            raise IdentboxError(
-                f"{place}/images: expected {n} images, got none of {first_few(missing, 3)}; "
-                f"the command that made the folder goes on where it stopped"
-            )
+        self.source = find(self.folder, split)
+        self.sentences = self.source.sentences
+        self.image_latents, self.text_latents = self.source.image_latents, self.source.text_latents
         self.transform = transform
         self.w2i = self._vocabulary(vocab, split)
         self.i2w = {index: word for word, index in self.w2i.items()}
         words = [tokenize(sentence) for sentence in self.sentences]
         self.length = length or max(map(len, words)) + 1
-        self.tokens = torch.full((n, self.length), self.w2i[PAD])
+        self.tokens = torch.full((len(words), self.length), self.w2i[PAD])
         for line, tokens in enumerate(words):
             if len(tokens) >= self.length:
                 raise IdentboxError(
-                    f"{place}: expected sentences of under {self.length} tokens, got {len(tokens)} in line {line + 1}"
+                    f"{self.folder}: {split}: expected sentences of under {self.length} tokens, "
+                    f"got {len(tokens)} in line {line + 1}"
                 )
             indices = [self.w2i.get(token, self.w2i[UNKNOWN]) for token in tokens]
             self.tokens[line, : len(tokens) + 1] = torch.tensor([*indices, self.w2i[EOS]])
@@ -322,11 +245,13 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
             words = dict(vocab)
         elif path.exists():
             try:
-                words = {str(w): int(i) for w, i in json.loads(_read_text(path))["w2i"].items()}
+                words = {str(w): int(i) for w, i in json.loads(read_text(path))["w2i"].items()}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise IdentboxError(f"{path}: expected a vocabulary with w2i, got {error!r}") from error
-        elif split == "train" or (self.folder / "train").is_dir():
-            words = _vocabulary(read_sentences(self.folder / "train"))["w2i"]
+        elif split == "train" or has(self.folder, "train"):
+            words = _vocabulary((self.source if split == "train" else find(self.folder, "train")).sentences)[
+                "w2i"
+            ]
         else:
             raise IdentboxError(
                 f"{path}: expected a vocabulary (or the training split), got none; give vocab=PATH"
@@ -337,15 +262,15 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         return words
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sentences)
 
     def image(self, index: int) -> Image.Image:
         """The image as PIL decodes it, RGB. Raises IdentboxError where it is missing or broken."""
         try:
-            with Image.open(self.paths[index]) as file:
+            with Image.open(io.BytesIO(self.source.png(index))) as file:
                 return file.convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:
-            raise IdentboxError(f"{self.paths[index]}: expected an image, got {error}") from error
+            raise IdentboxError(f"{self.source.where(index)}: expected an image, got {error}") from error
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = range(len(self))[int(index)]

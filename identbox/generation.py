@@ -11,17 +11,15 @@ from typing import Any
 
 from identbox import blender, cards, config, rendering, seeding
 from identbox.dataset import (
-    SPLITS,
-    Columns,
     Recipe,
     check_views,
     draw_latents,
-    image_name,
     write_split,
     write_vocabulary,
 )
 from identbox.errors import IdentboxError, first_few
 from identbox.scene import Scene, check_image_latents
+from identbox.sources import SPLITS, Columns, image_name
 from identbox.text import describe
 
 

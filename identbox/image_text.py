@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from identbox import config, experiments, objectives, processes, seeding, training
-from identbox.dataset import PAD, SPLITS, Recipe
+from identbox.dataset import PAD, Recipe
 from identbox.errors import IdentboxError
 from identbox.factor_probing import ProbeSettings, probes
 from identbox.factors import VIEWS
@@ -30,6 +30,7 @@ from identbox.objectives import Objective
 from identbox.process_tables import table_from_process
 from identbox.reading import Split, batch, open_split
 from identbox.records import RESULTS
+from identbox.sources import SPLITS, find
 from identbox.text_encoders import text_encoder
 
 KIND = "image-text"
@@ -232,21 +233,21 @@ def _expect_a_batch(split: Split, size: int) -> None:
 
 
 def fingerprint(dataset: Path) -> str:
-    """A hash of a dataset's recipe, vocabulary, latents and sentences.
+    """A hash of a dataset's recipe, vocabulary, latents and sentences; that of an export is the same.
 
     Raises IdentboxError where a split is missing.
     """
-    for split in SPLITS:
-        if not (dataset / split).is_dir():
-            raise IdentboxError(f"{dataset}: expected a dataset with the split {split}, got none")
     digest = hashlib.sha256()
-    files = [dataset / "dataset.toml", dataset / "vocab.json"]
+    for name in ("dataset.toml", "vocab.json"):
+        if (dataset / name).exists():
+            digest.update(name.encode() + (dataset / name).read_bytes())
     for split in SPLITS:
-        place = dataset / split
-        files += [place / "latents_image.csv", place / "latents_text.csv", place / "text" / "text_raw.txt"]
-    for file in files:
-        if file.exists():
-            digest.update(file.relative_to(dataset).as_posix().encode() + file.read_bytes())
+        source = find(dataset, split)
+        digest.update("\n".join([split, *source.sentences]).encode())
+        for columns in (source.image_latents, source.text_latents):
+            for name, column in columns.items():
+                values = "\n".join(column).encode() if column.dtype == object else column.tobytes()
+                digest.update(name.encode() + values)
     return digest.hexdigest()
 
 

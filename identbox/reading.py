@@ -29,9 +29,10 @@ from PIL import Image
 from torch import Tensor
 
 from identbox import config
-from identbox.dataset import EOS, PAD, UNKNOWN, Columns, Multimodal3DIdent
+from identbox.dataset import EOS, PAD, UNKNOWN, Multimodal3DIdent
 from identbox.errors import IdentboxError
 from identbox.shapes import cache_folder
+from identbox.sources import Columns
 
 FORMAT = 2  # raise it when the pixels made of the same images would be others
 SMALLEST = 8  # pixels a side
@@ -99,7 +100,8 @@ def open_split(
     width, height = data.image(0).size
     if width != height or width < SMALLEST:
         raise IdentboxError(
-            f"{data.paths[0]}: expected a square image of at least {SMALLEST} pixels a side, got {width} x {height}"
+            f"{data.source.where(0)}: expected a square image of at least {SMALLEST} pixels a side, "
+            f"got {width} x {height}"
         )
     path, note = _cache(data, split, width, image_size or width, workers, on_progress, on_message)
     return Split(
@@ -166,7 +168,7 @@ def _cache(
     on_message: Callable[[str], None],
 ) -> tuple[Path, Note]:
     """The file of pixels and what is known of it, made where it is nowhere, or not right."""
-    source = _fingerprint(data.paths)
+    source = _fingerprint(data.source.files)
     known = hashlib.sha256(str(data.folder.resolve()).encode()).hexdigest()[:16]
     folders = (data.folder / ".cache", cache_folder() / "pixels" / known)
     name = f"{split}-{size}.npy"
@@ -292,7 +294,7 @@ def _image(data: Multimodal3DIdent, index: int, own: int, size: int) -> Image.Im
     image = data.image(index)
     if image.size != (own, own):
         raise IdentboxError(
-            f"{data.paths[index]}: expected {own} x {own} pixels, as the first image has, "
+            f"{data.source.where(index)}: expected {own} x {own} pixels, as the first image has, "
             f"got {image.width} x {image.height}"
         )
     # Close to the mean of the area that a pixel covers (0.3 levels off on renders, at 224 to 64 pixels). Pillow's

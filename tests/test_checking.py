@@ -7,7 +7,7 @@ from PIL import Image
 from scipy import stats
 
 from conftest import identbox
-from identbox import checking, dataset, processes
+from identbox import checking, dataset, processes, sources
 from identbox.errors import IdentboxError
 
 
@@ -90,7 +90,7 @@ def test_latents_that_do_not_fit(copy: Path):
 
 def test_a_colour_outside_the_third_of_its_position(copy: Path):
     image = copy / "train" / "latents_image.csv"
-    column = dataset.read_latents(image)
+    column = sources.read_latents(image)
     hue = (column["object_color"][0] + 1 / 3) % 1
     edit(image, 0, "object_color", repr(hue))
     assert "1 samples outside their interval" in faults(copy)["train object_xpos -> object_color"]
@@ -105,7 +105,7 @@ def test_a_dataset_of_another_seed_is_noticed(copy: Path):
 def test_other_pixels_are_noticed(copy: Path):
     for split, n in dataset.Recipe.read(copy).splits.items():
         for k in range(n):
-            path = copy / split / "images" / dataset.image_name(k, n)
+            path = copy / split / "images" / sources.image_name(k, n)
             pixels = np.asarray(Image.open(path)).copy()
             pixels[5, 5] ^= 64
             Image.fromarray(pixels).save(path)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import SMALL, identbox
-from identbox import Multimodal3DIdent, dataset, processes, text
+from identbox import Multimodal3DIdent, dataset, processes, sources, text
 from identbox.errors import IdentboxError
 
 SEED = 0
@@ -61,7 +61,7 @@ def test_files_are_those_of_the_published_format(small: Path):
 
 
 def test_image_names():
-    assert [dataset.image_name(3, n) for n in (1, 10, 11, 10_000, 125_000)] == [
+    assert [sources.image_name(3, n) for n in (1, 10, 11, 10_000, 125_000)] == [
         "3.png", "3.png", "03.png", "0003.png", "000003.png",
     ]  # fmt: skip
 

@@ -21,6 +21,7 @@ from identbox import (
     objectives,
     processes,
     reports,
+    sources,
     sweeps,
     training,
 )
@@ -65,7 +66,7 @@ def make_dataset(folder: Path, counts: dict[str, int] = COUNTS, seed: int = 0) -
         place.mkdir(exist_ok=True)
         latents = dataset.draw_latents(recipe.process, seed, split, n)["image"]
         for i, image in enumerate(draw(latents, n)):
-            image.save(place / dataset.image_name(i, n))
+            image.save(place / sources.image_name(i, n))
     return folder
 
 

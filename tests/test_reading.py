@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from identbox import dataset, reading
+from identbox import dataset, reading, sources
 from identbox.errors import IdentboxError
 from identbox.reading import Split, batch, open_split
 
@@ -30,7 +30,7 @@ def make(folder: Path, counts: dict[str, int], size: int = SIZE) -> Path:
         (place / "images").mkdir(parents=True)
         (place / "text").mkdir()
         for index in range(n):
-            Image.fromarray(pixels_of(index, size)).save(place / "images" / dataset.image_name(index, n))
+            Image.fromarray(pixels_of(index, size)).save(place / "images" / sources.image_name(index, n))
         (place / "text" / "text_raw.txt").write_text("\n".join(SENTENCES[i % 3] for i in range(n)))
         for view in ("image", "text"):
             rows = "".join(f"{i % 7},{i / n}\n" for i in range(n))

@@ -1,0 +1,300 @@
+"""Where the samples of a split come from: a dataset folder, or the Parquet or tar shards of an export.
+
+DIR/SPLIT/...                            a dataset folder; see `dataset`
+DIR/data/SPLIT-00000-of-00006.parquet    columns image (bytes, path), text, z_image and z_text
+DIR/data/SPLIT-00000-of-00006.tar        of each sample KEY.png, KEY.txt, and KEY.json with z_image and z_text
+
+All latents and sentences of a split are read when it is opened, an image when it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tarfile
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from identbox.errors import IdentboxError, first_few
+
+SPLITS = ("train", "val", "test")
+Columns = dict[str, np.ndarray]
+ROW_GROUPS = 16  # of Parquet files, whose images are kept in memory
+
+
+@runtime_checkable
+class Source(Protocol):
+    """The samples of a split, in their order."""
+
+    sentences: list[str]
+    image_latents: Columns  # each of shape (n,): int64, float64, or str as objects
+    text_latents: Columns
+    files: list[Path]  # those that hold the images
+
+    def png(self, index: int) -> bytes:
+        """The encoded image. Raises OSError where it cannot be read."""
+
+    def where(self, index: int) -> str:
+        """The place of an image, as messages name it."""
+
+
+def find(folder: Path, split: str) -> Source:
+    """The split of a dataset folder, or of an export.
+
+    Raises IdentboxError where there is none, a file is missing or damaged, and where counts differ.
+    """
+    if (folder / split).is_dir():
+        return Files(folder, split)
+    for suffix, kind in (("parquet", Parquet), ("tar", Tar)):
+        if shards := sorted((folder / "data").glob(f"{split}-*.{suffix}")):
+            wanted = [shard_name(split, k, len(shards), suffix) for k in range(len(shards))]
+            other = [path.name for path in shards if path.name not in wanted]
+            if other:
+                of = other[0].removesuffix(f".{suffix}").rpartition("-")[2]
+                raise IdentboxError(
+                    f"{folder / 'data'}: expected all shards of {other[0]} ({of}), got {len(shards)} of them"
+                )
+            return kind(shards)
+    known = [name for name in SPLITS if has(folder, name)]
+    raise IdentboxError(
+        f"{folder}: expected the split {split}, got {', '.join(known) or 'a folder without splits'}"
+    )
+
+
+def has(folder: Path, split: str) -> bool:
+    """Whether a folder has a split, in any form."""
+    return (folder / split).is_dir() or any(
+        path.suffix in (".parquet", ".tar") for path in (folder / "data").glob(f"{split}-*")
+    )
+
+
+def shard_name(split: str, place: int, count: int, suffix: str) -> str:
+    """The file name of a shard.
+
+    >>> shard_name("train", 0, 6, "tar")
+    'train-00000-of-00006.tar'
+    """
+    return f"{split}-{place:05d}-of-{count:05d}.{suffix}"
+
+
+class Files:
+    """A split of a dataset folder, identbox's own or the published one."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        place = folder / split
+        self.sentences = read_sentences(place)
+        self.image_latents = read_latents(place / "latents_image.csv")
+        self.text_latents = read_latents(place / "latents_text.csv")
+        n = len(self.sentences)
+        for view, columns in (("image", self.image_latents), ("text", self.text_latents)):
+            rows = len(next(iter(columns.values())))
+            if rows != n:
+                raise IdentboxError(
+                    f"{place}/latents_{view}.csv: expected {n} rows, one a sentence, got {rows}"
+                )
+        self.files = [place / "images" / image_name(i, n) for i in range(n)]
+        there = {path.name for path in (place / "images").glob("*.png")}
+        missing = [path.name for path in self.files if path.name not in there]
+        if missing:
+            raise IdentboxError(
+                f"{place}/images: expected {n} images, got none of {first_few(missing, 3)}; "
+                f"the command that made the folder goes on where it stopped"
+            )
+
+    def png(self, index: int) -> bytes:
+        return self.files[index].read_bytes()
+
+    def where(self, index: int) -> str:
+        return str(self.files[index])
+
+
+class Parquet:
+    """A split in Parquet files."""
+
+    def __init__(self, files: list[Path]) -> None:
+        arrow, parquet = pyarrow()
+        self.files = files
+        self._places: list[tuple[Path, int, int]] = []  # file, row group, and row within
+        tables = []
+        for path in files:
+            try:
+                file = parquet.ParquetFile(path)
+                tables.append(file.read(columns=["text", "z_image", "z_text"]))
+                groups = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+            except (arrow.ArrowException, OSError) as error:
+                raise IdentboxError(f"{path}: expected a Parquet file, got {_line(error)}") from error
+            self._places += [(path, group, row) for group, rows in enumerate(groups) for row in range(rows)]
+        try:
+            table = arrow.concat_tables(tables)
+            self.sentences = table["text"].to_pylist()
+            self.image_latents, self.text_latents = (
+                {
+                    field.name: columns_of(part.to_pylist())
+                    for field, part in zip(column.type, column.combine_chunks().flatten(), strict=True)
+                }
+                for column in (table["z_image"], table["z_text"])
+            )
+        except (arrow.ArrowException, KeyError, TypeError) as error:
+            raise IdentboxError(
+                f"{files[0]}: expected the columns image, text, z_image and z_text; got {_line(error)}"
+            ) from error
+
+    def png(self, index: int) -> bytes:
+        path, group, row = self._places[index]
+        return _row_group(path, group)[row]
+
+    def where(self, index: int) -> str:
+        path, group, row = self._places[index]
+        return f"{path}, row {row} of group {group}"
+
+
+@lru_cache(maxsize=ROW_GROUPS)
+def _row_group(path: Path, group: int) -> list[bytes]:
+    """The images of a row group. Opened anew each time, so that nothing open is shared among processes."""
+    arrow, parquet = pyarrow()
+    try:
+        images = parquet.ParquetFile(path, memory_map=True).read_row_group(group, columns=["image"])["image"]
+        return [image["bytes"] for image in images.to_pylist()]
+    except (arrow.ArrowException, KeyError, TypeError) as error:
+        raise OSError(f"no readable row group {group}: {_line(error)}") from error
+
+
+def pyarrow() -> tuple[Any, Any]:
+    """pyarrow and its Parquet module. Raises IdentboxError where it is not installed."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise IdentboxError(
+            f"Parquet: expected pyarrow, got {_line(error)}; type: pip install 'identbox[export]'"
+        ) from error
+    return pyarrow, parquet
+
+
+class Tar:
+    """A split in tar files, in the form of webdataset."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+        self._places: list[tuple[Path, str, int, int]] = []  # file, name within, first byte, number of bytes
+        self.sentences = []
+        latents: dict[str, list[dict[str, Any]]] = {"z_image": [], "z_text": []}
+        for path in files:
+            for key, parts in _members(path).items():
+                try:
+                    name, start, size = parts[".png"]
+                    self._places.append((path, name, start, size))
+                    self.sentences.append(_bytes(path, *parts[".txt"][1:]).decode())
+                    told = json.loads(_bytes(path, *parts[".json"][1:]))
+                    for view, rows in latents.items():
+                        rows.append(dict(told[view]))
+                except (KeyError, ValueError, TypeError) as error:
+                    raise IdentboxError(
+                        f"{path}: {key}: expected a png, a txt, and a json of z_image and z_text; got {error!r}"
+                    ) from error
+        self.image_latents, self.text_latents = (
+            {name: columns_of(row.get(name) for row in rows) for name in (rows[0] if rows else ())}
+            for rows in latents.values()
+        )
+
+    def png(self, index: int) -> bytes:
+        path, _, start, size = self._places[index]
+        return _bytes(path, start, size)
+
+    def where(self, index: int) -> str:
+        path, name, *_ = self._places[index]
+        return f"{path}, {name}"
+
+
+def _members(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
+    """Of each sample in a tar file: name, first byte and number of bytes of its parts, by their suffix."""
+    found: dict[str, dict[str, tuple[str, int, int]]] = {}
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    key, dot, suffix = member.name.partition(".")
+                    found.setdefault(key, {})[dot + suffix] = member.name, member.offset_data, member.size
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise IdentboxError(f"{path}: expected a tar file, got {_line(error)}") from error
+    return found
+
+
+def _bytes(path: Path, start: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(size)
+
+
+def columns_of(values: Iterable[Any]) -> np.ndarray:
+    """Values as a column: int64 or float64 where all are numbers, and else as objects."""
+    column = list(values)
+    kinds = {type(value) for value in column}
+    if kinds <= {int, float}:
+        return np.array(column, dtype=np.float64 if float in kinds else np.int64)
+    return np.array(column, dtype=object)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def image_name(index: int, n: int) -> str:
+    """The file name of an image in a split of n, zero-padded as in the published dataset.
+
+    >>> image_name(42, 125_000), image_name(3, 10)
+    ('000042.png', '3.png')
+    """
+    return f"{index:0{max(1, math.ceil(math.log10(n)))}d}.png"
+
+
+def read_sentences(folder: Path) -> list[str]:
+    """The sentences of a split. Raises IdentboxError where they are missing or not UTF-8."""
+    return read_text(folder / "text" / "text_raw.txt").splitlines()
+
+
+def read_text(path: Path) -> str:
+    """A file's text. Raises IdentboxError where it is missing or not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise IdentboxError(f"{path}: expected a file, got {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise IdentboxError(f"{path}: expected UTF-8, got {error}") from error
+
+
+def read_latents(path: Path) -> Columns:
+    """The columns of a latents CSV: int64, float64, or str where they are no numbers.
+
+    Raises IdentboxError for a missing file, a row of another length, or a number that is not finite.
+    """
+    lines = read_text(path).splitlines()
+    if not lines:
+        raise IdentboxError(f"{path}: expected a header, got an empty file")
+    names = [name.strip() for name in lines[0].split(",")]
+    rows = [line.split(",") for line in lines[1:]]
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise IdentboxError(f"{path}: line {number + 2}: expected {len(names)} values, got {len(row)}")
+    columns: Columns = {}
+    for name, values in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True):
+        columns[name] = _numbers(values)
+        if columns[name].dtype.kind == "f" and not np.isfinite(columns[name]).all():
+            place = int(np.argmin(np.isfinite(columns[name])))
+            raise IdentboxError(
+                f"{path}: line {place + 2}: {name}: expected a finite number, got {values[place]}"
+            )
+    return columns
+
+
+def _numbers(values: Sequence[str]) -> np.ndarray:
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array(values, dtype=kind)
+        except (ValueError, OverflowError):
+            continue
+    return np.array(values, dtype=object)
