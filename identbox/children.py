@@ -1,33 +1,72 @@
-"""Runs as child processes: some side by side, each with a log of its own; state is on disk alone.
+"""Work as child processes: each restartable, with a log of its own; state is on disk alone.
 
-A finished run is skipped, an interrupted one goes on, a failed one is named and stops no other.
+What is done is skipped, what was interrupted goes on, what fails is named and stops nothing else. Jobs are handed to
+any `concurrent.futures.Executor`: threads of this process that each watch a child, or a cluster (see `clusters`).
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from identbox.errors import IdentboxError, first_few
+from identbox.leases import Lease
 from identbox.records import RESULTS
 
-LOG = "run.log"
-KILL_AFTER = 5.0  # seconds between asking a run to stop and making it
+ATTEMPTS = 3  # of a job whose child, or whose worker, is killed
+KILL_AFTER = 5.0  # seconds between asking a child to stop and making it
+LOOK_AGAIN = 1.0  # seconds until it is seen again whether another client has done a job
+
+State = Literal["done", "failed", "died", "elsewhere", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run: its folder, what makes the folder its own, and the command that fills it."""
+    """One piece of work. What it is for is on disk; only its command goes to where it is done."""
 
-    folder: Path  # done once it holds results.json; its output goes to run.log
-    claim: Callable[[], None]  # makes the folder, or raises IdentboxError where it is another run's
+    name: str
+    done: Callable[[], bool]  # whether all that it leaves is there
+    claim: Callable[[], None] = lambda: (
+        None
+    )  # makes its folder, or raises IdentboxError where that is another's
     command: tuple[str, ...]  # what follows `python -m`
+    log: Path  # that its output goes to; its folder is there once the job is claimed
+
+    @staticmethod
+    def of_run(folder: Path, claim: Callable[[], None], command: tuple[str, ...]) -> Job:
+        """A run, which is done when its record is there."""
+        record = folder / RESULTS
+        return Job(name=folder.name, done=record.exists, claim=claim, command=command, log=folder / "run.log")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A job as it is sent to where it is done."""
+
+    command: tuple[str, ...]
+    log: str
+    threads: int  # cores that it may use
+    timeout: float | None = None  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a piece of work ended, and why if it is not done."""
+
+    state: State
+    reason: str = ""
 
 
 def execute(
@@ -35,54 +74,150 @@ def execute(
     *,
     workers: int,
     threads: int,
+    executor: Executor | None = None,
+    timeout: float | None = None,
     on_done: Callable[[str], None] = lambda name: None,
 ) -> dict[str, str]:
     """Do the jobs that are not done, ``workers`` side by side; returns the reason of each that failed, by its name.
 
-    ``threads`` is the number of cores that each may use. Ctrl-C stops them; the same call goes on with them.
+    ``threads`` is the number of cores that each may use, ``timeout`` the seconds. A job that another client is at is
+    left to it, and looked at again until it is done. One whose child or worker is killed is done again from what is
+    on disk, ATTEMPTS times at most. Ctrl-C stops the jobs that run here; the same call goes on with them.
     """
+    works = partial(Work, threads=threads, timeout=timeout)
+    if executor is not None:
+        return drive(jobs, executor, perform, works=works, window=2 * workers, on_done=on_done)
     stop = threading.Event()
-
-    def one(job: Job) -> tuple[str, str | None]:
-        reason = None
-        if not stop.is_set() and not (job.folder / RESULTS).exists():
-            reason = _run(job, threads, stop)
-        on_done(job.folder.name)
-        return job.folder.name, reason
-
     with ThreadPoolExecutor(workers) as pool:
         try:
-            outcomes = list(pool.map(one, jobs))
+            here = partial(perform, stop=stop)
+            return drive(jobs, pool, here, works=works, window=workers, on_done=on_done)
         except BaseException:
             stop.set()
             raise
-    return {name: reason for name, reason in outcomes if reason is not None}
 
 
-def _run(job: Job, threads: int, stop: threading.Event) -> str | None:
-    """Why a job failed, or None."""
-    try:
-        job.claim()
-    except IdentboxError as error:
-        return str(error)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    log = job.folder / LOG
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", *job.command], stdout=output, stderr=subprocess.STDOUT, env=environment
-        )
-        while True:
+def drive(
+    jobs: Iterable[Job],
+    executor: Executor,
+    body: Callable[[Work], Outcome],
+    *,
+    works: Callable[..., Work],
+    window: int,
+    on_done: Callable[[str], None],
+) -> dict[str, str]:
+    """Keep ``window`` jobs with an executor until none is left; see `execute`.
+
+    ``body`` does a piece of work, which ``works`` makes of the command and the log of a job. Nothing is kept of a job
+    that is over.
+    """
+    waiting = deque(jobs)
+    running: dict[Future[Outcome], Job] = {}
+    elsewhere: deque[tuple[float, Job]] = deque()  # when to look again
+    deaths: Counter[str] = Counter()
+    failed: dict[str, str] = {}
+
+    def over(job: Job, reason: str = "") -> None:
+        if reason:
+            failed[job.name] = reason
+        on_done(job.name)
+
+    while waiting or running or elsewhere:
+        while elsewhere and elsewhere[0][0] <= time.monotonic():
+            waiting.append(elsewhere.popleft()[1])
+        while waiting and len(running) < window:
+            job = waiting.popleft()
+            if job.done():
+                over(job)
+                continue
             try:
-                code = child.wait(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                if stop.is_set():
-                    _end(child)
-                    return None
-    if code == 0 and (job.folder / RESULTS).exists():
-        return None
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return f"exit code {code}, {lines[-1] if lines else 'no output'}"
+                job.claim()
+            except IdentboxError as error:
+                over(job, str(error))
+                continue
+            work = works(command=job.command, log=str(job.log))
+            running[executor.submit(body, work)] = job
+        if not running:
+            time.sleep(0.1 if elsewhere else 0)
+            continue
+        # Short waits, so that a signal reaches this thread.
+        for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            outcome = _outcome(future)
+            if outcome.state == "done" and not job.done():
+                outcome = Outcome(state="failed", reason=f"ended without its result (log: {job.log})")
+            if outcome.state == "died":
+                deaths[job.name] += 1
+                if deaths[job.name] < ATTEMPTS:
+                    waiting.append(job)
+                else:
+                    over(job, f"died {ATTEMPTS} times: {outcome.reason}")
+            elif outcome.state == "elsewhere":
+                elsewhere.append((time.monotonic() + LOOK_AGAIN, job))
+            else:
+                over(job, outcome.reason)
+    return failed
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    """What a future holds; an executor says by an exception that a worker died."""
+    try:
+        return future.result()
+    except Exception as error:
+        return Outcome(state="died", reason=" ".join(str(error).split()) or type(error).__name__)
+
+
+def perform(work: Work, stop: threading.Event | None = None) -> Outcome:
+    """Do a piece of work in a child process, unless another has its lease; on whatever machine this is called.
+
+    The child has a temporary folder of its own, and ends when this process does.
+    """
+    log = Path(work.log)
+    lease = Lease.take(log.with_suffix(".lease"))
+    if lease is None:
+        return Outcome(state="elsewhere")
+    try:
+        with tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True) as scratch:
+            threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(work.threads))
+            tether = (sys.executable, "-m", "identbox.tether", str(os.getpid()), str(lease.path), lease.token)
+            with log.open("ab") as output:
+                child = subprocess.Popen(
+                    [*tether, *work.command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **threads, "TMPDIR": scratch},
+                )
+                reason = _watch(child, work.timeout, stop)
+        if reason is not None:
+            return Outcome(state="stopped" if not reason else "failed", reason=reason)
+        if child.returncode == 0:
+            return Outcome(state="done")
+        if not lease.is_mine():
+            return Outcome(state="elsewhere")
+        if child.returncode < 0:
+            return Outcome(state="died", reason=f"killed by {signal.Signals(-child.returncode).name}")
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        last = lines[-1] if lines else "no output"
+        return Outcome(state="failed", reason=f"exit code {child.returncode}, {last}")
+    finally:
+        lease.release()
+
+
+def _watch(child: subprocess.Popen, timeout: float | None, stop: threading.Event | None) -> str | None:
+    """Wait for a child: None where it ended by itself, else why it was ended ('' if that was asked for)."""
+    begun = time.monotonic()
+    while True:
+        try:
+            child.wait(timeout=0.2)
+            return None
+        except subprocess.TimeoutExpired:
+            if stop is not None and stop.is_set():
+                _end(child)
+                return ""
+            if timeout is not None and time.monotonic() - begun > timeout:
+                _end(child)
+                return f"took longer than {timeout:g} s"
 
 
 def _end(child: subprocess.Popen) -> None:
@@ -95,7 +230,7 @@ def _end(child: subprocess.Popen) -> None:
 
 
 def expect_no_failures(folder: Path, failed: dict[str, str]) -> None:
-    """Raise IdentboxError where runs in a folder failed, with the first reason."""
+    """Raise IdentboxError where jobs in a folder failed, with the first reason."""
     if failed:
         name, reason = next(iter(failed.items()))
         raise IdentboxError(

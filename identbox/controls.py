@@ -115,10 +115,10 @@ def jobs(
         simulation = simulation_of(name, base, content)
         if simulation is not None:
             place = folder / f"{name}-seed{seed}"
-            yield Job(
-                folder=place,
-                claim=partial(experiments.claim, place, simulation, seed=seed),
-                command=("identbox.controls", name, str(place), str(seed), device),
+            yield Job.of_run(
+                place,
+                partial(experiments.claim, place, simulation, seed=seed),
+                ("identbox.controls", name, str(place), str(seed), device),
             )
 
 

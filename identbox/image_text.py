@@ -107,9 +107,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": {"image_size": 64, "shift": 4},
         "objective": {"similarity": "cosine", "temperature": 0.1},
         "training": {
-            "steps": 3000,
-            "batch": 128,
-            "learning_rate": 2e-3,
+            "steps": 5000,
+            "batch": 64,
+            "learning_rate": 1e-3,
             "schedule": "cosine",
             "log_every": 50,
         },

@@ -235,8 +235,5 @@ def jobs(folder: Path, sweep: Sweep, *, device: str, dataset: Path | None = None
             "--out": place,
             "--device": device,
         }
-        yield Job(
-            folder=place,
-            claim=claim,
-            command=("identbox", *command, *(str(word) for pair in options.items() for word in pair)),
-        )
+        words = (str(word) for pair in options.items() for word in pair)
+        yield Job.of_run(place, claim, ("identbox", *command, *words))

@@ -160,4 +160,4 @@ def _controls(
     base = experiments.simulation("thesis", trial.record["config"], str(trial.folder))
     jobs = list(controls.jobs(base, folder, content=trial.content_size, seeds=seeds, device=device))
     do(folder, jobs, workers, "controls")
-    return [trials.read(job.folder) for job in jobs]
+    return [trials.read(folder / job.name) for job in jobs]

@@ -372,7 +372,7 @@ def test_controls_are_not_identified(tmp_path):
         if name == "singular-mixing":
             jobs = list(controls.jobs(base, tmp_path, content=2, seeds=[0], names=[name]))
             assert children.execute(jobs, workers=1, threads=1) == {}
-            folders += [job.folder for job in jobs]
+            folders += [tmp_path / job.name for job in jobs]
         else:
             controls.run(name, simulation, folder, seed=0)
             folders.append(folder)

@@ -1,0 +1,43 @@
+"""Runs a module as a child of a run's watcher: ends with it, and keeps the lease of its work alive.
+
+    python -m identbox.tether PARENT LEASE TOKEN MODULE ARGUMENT...
+
+A watcher that is killed cannot end its child. So the child looks after itself: it exits when its parent is gone, or
+when its lease has become another's.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import threading
+import time
+
+from identbox.leases import BEAT, Lease
+
+ORPHANED = 75  # exit code: "try again", as in sysexits.h
+
+
+def main(arguments: list[str]) -> None:
+    """Watch the parent and the lease from a thread of their own, and run the module."""
+    parent, path, token, module, *rest = arguments
+    lease = Lease.of_child(path, token)
+    threading.Thread(target=_watch, args=(int(parent), lease), daemon=True).start()
+    sys.argv = [module, *rest]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _watch(parent: int, lease: Lease) -> None:
+    beaten = time.monotonic()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+        if time.monotonic() - beaten >= BEAT:
+            beaten = time.monotonic()
+            if not lease.beat():
+                break
+    os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

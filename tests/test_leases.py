@@ -1,0 +1,109 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from identbox import leases
+from identbox.leases import Lease
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "work.lease"
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def held_elsewhere(path: Path) -> None:
+    """As another machine holds it."""
+    path.write_text(json.dumps({"token": "other", "host": "another machine", "pid": 1}))
+
+
+def test_one_holds_a_lease_until_it_is_given_back(path):
+    lease = Lease.take(path)
+    assert lease is not None
+    assert Lease.take(path) is None
+    assert lease.beat()
+    assert leases.holder(path).startswith(f"process {os.getpid()} on ")
+    lease.release()
+    assert list(path.parent.iterdir()) == []
+    assert Lease.take(path) is not None
+
+
+def test_that_of_another_machine_is_taken_over_when_it_is_stale_and_not_before(path):
+    held_elsewhere(path)
+    age(path, leases.STALE - 5)
+    assert Lease.take(path) is None
+    age(path, leases.STALE + 5)
+    lease = Lease.take(path)
+    assert lease is not None
+    assert lease.is_mine()
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_that_of_a_dead_process_here_is_free_at_once_and_that_of_a_living_one_is_not(path):
+    code = (
+        "import sys; from pathlib import Path; from identbox.leases import Lease;"
+        "assert Lease.take(Path(sys.argv[1])); print(flush=True); input()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    age(path, 2 * leases.STALE - 1)  # it sleeps, say: alive, but it does not renew
+    path.touch()
+    assert Lease.take(path) is None
+    child.kill()
+    child.wait()
+    assert Lease.take(path) is not None
+
+
+def test_who_lost_a_lease_learns_it_and_takes_nothing_from_its_new_holder(path):
+    late = Lease.take(path)
+    assert late is not None
+    held_elsewhere(path)  # taken over
+    assert not late.beat()
+    late.release()
+    assert json.loads(path.read_text())["token"] == "other"
+
+
+def test_a_clock_that_jumps_on_this_machine_frees_no_lease(path, monkeypatch):
+    held_elsewhere(path)
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    assert Lease.take(path) is None
+
+
+def test_of_many_that_come_at_once_one_gets_a_stale_lease(path):
+    for _ in range(20):
+        held_elsewhere(path)
+        age(path, leases.STALE + 5)
+        found = []
+        barrier = threading.Barrier(8)
+
+        def take(found=found, barrier=barrier) -> None:
+            barrier.wait()
+            found.append(Lease.take(path))
+
+        threads = [threading.Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(lease is not None and lease.is_mine() for lease in found) == 1
+        path.unlink()
+
+
+def test_a_lease_cut_short_is_stale_by_its_time_alone(path):
+    path.write_text('{"token": "oth')
+    assert Lease.take(path) is None
+    age(path, leases.STALE + 5)
+    assert Lease.take(path) is not None
