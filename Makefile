@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench fuzz faults clean
 
 setup: $(VENV)/ready
 	@$(RUN)identbox doctor --install
@@ -26,6 +26,13 @@ lint: setup
 
 test: lint
 	$(RUN)python -m pytest
+
+# Ten thousand cases of bad input, and two hundred processes killed: long.
+fuzz: setup
+	FUZZ=10000 $(RUN)python -m pytest tests/test_fuzz.py -s
+
+faults: setup
+	$(RUN)python tests/faults.py --kills 200
 
 bench: setup
 	$(RUN)python tests/benchmarks/render_speed.py

@@ -6,7 +6,9 @@ any `concurrent.futures.Executor`: threads of this process that each watch a chi
 
 from __future__ import annotations
 
+import math
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +29,7 @@ from identbox.records import RESULTS
 
 ATTEMPTS = 3  # of a job whose child, or whose worker, is killed
 KILL_AFTER = 5.0  # seconds between asking a child to stop and making it
+LOOK = 2.0  # seconds between two looks at what is on disk, for a display
 LOOK_AGAIN = 1.0  # seconds until it is seen again whether another client has done a job
 
 State = Literal["done", "failed", "died", "elsewhere", "stopped"]
@@ -75,23 +78,31 @@ def execute(
     workers: int,
     threads: int,
     executor: Executor | None = None,
+    gpus: Sequence[str] = (),
     timeout: float | None = None,
     on_done: Callable[[str], None] = lambda name: None,
+    on_look: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
     """Do the jobs that are not done, ``workers`` side by side; returns the reason of each that failed, by its name.
 
-    ``threads`` is the number of cores that each may use, ``timeout`` the seconds. A job that another client is at is
-    left to it, and looked at again until it is done. One whose child or worker is killed is done again from what is
-    on disk, ATTEMPTS times at most. Ctrl-C stops the jobs that run here; the same call goes on with them.
+    ``threads`` is the number of cores that each may use, ``timeout`` the seconds; each sees one of the ``gpus`` (as in
+    CUDA_VISIBLE_DEVICES), where they are given. A job that another client is at is left to it, and looked at again
+    until it is done. One whose child or worker is killed is done again from what is on disk, ATTEMPTS times at most.
+    ``on_look`` is called every LOOK seconds. Ctrl-C stops the jobs that run here; the same call goes on with them.
     """
     works = partial(Work, threads=threads, timeout=timeout)
     if executor is not None:
-        return drive(jobs, executor, perform, works=works, window=2 * workers, on_done=on_done)
+        return drive(
+            jobs, executor, perform, works=works, window=2 * workers, on_done=on_done, on_look=on_look
+        )
     stop = threading.Event()
+    free: queue.Queue[str] = queue.Queue()
+    for place in range(workers if gpus else 0):
+        free.put(gpus[place % len(gpus)])
     with ThreadPoolExecutor(workers) as pool:
         try:
-            here = partial(perform, stop=stop)
-            return drive(jobs, pool, here, works=works, window=workers, on_done=on_done)
+            here = partial(perform, stop=stop, gpus=free if gpus else None)
+            return drive(jobs, pool, here, works=works, window=workers, on_done=on_done, on_look=on_look)
         except BaseException:
             stop.set()
             raise
@@ -105,6 +116,7 @@ def drive(
     works: Callable[..., Work],
     window: int,
     on_done: Callable[[str], None],
+    on_look: Callable[[], None],
 ) -> dict[str, str]:
     """Keep ``window`` jobs with an executor until none is left; see `execute`.
 
@@ -122,7 +134,11 @@ def drive(
             failed[job.name] = reason
         on_done(job.name)
 
+    looked = -math.inf
     while waiting or running or elsewhere:
+        if time.monotonic() - looked > LOOK:
+            looked = time.monotonic()
+            on_look()
         while elsewhere and elsewhere[0][0] <= time.monotonic():
             waiting.append(elsewhere.popleft()[1])
         while waiting and len(running) < window:
@@ -167,18 +183,22 @@ def _outcome(future: Future[Outcome]) -> Outcome:
         return Outcome(state="died", reason=" ".join(str(error).split()) or type(error).__name__)
 
 
-def perform(work: Work, stop: threading.Event | None = None) -> Outcome:
+def perform(work: Work, stop: threading.Event | None = None, gpus: queue.Queue[str] | None = None) -> Outcome:
     """Do a piece of work in a child process, unless another has its lease; on whatever machine this is called.
 
-    The child has a temporary folder of its own, and ends when this process does.
+    The child has a temporary folder of its own, one of the free ``gpus`` for itself, and ends when this process does.
     """
     log = Path(work.log)
     lease = Lease.take(log.with_suffix(".lease"))
     if lease is None:
         return Outcome(state="elsewhere")
+    gpu = None if gpus is None else gpus.get()
     try:
         with tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True) as scratch:
-            threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(work.threads))
+            own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(work.threads))
+            own["TMPDIR"] = scratch
+            if gpu is not None:
+                own["CUDA_VISIBLE_DEVICES"] = gpu
             tether = (sys.executable, "-m", "identbox.tether", str(os.getpid()), str(lease.path), lease.token)
             with log.open("ab") as output:
                 child = subprocess.Popen(
@@ -186,7 +206,7 @@ def perform(work: Work, stop: threading.Event | None = None) -> Outcome:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **threads, "TMPDIR": scratch},
+                    env={**os.environ, **own},
                 )
                 reason = _watch(child, work.timeout, stop)
         if reason is not None:
@@ -202,6 +222,8 @@ def perform(work: Work, stop: threading.Event | None = None) -> Outcome:
         return Outcome(state="failed", reason=f"exit code {child.returncode}, {last}")
     finally:
         lease.release()
+        if gpus is not None and gpu is not None:
+            gpus.put(gpu)
 
 
 def _watch(child: subprocess.Popen, timeout: float | None, stop: threading.Event | None) -> str | None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+LONGEST = 2000  # characters of a message
+
 
 class IdentboxError(Exception):
     """A mistake that a user can mend.
@@ -9,6 +11,12 @@ class IdentboxError(Exception):
     The message is one line of the form ``where: expected what, got what``. The command line prints it and
     exits with code 1; any other exception is a bug and keeps its traceback.
     """
+
+    def __init__(self, message: str) -> None:
+        """What files hold may be quoted as it is: line breaks become spaces, control characters escapes."""
+        line = " ".join(message.split())
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        super().__init__(shown if len(shown) <= LONGEST else shown[:LONGEST] + "…")
 
 
 def first_few(items: Iterable[object], most: int = 5) -> str:

@@ -156,7 +156,29 @@ def render(
     on_start: Callable[[int, int], None] = lambda done, total: None,
     on_image: Callable[[], None] = lambda: None,
 ) -> rendering.Outcome:
-    """Render the images of a part that are missing; write the card and the picture when none is left anywhere.
+    """Render the images of a part that are missing, and finish the dataset when none is left anywhere.
+
+    Raises as `render_part` does.
+    """
+    outcome = render_part(
+        folder, recipe, part, shapes, runner, workers=workers, on_start=on_start, on_image=on_image
+    )
+    finish(folder, recipe)
+    return outcome
+
+
+def render_part(
+    folder: Path,
+    recipe: Recipe,
+    part: Part,
+    shapes: dict[str, Path],
+    runner: blender.Blender,
+    *,
+    workers: int,
+    on_start: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[], None] = lambda: None,
+) -> rendering.Outcome:
+    """Render the images of a part that are missing.
 
     ``on_start`` gets the number of images already whole and that of all. Raises IdentboxError as
     `rendering.Run.execute` does, and for images that could not be rendered.
@@ -175,10 +197,14 @@ def render(
             f"{folder}: expected {total} images, got {len(outcome.failed)} that failed "
             f"{rendering.ATTEMPTS} times: {first_few(outcome.failed, 3)} ({file}: {reason}; logs: {folder / 'logs'})"
         )
+    return outcome
+
+
+def finish(folder: Path, recipe: Recipe) -> None:
+    """Write the card and the picture, and remove the logs, when every image of every split is there."""
     if is_complete(folder, recipe):
         shutil.rmtree(folder / "logs", ignore_errors=True)
         cards.write(folder, recipe)
-    return outcome
 
 
 def is_complete(folder: Path, recipe: Recipe) -> bool:

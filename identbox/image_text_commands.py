@@ -13,13 +13,13 @@ from identbox.simulation_commands import (
     config_option,
     device_option,
     differences,
-    progress_bar,
     run_option,
     seed_option,
     set_option,
     show,
     warn,
 )
+from identbox.terminal import cores, steps_bar
 
 if TYPE_CHECKING:
     from identbox.image_text import Data, DataSettings
@@ -72,7 +72,7 @@ def train(
     experiment = image_text.experiment(preset, table, str(config_file or "--set"))
     where = choose_device(device)
     data = open_dataset(dataset, experiment.data, workers)
-    with progress_bar() as progress:
+    with steps_bar() as progress:
         task = progress.add_task("training", total=experiment.training.steps, figures="")
         image_text.run(
             experiment,
@@ -99,7 +99,6 @@ def train(
 def probe(run: Path, dataset: Path | None, workers: int | None, device: str) -> None:
     """Probe the encodings of a RUN of identbox train again, from its last checkpoint, and renew its record."""
     from identbox import experiments, image_text
-    from identbox.cli import cores
 
     where = choose_device(device)
     if not (run / experiments.RESULTS).exists():
@@ -114,9 +113,8 @@ def probe(run: Path, dataset: Path | None, workers: int | None, device: str) -> 
 def open_dataset(dataset: Path, settings: DataSettings, workers: int | None = None) -> Data:
     """Open a dataset's splits behind a progress bar, where images have to be decoded first."""
     from identbox import image_text
-    from identbox.cli import cores
 
-    with progress_bar() as progress:
+    with steps_bar() as progress:
         tasks: dict[str, Any] = {}
 
         def tell(split: str, done: int, total: int) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from identbox.cluster_options import cluster_options
 from identbox.errors import IdentboxError
+from identbox.terminal import cores, steps_bar
 
 if TYPE_CHECKING:
     from identbox.children import Job
+    from identbox.clusters import Cluster
 
 preset_option = click.option(
     "--preset",
@@ -64,6 +69,14 @@ def choose_device(name: str) -> str:
     return name
 
 
+def visible_gpus() -> list[str]:
+    """The GPUs of this process, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return named.split(",") if named else [str(k) for k in range(torch.cuda.device_count())]
+
+
 @click.command()
 @preset_option
 @config_option
@@ -88,7 +101,7 @@ def simulate(
     table = differences(config_file, assignments)
     simulation = experiments.simulation(preset, table, str(config_file or "--set"))
     where = choose_device(device)
-    with progress_bar() as progress:
+    with steps_bar() as progress:
         task = progress.add_task("training", total=simulation.training.steps, figures="")
         experiments.run(
             simulation,
@@ -157,19 +170,6 @@ def parse(assignment: str) -> dict[str, Any]:
     return sweeps.nested({key.strip(): value}, "--set")
 
 
-def progress_bar() -> Any:
-    """A bar with steps, the newest figures and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-
-
 @click.command()
 @click.argument("file", type=Path)
 @preset_option
@@ -180,6 +180,7 @@ def progress_bar() -> Any:
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs side by side."
 )
 @device_option
+@cluster_options
 def sweep(
     file: Path,
     preset: str,
@@ -188,6 +189,7 @@ def sweep(
     dataset: Path | None,
     workers: int,
     device: str,
+    cluster: Cluster | None,
 ) -> None:
     """Do all runs of a sweep FILE: a table or a figure.
 
@@ -198,7 +200,10 @@ def sweep(
 
     found = sweeps.read(file, preset, None if seeds is None else numbers(seeds, "--seeds"))
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
-    jobs = list(sweeps.jobs(folder, found, device=choose_device(device), dataset=dataset))
+    where = (
+        choose_device(device) if cluster is None else device
+    )  # each machine of a cluster chooses for itself
+    jobs = list(sweeps.jobs(folder, found, device=where, dataset=dataset))
     if dataset is not None:
         from identbox.image_text_commands import open_dataset
 
@@ -206,20 +211,32 @@ def sweep(
         for settings in {one.image_size: one for one in found.data()}.values():
             open_dataset(dataset, settings)
     sweeps.prepare(folder, found)
-    do(folder, jobs, workers, "runs")
+    do(folder, jobs, workers, "runs", cluster, gpus=visible_gpus() if where == "cuda" else ())
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
 
 
-def do(folder: Path, jobs: Sequence[Job], workers: int | None, what: str) -> None:
+def do(
+    folder: Path,
+    jobs: Sequence[Job],
+    workers: int | None,
+    what: str,
+    cluster: Cluster | None = None,
+    gpus: Sequence[str] = (),
+) -> None:
     """Do jobs in child processes behind a progress bar; without ``workers``, as many side by side as there are cores.
 
     Raises IdentboxError in the end where some failed.
     """
-    from identbox import children
-    from identbox.cli import cores
+    from identbox import children, clusters
 
-    side_by_side = workers or cores()
-    with progress_bar() as progress:
+    with ExitStack() as stack:
+        side_by_side, executor = workers or cores(), None
+        threads = max(1, cores() // side_by_side)
+        if cluster is not None:
+            pool = stack.enter_context(clusters.connect(cluster, folder.resolve() / "cluster"))
+            side_by_side, executor, threads = pool.slots, pool.executor, cluster.cpus
+            click.echo(pool.told)
+        progress = stack.enter_context(steps_bar())
         task = progress.add_task(what, total=len(jobs), figures="")
 
         def tell(name: str) -> None:
@@ -228,7 +245,7 @@ def do(folder: Path, jobs: Sequence[Job], workers: int | None, what: str) -> Non
                 click.echo(name)
 
         failed = children.execute(
-            jobs, workers=side_by_side, threads=max(1, cores() // side_by_side), on_done=tell
+            jobs, workers=side_by_side, threads=threads, executor=executor, gpus=gpus, on_done=tell
         )
     children.expect_no_failures(folder, failed)
 

@@ -217,6 +217,8 @@ def jobs(folder: Path, sweep: Sweep, *, device: str, dataset: Path | None = None
     if wanted != (dataset is not None):
         need = "a folder for a sweep of images and text" if wanted else "none for a sweep of simulations"
         raise IdentboxError(f"--dataset: expected {need}, got {dataset or 'none'}")
+    # Whole paths: a job may be done by another machine, in another folder.
+    folder, dataset = folder.resolve(), dataset and dataset.resolve()
     sha256 = "" if dataset is None else image_text.fingerprint(dataset)
     for cell, seed in sweep.runs():
         place = run_folder(folder, cell.name, seed)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,7 @@ if fail == "die" or (fail == "die once" and starts.read_text() == "1"):
 while wait != "no" and not Path(wait).exists():
     time.sleep(0.02)
 Path(os.environ["TMPDIR"], "rest").touch()
-told = {name: os.environ[name] for name in ("TMPDIR", "OMP_NUM_THREADS")}
+told = {name: os.environ.get(name) for name in ("TMPDIR", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
 (folder / "result.json").write_text(json.dumps(told))
 """
 
@@ -78,6 +79,19 @@ def test_jobs_are_done_once_each_with_threads_and_a_temporary_folder_of_its_own(
     assert not list(tmp_path.glob("*/*.lease"))
     assert children.execute(jobs, workers=2, threads=1) == {}
     assert [starts(tmp_path, one.name) for one in jobs] == [1] * 5
+
+
+def test_jobs_side_by_side_see_a_gpu_each(job, tmp_path):
+    go = tmp_path / "go"
+    jobs = [job("one", wait=go), job("two", wait=go), job("three")]
+
+    def seen(name: str) -> str:
+        return json.loads((tmp_path / name / "result.json").read_text())["CUDA_VISIBLE_DEVICES"]
+
+    threading.Timer(3.0, go.touch).start()  # so that the first two are at work together
+    assert children.execute(jobs, workers=2, threads=1, gpus=("3", "5")) == {}
+    assert {seen("one"), seen("two")} == {"3", "5"}
+    assert seen("three") in ("3", "5")
 
 
 def test_a_job_that_fails_is_named_with_its_last_line_and_stops_no_other(job, tmp_path):

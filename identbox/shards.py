@@ -1,0 +1,117 @@
+"""Rendering in shards: parts of a split as jobs for several machines, each a child process that renders its part.
+
+The images on the shared folder say what is done; see `children` for what becomes of shards whose worker is killed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+
+from identbox import blender, children, generation, rendering, shapes
+from identbox.children import Job
+from identbox.dataset import Recipe
+from identbox.errors import IdentboxError
+from identbox.generation import Part
+from identbox.sources import image_name
+
+SHARD = 500  # images: the start of a child and of its Blender are some hundredths of their time
+
+
+def jobs(folder: Path, recipe: Recipe, part: Part, pack: str, runner: blender.Blender) -> Iterator[Job]:
+    """A job for every SHARD images of a part of a dataset that is prepared in ``folder``."""
+    folder = folder.resolve()
+    logs = folder / "logs"
+    for split in part.splits:
+        n = recipe.splits.get(split, 0)
+        count = -(-n // SHARD)
+        for place in range(1, count + 1):
+            shard = Part(splits=(split,), shard=(place, count))
+            yield Job(
+                name=f"{split} {place}/{count}",
+                done=partial(_is_done, folder, recipe, shard),
+                claim=partial(logs.mkdir, exist_ok=True),
+                command=(
+                    "identbox.shards",
+                    *(str(folder), split, str(place), str(count), pack, runner.executable or ""),
+                ),
+                log=logs / f"shard-{split}-{place}.log",
+            )
+
+
+def _is_done(folder: Path, recipe: Recipe, shard: Part) -> bool:
+    """Whether every image of a shard is whole."""
+    (split,) = shard.splits
+    n, size = recipe.splits[split], recipe.renderer["size"]
+    images = folder / split / "images"
+    return all(rendering.is_whole(images / image_name(k, n), size) for k in shard.indices(n))
+
+
+def render(
+    folder: Path,
+    recipe: Recipe,
+    part: Part,
+    pack: str,
+    runner: blender.Blender,
+    executor: Executor,
+    *,
+    slots: int,
+    threads: int,
+    on_images: Callable[[int], None] = lambda there: None,
+) -> None:
+    """Render the missing images of a part on the workers of an executor, and finish the dataset when none is left.
+
+    ``on_images`` gets the number of images on the folder, every few seconds. Raises IdentboxError for shards that
+    failed.
+    """
+    failed = children.execute(
+        jobs(folder, recipe, part, pack, runner),
+        workers=slots,
+        threads=threads,
+        executor=executor,
+        on_look=lambda: on_images(count(folder, part)),
+    )
+    children.expect_no_failures(folder, failed)
+    on_images(count(folder, part))
+    generation.finish(folder, recipe)
+
+
+def count(folder: Path, part: Part) -> int:
+    """The number of images on the folder, by name."""
+    return sum(
+        path.suffix == ".png" and not path.name.startswith(".")
+        for split in part.splits
+        for path in (folder / split / "images").glob("*")
+    )
+
+
+def _child(arguments: list[str]) -> int:
+    """Render what is missing of a shard, as the recipe on the folder has it."""
+    place, split, number, of, pack, executable = arguments
+    folder = Path(place)
+    part = Part(splits=(split,), shard=(int(number), int(of)))
+    runner = blender.Blender(executable=executable or None)
+    try:
+        recipe = Recipe.read(folder)
+        if recipe is None:
+            raise IdentboxError(f"{folder}: expected a dataset of identbox, got one without dataset.toml")
+        version = blender.probe(runner)["blender"]
+        if version != recipe.renderer["blender"]:
+            raise IdentboxError(
+                f"Blender: expected {recipe.renderer['blender']}, got {version} on this machine"
+            )
+        found = shapes.load(pack, recipe.shape_names, runner)
+        if found.table() != recipe.shapes:
+            raise IdentboxError(f"shapes {pack}: expected those of {folder}, got others on this machine")
+        generation.render_part(folder, recipe, part, found.files, runner, workers=1)
+    except IdentboxError as error:
+        print(f"identbox: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_child(sys.argv[1:]))
