@@ -125,7 +125,7 @@ def drive(
     """
     waiting = deque(jobs)
     running: dict[Future[Outcome], Job] = {}
-    elsewhere: deque[tuple[float, Job]] = deque()  # when to look again
+    later: deque[tuple[float, Job]] = deque()  # when to look again
     deaths: Counter[str] = Counter()
     failed: dict[str, str] = {}
 
@@ -135,12 +135,12 @@ def drive(
         on_done(job.name)
 
     looked = -math.inf
-    while waiting or running or elsewhere:
+    while waiting or running or later:
         if time.monotonic() - looked > LOOK:
             looked = time.monotonic()
             on_look()
-        while elsewhere and elsewhere[0][0] <= time.monotonic():
-            waiting.append(elsewhere.popleft()[1])
+        while later and later[0][0] <= time.monotonic():
+            waiting.append(later.popleft()[1])
         while waiting and len(running) < window:
             job = waiting.popleft()
             if job.done():
@@ -152,24 +152,30 @@ def drive(
                 over(job, str(error))
                 continue
             work = works(command=job.command, log=str(job.log))
-            running[executor.submit(body, work)] = job
+            try:
+                running[executor.submit(body, work)] = job
+            except Exception as error:  # the scheduler is gone, say
+                raise IdentboxError(
+                    f"{job.name}: expected a cluster to do it, got {error!r}; the same command goes on"
+                ) from error
         if not running:
-            time.sleep(0.1 if elsewhere else 0)
+            time.sleep(0.1 if later else 0)
             continue
         # Short waits, so that a signal reaches this thread.
         for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
             job = running.pop(future)
             outcome = _outcome(future)
             if outcome.state == "done" and not job.done():
-                outcome = Outcome(state="failed", reason=f"ended without its result (log: {job.log})")
+                # Of its own fault, or a shared folder shows it late.
+                outcome = Outcome(state="died", reason=f"ended without its result (log: {job.log})")
             if outcome.state == "died":
                 deaths[job.name] += 1
                 if deaths[job.name] < ATTEMPTS:
-                    waiting.append(job)
+                    later.append((time.monotonic() + LOOK_AGAIN, job))
                 else:
-                    over(job, f"died {ATTEMPTS} times: {outcome.reason}")
+                    over(job, f"{outcome.reason}, {ATTEMPTS} times")
             elif outcome.state == "elsewhere":
-                elsewhere.append((time.monotonic() + LOOK_AGAIN, job))
+                later.append((time.monotonic() + LOOK_AGAIN, job))
             else:
                 over(job, outcome.reason)
     return failed

@@ -205,7 +205,7 @@ def bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
 
     Colours and markers tell series apart; content is bold in the legend, style in italics.
     """
-    figure = _figure(0.6 + 4.2 * len(panels), 3.9, title)
+    figure = _figure(0.6 + 5.4 * len(panels), 3.4, title)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, panel in zip(axes, panels, strict=True):
         ax.grid(axis="y", color=FAINT, linewidth=0.6)
@@ -223,7 +223,7 @@ def bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
         ax.set_title(panel.title)
         ax.set_xlabel(xlabel)
         if panel.series:
-            legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+            legend = ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
             for text, series in zip(legend.get_texts(), panel.series, strict=True):
                 text.set(**face(series.block))
     axes[0].set_ylabel(_metrics([series for panel in panels for series in panel.series]))

@@ -29,13 +29,12 @@ def main(arguments: list[str]) -> None:
 
 
 def _watch(parent: int, lease: Lease) -> None:
-    beaten = time.monotonic()
-    while os.getppid() == parent:
+    beaten, lost = time.monotonic(), 0
+    while os.getppid() == parent and lost < 3:  # a shared folder may fail to answer once
         time.sleep(0.5)
-        if time.monotonic() - beaten >= BEAT:
+        if lost or time.monotonic() - beaten >= BEAT:
             beaten = time.monotonic()
-            if not lease.beat():
-                break
+            lost = 0 if lease.beat() else lost + 1
     os._exit(ORPHANED)
 
 

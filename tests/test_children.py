@@ -104,7 +104,7 @@ def test_a_job_that_fails_is_named_with_its_last_line_and_stops_no_other(job, tm
 
 def test_a_job_whose_child_is_killed_is_done_again_and_set_aside_after_three_times(job, tmp_path):
     jobs = [job("once", fail="die once"), job("always", fail="die"), job("good")]
-    assert children.execute(jobs, workers=2, threads=1) == {"always": "died 3 times: killed by SIGKILL"}
+    assert children.execute(jobs, workers=2, threads=1) == {"always": "killed by SIGKILL, 3 times"}
     assert [starts(tmp_path, name) for name in ("once", "always", "good")] == [2, 3, 1]
 
 
