@@ -39,6 +39,7 @@ class Settings:
     learning_rate: float = 1e-4  # of Adam
     schedule: Schedule = "constant"  # or falling to 0 along half a cosine
     clip: float = 2.0  # largest 2-norm of the gradient
+    weight_decay: float = 0.0  # of AdamW (Loshchilov and Hutter, 2019), which without it is Adam
     precision: Precision = "float32"  # of the encoders' products; tf32 has an effect on GPUs alone
     log_every: int = 100  # steps from one line of metrics.jsonl to the next
     checkpoint_every: float = 60.0  # seconds, at least; a checkpoint follows a line of metrics
@@ -50,6 +51,8 @@ class Settings:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise IdentboxError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise IdentboxError(f"weight_decay: expected at least 0, got {self.weight_decay}")
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -90,7 +93,9 @@ def train(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
     # One kernel for all parameters, on CPU as well as on GPU.
-    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     start, before = _resume(folder, model, optimizer, on_message)
     if start > settings.steps:
         raise IdentboxError(f"{folder}: expected a checkpoint of at most {settings.steps} steps, got {start}")
@@ -140,13 +145,14 @@ def train(
 def load_model(folder: Path, model: nn.Module) -> int:
     """Give ``model`` the weights of a run's last whole checkpoint; returns its number of steps.
 
-    Raises IdentboxError where there is none.
+    Raises IdentboxError where there is none, or those are of another model.
     """
     problems: list[str] = []
     found = _last_whole(folder, problems.append)
     if found is None:
         raise IdentboxError(problems[-1] if problems else f"{folder / CHECKPOINT}: expected a file, got none")
-    model.load_state_dict(found["model"])
+    with _expect_own(folder):
+        model.load_state_dict(found["model"])
     return found["step"]
 
 
@@ -203,15 +209,22 @@ def _resume(
         on_message(f"{message}; going on from step {state['step'] if state else 0}")
     if state is None:
         return 0, 0.0
-    try:
+    with _expect_own(folder):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError, KeyError) as error:
+    return state["step"], state["seconds"]
+
+
+@contextmanager
+def _expect_own(folder: Path) -> Iterator[None]:
+    """Say in one line that a checkpoint is of another model, where it does not load."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IdentboxError(
             f"{folder / CHECKPOINT}: expected the weights of this configuration, got others: "
             f"{str(error).splitlines()[-1].strip()}"
         ) from error
-    return state["step"], state["seconds"]
 
 
 def _metrics_up_to(path: Path, step: int) -> list[dict[str, Any]]:
