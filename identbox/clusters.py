@@ -131,6 +131,8 @@ def _parsl_config(cluster: Cluster, folder: Path) -> Any:
     executor = HighThroughputExecutor(
         label="identbox",
         provider=provider,
+        # By its module: its script is found in an environment that was activated alone.
+        interchange_launch_cmd=[sys.executable, "-m", "parsl.executors.high_throughput.interchange"],
         cores_per_worker=cluster.cpus,
         max_workers_per_node=1,
         heartbeat_period=HEARTBEAT,

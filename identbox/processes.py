@@ -168,7 +168,7 @@ def from_table(table: dict[str, Any], where: str, default_name: str = "process")
     table = {"name": default_name, **table}
     base = table.pop("base", None)
     if base is not None:
-        if base not in PRESETS:
+        if not isinstance(base, str) or base not in PRESETS:
             raise IdentboxError(f"{where}: base: expected one of {', '.join(PRESETS)}; got {base}")
         start = table_from_process(PRESETS[base]())
         start.pop("description", None)

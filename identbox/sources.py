@@ -219,6 +219,13 @@ def _members(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
                 if member.isfile():
                     key, dot, suffix = member.name.partition(".")
                     found.setdefault(key, {})[dot + suffix] = member.name, member.offset_data, member.size
+            end = archive.offset
+        # Python's reader takes whatever it cannot read for the end. A whole archive ends in zeros alone.
+        rest = _bytes(path, end, -1)
+        if len(rest) < 2 * tarfile.BLOCKSIZE or rest.strip(b"\0"):
+            raise IdentboxError(
+                f"{path}: expected a whole tar file, got one cut short or damaged at byte {end}"
+            )
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise IdentboxError(f"{path}: expected a tar file, got {_line(error)}") from error
     return found

@@ -105,8 +105,11 @@ def read(
     if preset not in experiments.PRESETS:
         raise IdentboxError(f"preset: expected one of {', '.join(experiments.PRESETS)}; got {preset}")
     own = {name: table.pop(name, {}) for name in experiments.PRESETS}[preset]
-    if not isinstance(own, dict):
-        raise IdentboxError(f"{path}: {preset}: expected a table, got {own!r}")
+    for where, part in ((preset, own), ("config", table.get("config", {}))):
+        if not isinstance(part, dict):
+            raise IdentboxError(f"{path}: {where}: expected a table, got {part!r}")
+    if not isinstance(own.get("config", {}), dict):
+        raise IdentboxError(f"{path}: {preset}.config: expected a table, got {own['config']!r}")
     shared = experiments.merge(experiments.merge(table.get("config", {}), own.get("config", {})), changes)
     table = {**table, **own, "config": shared, **({"seeds": seeds} if seeds is not None else {})}
     plan = config.build(Plan, table, str(path))

@@ -269,7 +269,7 @@ def test_a_sweep_is_done_by_slurm_jobs_that_ask_for_what_was_said(slurm: Path, t
         assert lines[0] == "#!/bin/bash"
         for line in (
             "#SBATCH --nodes=1",
-            "#SBATCH --time=01:30:00",
+            "#SBATCH --time=90",  # minutes
             "#SBATCH --partition=short",
             "#SBATCH --gpus-per-node=1",
             "#SBATCH --cpus-per-task=3",

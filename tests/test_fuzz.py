@@ -77,6 +77,23 @@ def places(table: Any, path: tuple = ()) -> Iterator[tuple]:
         yield from places(value, (*path, key))
 
 
+def like(value: Any) -> st.SearchStrategy:
+    """Values of the same type, of a size that may well be right."""
+    if isinstance(value, bool):
+        return st.booleans()
+    if isinstance(value, int):
+        return st.integers(-1, 9)
+    if isinstance(value, float):
+        return st.floats(-1, 4)
+    if isinstance(value, str):
+        return st.sampled_from(
+            ["content", "style", "specific", "uniform", "normal", "image", "text", "1", value]
+        )
+    if isinstance(value, list) and value:
+        return st.lists(st.sampled_from(value), max_size=5)
+    return st.just(value)
+
+
 @st.composite
 def changed(draw: st.DrawFn, tables: list[dict[str, Any]]) -> dict[str, Any]:
     """One of the tables with one to three values replaced, removed, or added."""
@@ -89,8 +106,10 @@ def changed(draw: st.DrawFn, tables: list[dict[str, Any]]) -> dict[str, Any]:
         parent = table
         for key in path[:-1]:
             parent = parent[key]
-        how = draw(st.sampled_from(["replace", "replace", "remove", "add"]))
-        if how == "replace":
+        how = draw(st.sampled_from(["nudge", "nudge", "replace", "replace", "remove", "add"]))
+        if how == "nudge":
+            parent[path[-1]] = draw(like(parent[path[-1]]))
+        elif how == "replace":
             parent[path[-1]] = draw(values)
         elif how == "remove":
             del parent[path[-1]]
