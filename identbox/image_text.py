@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from identbox import config, experiments, objectives, processes, seeding, training
 from identbox.dataset import PAD, Recipe
@@ -195,13 +196,17 @@ class Learner(nn.Module):
     def encodings(self, split: Split, n: int, train_mode: bool = False) -> dict[str, Float[Tensor, "n d"]]:
         """The encodings of the first n samples, with batch norm's running statistics.
 
-        With ``train_mode`` it takes those of each batch instead. Batches are equal but for one sample, and at most
+        They are as the objective sees them: of length 1 where it compares by the cosine, for it leaves the length
+        of an encoding to chance. With ``train_mode`` batch norm takes the statistics of each batch instead. Batches are equal but for one sample, and at most
         as large as the training's: a small rest would have statistics of its own.
         """
         batches = torch.arange(n).tensor_split(-(-n // self.experiment.training.batch))
         with self._in_mode(training=train_mode):
             parts = [self(*self._read(split, part)) for part in batches]
-        return {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
+        found = {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
+        if self.experiment.objective.similarity == "cosine":
+            return {view: functional.normalize(encodings, dim=1) for view, encodings in found.items()}
+        return found
 
     @contextmanager
     def _in_mode(self, *, training: bool) -> Iterator[None]:

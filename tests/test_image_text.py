@@ -178,6 +178,16 @@ def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp
     assert any("running_mean" in key for key in one)
 
 
+def test_encodings_are_of_length_one_where_the_objective_sees_their_direction_alone(data):
+    cosine = image_text.Learner(made(), data.train, seed=0).encodings(data.val, 30)
+    other = made({"objective": {"similarity": "euclidean"}})
+    plain = image_text.Learner(other, data.train, seed=0).encodings(data.val, 30)
+    for view in ("image", "text"):
+        torch.testing.assert_close(cosine[view].norm(dim=1), torch.ones(30))
+        assert plain[view].norm(dim=1).std() > 0.01
+        torch.testing.assert_close(cosine[view], plain[view] / plain[view].norm(dim=1, keepdim=True))
+
+
 def test_a_batch_has_no_sample_twice_and_an_epoch_has_every_batch_once(data, monkeypatch):
     drawn = []
 
