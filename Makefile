@@ -24,8 +24,9 @@ lint: setup
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 
+# Two processes of one thread each: two threads beside another busy process would wait for each other.
 test: lint
-	$(RUN)python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile
 
 # Ten thousand cases of bad input, and two hundred processes killed: long.
 fuzz: setup

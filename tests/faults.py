@@ -38,7 +38,7 @@ RUN = """
 process = { content = 1, style = 1, specific = 1 }
 mixing = { pool = 100, ratio = 0.1 }
 encoder = { widths = [8] }
-training = { steps = 4000, batch = 64, log_every = 20, checkpoint_every = 0.0 }
+training = { steps = 1000, batch = 64, log_every = 20, checkpoint_every = 0.0 }
 probes = { samples = 60, bootstrap = 5, interventions = false }
 """
 SWEEP = f"""
@@ -47,7 +47,7 @@ report = "table"
 seeds = [0, 1]
 
 [config]
-{RUN.replace("4000", "1500")}
+{RUN.replace("1000", "500")}
 """
 PAIRS = """
 encoder = { image = "small", encoding_size = 2, hidden = 16, width = 16 }

@@ -355,7 +355,7 @@ element face 4\nproperty list uchar int vertex_indices\nend_header
 0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"""
 
 
-@cases(0.2)
+@cases(0.1)
 @given(
     meshes=st.lists(
         st.tuples(st.sampled_from(["obj", "ply", "stl"]), spoilt([CUBE, PLY])), min_size=3, max_size=6
