@@ -197,8 +197,9 @@ class Learner(nn.Module):
         """The encodings of the first n samples, with batch norm's running statistics.
 
         They are as the objective sees them: of length 1 where it compares by the cosine, for it leaves the length
-        of an encoding to chance. With ``train_mode`` batch norm takes the statistics of each batch instead. Batches are equal but for one sample, and at most
-        as large as the training's: a small rest would have statistics of its own.
+        of an encoding to chance. With ``train_mode`` batch norm takes the statistics of each batch instead. Batches
+        are equal but for one sample, and at most as large as the training's: a small rest would have statistics of
+        its own.
         """
         batches = torch.arange(n).tensor_split(-(-n // self.experiment.training.batch))
         with self._in_mode(training=train_mode):

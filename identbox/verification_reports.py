@@ -74,7 +74,6 @@ def _summary(found: Sequence[Finding], margins: Margins) -> Section:
     rows = [
         (
             f"control: {finding.name}" if finding.control else finding.name,
-            ranges(finding.seeds),
             " and ".join(judgement.prediction.block),
             judgement.prediction.outcome or "nothing",
             _found(judgement),
@@ -89,7 +88,7 @@ def _summary(found: Sequence[Finding], margins: Margins) -> Section:
     )
     return Section(
         "Verdicts",
-        ("runs", "seeds", "block", "predicted", "found (seeds)", "prediction"),
+        ("runs", "block", "predicted", "found (seeds)", "prediction"),
         tuple(rows),
         (note,),
     )
