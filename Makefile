@@ -26,7 +26,7 @@ lint: setup
 
 # Two processes of one thread each: two threads beside another busy process would wait for each other.
 test: lint
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Ten thousand cases of bad input, and two hundred processes killed: long.
 fuzz: setup

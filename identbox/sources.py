@@ -60,9 +60,8 @@ def find(folder: Path, split: str) -> Source:
                 )
             return kind(shards)
     known = [name for name in SPLITS if has(folder, name)]
-    raise IdentboxError(
-        f"{folder}: expected the split {split}, got {', '.join(known) or 'a folder without splits'}"
-    )
+    there = ", ".join(known) or ("a folder without splits" if folder.is_dir() else "no folder")
+    raise IdentboxError(f"{folder}: expected a dataset with the split {split}, got {there}")
 
 
 def has(folder: Path, split: str) -> bool:

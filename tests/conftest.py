@@ -11,6 +11,15 @@ REAL_MESHES = ROOT.parent / "shared" / "meshes"  # classic meshes, where the mac
 sys.path.insert(0, str(ROOT / "render"))  # its numpy-only files are tested without Blender
 
 
+# Files that take a minute and more begin, so that two processes end together.
+LONG = ("verification", "clusters", "faults", "notebooks", "image_text", "sweeps", "rendering", "shapes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory):
     """Keep the user's cache out of the tests."""

@@ -121,7 +121,7 @@ def damage(path: Path, old: str, new: str) -> None:
 
 
 def test_what_is_missing_or_broken_is_named(copy: Path):
-    with pytest.raises(IdentboxError, match=r"expected the split dev, got train, val, test"):
+    with pytest.raises(IdentboxError, match=r"expected a dataset with the split dev, got train, val, test"):
         Multimodal3DIdent(copy, "dev")
     with pytest.raises(IdentboxError, match="expected sentences of under 5 tokens, got"):
         Multimodal3DIdent(copy, "val", length=5)

@@ -337,9 +337,11 @@ def test_broken_datasets_are_named_in_one_line(squares, tmp_path):
     with pytest.raises(IdentboxError, match=r"val/images: expected 96 images, got none of 07.png"):
         image_text.open_data(folder, made().data)
     shutil.rmtree(folder / "val")
-    with pytest.raises(IdentboxError, match="expected the split val, got train, test"):
+    with pytest.raises(IdentboxError, match="expected a dataset with the split val, got train, test"):
         image_text.open_data(folder, made().data)
-    with pytest.raises(IdentboxError, match="nowhere: expected the split train, got a folder without splits"):
+    with pytest.raises(
+        IdentboxError, match="nowhere: expected a dataset with the split train, got no folder"
+    ):
         image_text.open_data(tmp_path / "nowhere", made().data)
 
 
@@ -347,7 +349,9 @@ def test_a_sweep_on_no_dataset_leaves_nothing_behind(tmp_path):
     """A run's folder would be bound to the dataset that was not there."""
     file, out = str(ROOT / "simulations" / "figure_8_3.toml"), tmp_path / "out"
     command = ["sweep", file, "--out", str(out), "--dataset", str(tmp_path / "nowhere")]
-    with pytest.raises(IdentboxError, match="nowhere: expected a dataset with the split train, got none"):
+    with pytest.raises(
+        IdentboxError, match="nowhere: expected a dataset with the split train, got no folder"
+    ):
         CliRunner().invoke(cli, command, catch_exceptions=False)
     assert not out.exists()
 

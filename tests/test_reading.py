@@ -365,7 +365,7 @@ def test_some_unknown_words_are_no_mistake(folder: Path):
 
 
 def test_mistakes_are_named(folder: Path, tmp_path: Path):
-    with pytest.raises(IdentboxError, match="expected the split test, got train, val"):
+    with pytest.raises(IdentboxError, match="expected a dataset with the split test, got train, val"):
         open_split(folder, "test")
     with pytest.raises(IdentboxError, match="image_size: expected at least 8 pixels, got 7"):
         open_split(folder, "train", 7)

@@ -89,7 +89,7 @@ def test_gradients_are_clipped(tmp_path):
     """Adam hides the scale of gradients, so the gradient is looked at where the optimiser sees it."""
     made = model()
     norms = []
-    before = torch.optim.Adam.step
+    before = torch.optim.AdamW.step
 
     def watched(self, *arguments, **options):
         norms.append(
@@ -97,12 +97,12 @@ def test_gradients_are_clipped(tmp_path):
         )
         return before(self, *arguments, **options)
 
-    torch.optim.Adam.step = watched
+    torch.optim.AdamW.step = watched
     try:
         steep = loss_of(made)
         run(tmp_path, 5, made, loss=lambda step: 1000 * steep(step))
     finally:
-        torch.optim.Adam.step = before
+        torch.optim.AdamW.step = before
     assert norms == pytest.approx([2.0] * 5, rel=1e-5)
 
 
