@@ -108,10 +108,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": {"image_size": 64, "shift": 4},
         "objective": {"similarity": "cosine", "temperature": 0.1},
         "training": {
-            "steps": 3000,
+            "steps": 5000,
             "batch": 64,
             "learning_rate": 1e-3,
-            "weight_decay": 0.05,
             "schedule": "cosine",
             "log_every": 50,
         },
