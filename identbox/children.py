@@ -28,6 +28,7 @@ from identbox.leases import Lease
 from identbox.records import RESULTS
 
 ATTEMPTS = 3  # of a job whose child, or whose worker, is killed
+AHEAD = 32  # jobs that a cluster gets beyond those it does: on its way, the next is there when one ends
 KILL_AFTER = 5.0  # seconds between asking a child to stop and making it
 LOOK = 2.0  # seconds between two looks at what is on disk, for a display
 LOOK_AGAIN = 1.0  # seconds until it is seen again whether another client has done a job
@@ -93,7 +94,7 @@ def execute(
     works = partial(Work, threads=threads, timeout=timeout)
     if executor is not None:
         return drive(
-            jobs, executor, perform, works=works, window=2 * workers, on_done=on_done, on_look=on_look
+            jobs, executor, perform, works=works, window=workers + AHEAD, on_done=on_done, on_look=on_look
         )
     stop = threading.Event()
     free: queue.Queue[str] = queue.Queue()

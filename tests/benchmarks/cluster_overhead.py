@@ -80,7 +80,7 @@ def main() -> None:
                         pool.executor,
                         nothing,
                         works=partial(Work, threads=1),
-                        window=2 * pool.slots,
+                        window=pool.slots + children.AHEAD,
                         on_done=lambda name: None,
                         on_look=lambda: None,
                     )
