@@ -6,6 +6,7 @@ any `concurrent.futures.Executor`: threads of this process that each watch a chi
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import queue
@@ -124,7 +125,8 @@ def drive(
     ``body`` does a piece of work, which ``works`` makes of the command and the log of a job. Nothing is kept of a job
     that is over.
     """
-    waiting = deque(jobs)
+    source = iter(jobs)  # taken one by one: there may be very many
+    waiting = deque(itertools.islice(source, 1))
     running: dict[Future[Outcome], Job] = {}
     later: deque[tuple[float, Job]] = deque()  # when to look again
     deaths: Counter[str] = Counter()
@@ -144,6 +146,8 @@ def drive(
             waiting.append(later.popleft()[1])
         while waiting and len(running) < window:
             job = waiting.popleft()
+            if not waiting:
+                waiting.extend(itertools.islice(source, 1))
             if job.done():
                 over(job)
                 continue
