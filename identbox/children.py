@@ -262,6 +262,14 @@ def _end(child: subprocess.Popen) -> None:
         child.wait()
 
 
+def main(body: Callable[[list[str]], None]) -> None:
+    """Run ``body`` on the arguments of a child's command line: a user's mistake is the log's last line, and code 1."""
+    try:
+        body(sys.argv[1:])
+    except IdentboxError as error:
+        sys.exit(f"identbox: {error}")
+
+
 def expect_no_failures(folder: Path, failed: dict[str, str]) -> None:
     """Raise IdentboxError where jobs in a folder failed, with the first reason."""
     if failed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from identbox import config, experiments, objectives, seeding
+from identbox import children, config, experiments, objectives, seeding
 from identbox.children import Job
-from identbox.errors import IdentboxError
 from identbox.experiments import Learner, Simulation
 from identbox.process import Process
 
@@ -122,18 +120,13 @@ def jobs(
             )
 
 
-def _child(arguments: list[str]) -> int:
+def _child(arguments: list[str]) -> None:
     """A control in a process of its own: its name, its folder (which has its configuration), seed and device."""
     name, place, seed, device = arguments
     table = config.read_toml(Path(place) / experiments.CONFIG)
     table.pop("seed")
-    try:
-        run(name, experiments.simulation("thesis", table, place), Path(place), seed=int(seed), device=device)
-    except IdentboxError as error:
-        print(f"identbox: {error}", file=sys.stderr)
-        return 1
-    return 0
+    run(name, experiments.simulation("thesis", table, place), Path(place), seed=int(seed), device=device)
 
 
 if __name__ == "__main__":
-    sys.exit(_child(sys.argv[1:]))
+    children.main(_child)

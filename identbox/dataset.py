@@ -28,7 +28,7 @@ from identbox.errors import IdentboxError
 from identbox.process import Process
 from identbox.process_tables import table_from_process
 from identbox.scene import FLAVOURS, IMAGE_FACTORS, Flavour
-from identbox.sources import Columns, find, has, read_text
+from identbox.sources import Columns, find, has, read_text, sentences_of
 from identbox.text import TEXT_FACTORS, tokenize
 
 BLOCK = 4096  # samples drawn from one set of streams
@@ -249,9 +249,8 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise IdentboxError(f"{path}: expected a vocabulary with w2i, got {error!r}") from error
         elif split == "train" or has(self.folder, "train"):
-            words = _vocabulary((self.source if split == "train" else find(self.folder, "train")).sentences)[
-                "w2i"
-            ]
+            own = split == "train"
+            words = _vocabulary(self.sentences if own else sentences_of(self.folder, "train"))["w2i"]
         else:
             raise IdentboxError(
                 f"{path}: expected a vocabulary (or the training split), got none; give vocab=PATH"

@@ -172,6 +172,7 @@ def render(
             on_start=lambda done, total: progress.update(task, total=total, completed=done, already=done),
             on_image=lambda: progress.advance(task),
         )
+    generation.finish(out, recipe)
     whole = generation.is_complete(out, recipe)
     click.echo(
         f"{out}: {outcome.done} images rendered"

@@ -17,7 +17,7 @@ from identbox.dataset import Recipe
 from identbox.distributions import Categorical
 from identbox.errors import IdentboxError
 from identbox.rendering import PNG_END, PNG_SIGNATURE
-from identbox.sources import SPLITS, Source, find, has, pyarrow, shard_name
+from identbox.sources import SPLITS, Source, find, has, image_name, pyarrow, shard_name
 
 FORMATS = {"parquet": "parquet", "webdataset": "tar"}  # and the suffix of their shards
 ROWS = 64  # of a row group, the least of a Parquet file that is read at once: 4 MB of images at 224 pixels
@@ -121,11 +121,6 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _name(source: Source, index: int) -> str:
-    """A number with as many digits as the last index has."""
-    return f"{index:0{len(str(max(1, len(source.sentences) - 1)))}d}"
-
-
 def _write_parquet(
     path: Path,
     source: Source,
@@ -151,7 +146,7 @@ def _write_parquet(
     with parquet.ParquetWriter(path, schema, **options) as writer:
         rows: list[dict[str, Any]] = []
         for index, sample in zip(indices, _samples(source, indices), strict=True):
-            image = {"bytes": sample.pop("png"), "path": f"{_name(source, index)}.png"}
+            image = {"bytes": sample.pop("png"), "path": image_name(index, len(source.sentences))}
             rows.append({"image": image, **sample})
             if len(rows) == ROWS or index == indices[-1]:
                 writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
@@ -181,7 +176,7 @@ def _write_tar(path: Path, split: str, source: Source, indices: range, on_sample
             latents = {view: sample[view] for view in ("z_image", "z_text")}
             writer.write(
                 {
-                    "__key__": f"{split}-{_name(source, index)}",
+                    "__key__": f"{split}-{Path(image_name(index, len(source.sentences))).stem}",
                     "png": sample["png"],
                     "txt": sample["text"].encode(),
                     "json": json.dumps(latents).encode(),

@@ -156,28 +156,6 @@ def render(
     on_start: Callable[[int, int], None] = lambda done, total: None,
     on_image: Callable[[], None] = lambda: None,
 ) -> rendering.Outcome:
-    """Render the images of a part that are missing, and finish the dataset when none is left anywhere.
-
-    Raises as `render_part` does.
-    """
-    outcome = render_part(
-        folder, recipe, part, shapes, runner, workers=workers, on_start=on_start, on_image=on_image
-    )
-    finish(folder, recipe)
-    return outcome
-
-
-def render_part(
-    folder: Path,
-    recipe: Recipe,
-    part: Part,
-    shapes: dict[str, Path],
-    runner: blender.Blender,
-    *,
-    workers: int,
-    on_start: Callable[[int, int], None] = lambda done, total: None,
-    on_image: Callable[[], None] = lambda: None,
-) -> rendering.Outcome:
     """Render the images of a part that are missing.
 
     ``on_start`` gets the number of images already whole and that of all. Raises IdentboxError as
@@ -207,10 +185,11 @@ def finish(folder: Path, recipe: Recipe) -> None:
         cards.write(folder, recipe)
 
 
+def images_there(folder: Path, split: str) -> int:
+    """The number of images of a split, by name."""
+    return sum(1 for _ in (folder / split / "images").glob("*.png"))
+
+
 def is_complete(folder: Path, recipe: Recipe) -> bool:
     """Whether every image of every split is there, by name."""
-    return all(
-        len({path.name for path in (folder / split / "images").glob("*.png")}) == n
-        for split, n in recipe.splits.items()
-        if n
-    )
+    return all(images_there(folder, split) == n for split, n in recipe.splits.items() if n)

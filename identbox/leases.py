@@ -82,12 +82,6 @@ class Lease:
         return True
 
 
-def holder(path: Path) -> str:
-    """Who holds a lease, in words."""
-    held = _read(path)
-    return f"process {held.get('pid', '?')} on {held.get('host', '?')}"
-
-
 def _content(token: str) -> str:
     return json.dumps({"token": token, "host": _host(), "pid": os.getpid()})
 

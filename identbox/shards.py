@@ -5,7 +5,6 @@ The images on the shared folder say what is done; see `children` for what become
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -80,38 +79,27 @@ def render(
 
 
 def count(folder: Path, part: Part) -> int:
-    """The number of images on the folder, by name."""
-    return sum(
-        path.suffix == ".png" and not path.name.startswith(".")
-        for split in part.splits
-        for path in (folder / split / "images").glob("*")
-    )
+    """The number of images of a part's splits on the folder, by name."""
+    return sum(generation.images_there(folder, split) for split in part.splits)
 
 
-def _child(arguments: list[str]) -> int:
+def _child(arguments: list[str]) -> None:
     """Render what is missing of a shard, as the recipe on the folder has it."""
     place, split, number, of, pack, executable = arguments
     folder = Path(place)
     part = Part(splits=(split,), shard=(int(number), int(of)))
     runner = blender.Blender(executable=executable or None)
-    try:
-        recipe = Recipe.read(folder)
-        if recipe is None:
-            raise IdentboxError(f"{folder}: expected a dataset of identbox, got one without dataset.toml")
-        version = blender.probe(runner)["blender"]
-        if version != recipe.renderer["blender"]:
-            raise IdentboxError(
-                f"Blender: expected {recipe.renderer['blender']}, got {version} on this machine"
-            )
-        found = shapes.load(pack, recipe.shape_names, runner)
-        if found.table() != recipe.shapes:
-            raise IdentboxError(f"shapes {pack}: expected those of {folder}, got others on this machine")
-        generation.render_part(folder, recipe, part, found.files, runner, workers=1)
-    except IdentboxError as error:
-        print(f"identbox: {error}", file=sys.stderr)
-        return 1
-    return 0
+    recipe = Recipe.read(folder)
+    if recipe is None:
+        raise IdentboxError(f"{folder}: expected a dataset of identbox, got one without dataset.toml")
+    version = blender.probe(runner)["blender"]
+    if version != recipe.renderer["blender"]:
+        raise IdentboxError(f"Blender: expected {recipe.renderer['blender']}, got {version} on this machine")
+    found = shapes.load(pack, recipe.shape_names, runner)
+    if found.table() != recipe.shapes:
+        raise IdentboxError(f"shapes {pack}: expected those of {folder}, got others on this machine")
+    generation.render(folder, recipe, part, found.files, runner, workers=1)
 
 
 if __name__ == "__main__":
-    sys.exit(_child(sys.argv[1:]))
+    children.main(_child)

@@ -258,6 +258,11 @@ def image_name(index: int, n: int) -> str:
     return f"{index:0{max(1, math.ceil(math.log10(n)))}d}.png"
 
 
+def sentences_of(folder: Path, split: str) -> list[str]:
+    """The sentences of a split in any form; of a folder's split nothing else is read."""
+    return read_sentences(folder / split) if (folder / split).is_dir() else find(folder, split).sentences
+
+
 def read_sentences(folder: Path) -> list[str]:
     """The sentences of a split. Raises IdentboxError where they are missing or not UTF-8."""
     return read_text(folder / "text" / "text_raw.txt").splitlines()
