@@ -93,6 +93,7 @@ class Run:
         self._running: set[blender.Child] = set()
         self._full_disk: str | None = None
         self._start_failure: str | None = None
+        self._false_starts = 0  # of all workers, since one of them last said something
         self.outcome = Outcome()
 
     def execute(self, workers: int, executor: Executor | None = None) -> Outcome:
@@ -143,7 +144,7 @@ class Run:
 
     def _render_shard(self, shard: list[dict]) -> None:
         attempts: Counter[str] = Counter()
-        false_starts = 0
+        waits = 0
         name = shard[0]["file"].replace("/", "-").removesuffix(".png")
         log = self._folder / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
@@ -151,17 +152,21 @@ class Run:
         while left and not self._stop.is_set():
             left, started, reason = self._run_child(left, attempts, log)
             clean = clean and not reason
-            false_starts = 0 if started else false_starts + 1
             if self._stop.is_set():
                 break
-            if false_starts == ATTEMPTS:
+            with self._lock:
+                # A worker that is killed as it starts is no reason to give up while others render.
+                self._false_starts = 0 if started else self._false_starts + 1
+                hopeless = self._false_starts == ATTEMPTS
+            if hopeless:
                 self._start_failure = (
                     f"Blender: expected a worker that starts, got {reason} {ATTEMPTS} times: "
                     f"{blender.last_words(log)} (log: {log})"
                 )
                 self._halt()
             elif reason and left:
-                time.sleep(0.2 * (1 + false_starts))
+                waits = 0 if started else min(waits + 1, 50)
+                time.sleep(0.2 * (1 + waits))
         if clean and not self._stop.is_set():
             log.unlink(missing_ok=True)
 
@@ -181,6 +186,7 @@ class Run:
         try:
             for report in child.reports(self._timeout):
                 ready = True
+                self._false_starts = 0
                 if "start" in report:
                     current = records[report["start"]]["file"]
                 elif "done" in report:
