@@ -26,7 +26,7 @@ from typing import Literal
 
 from identbox.errors import IdentboxError, first_few
 from identbox.leases import Lease
-from identbox.records import RESULTS
+from identbox.records import LEASE, is_finished
 
 ATTEMPTS = 3  # of a job whose child, or whose worker, is killed
 AHEAD = 32  # jobs that a cluster gets beyond those it does: on its way, the next is there when one ends
@@ -52,8 +52,8 @@ class Job:
     @staticmethod
     def of_run(folder: Path, claim: Callable[[], None], command: tuple[str, ...]) -> Job:
         """A run, which is done when its record is there."""
-        record = folder / RESULTS
-        return Job(name=folder.name, done=record.exists, claim=claim, command=command, log=folder / "run.log")
+        log = folder / LEASE.replace("lease", "log")
+        return Job(name=folder.name, done=partial(is_finished, folder), claim=claim, command=command, log=log)
 
 
 @dataclass(frozen=True, kw_only=True)

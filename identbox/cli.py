@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 
@@ -99,6 +100,12 @@ def main() -> None:
         click.echo(f"identbox: {error.format_message()}", err=True)
     except IdentboxError as error:
         click.echo(f"identbox: {error}", err=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        told = f"{where}expected room to write, got '{error.strerror}'; make room and give the same command again"
+        click.echo(f"identbox: {told}", err=True)
     except (KeyboardInterrupt, click.Abort):
         click.echo("identbox: stopped; the same command goes on where it stopped", err=True)
         sys.exit(130)

@@ -34,7 +34,12 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:
     """Write a table as TOML, whole or not at all; keys with the value None are left out."""
-    write_whole(path, tomli_w.dumps(plain(table), indent=2).encode())
+    write_whole(path, toml_of(table))
+
+
+def toml_of(table: dict[str, Any]) -> bytes:
+    """A table as TOML."""
+    return tomli_w.dumps(plain(table), indent=2).encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -45,6 +50,20 @@ def write_whole(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def is_cut(path: Path, content: bytes) -> bool:
+    """Whether a file holds the beginning of its content alone, as a copy that broke off or a full disk leaves it."""
+    there = path.read_bytes()
+    return len(there) < len(content) and content.startswith(there)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file that is missing or cut short. Raises IdentboxError where it holds something else."""
+    if not path.exists() or is_cut(path, content):
+        write_whole(path, content)
+    elif path.read_bytes() != content:
+        raise IdentboxError(f"{path}: expected what this version would write, got another file")
 
 
 def build(cls: type[T], table: Any, where: str) -> T:

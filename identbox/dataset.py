@@ -166,15 +166,18 @@ def check_views(process: Process) -> None:
 def write_split(
     folder: Path, latents: dict[str, Columns], sentences: list[str], text: dict[str, list]
 ) -> None:
-    """Write the latents of a split, and what `text.describe` says of them."""
+    """Write the latents of a split, and what `text.describe` says of them, where they are missing or cut short.
+
+    Raises IdentboxError for files that say something else.
+    """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "text").mkdir(exist_ok=True)
     image = {name: latents["image"][name].tolist() for name in IMAGE_FACTORS}
     shown = {*IMAGE_FACTORS, *TEXT_FACTORS, "color_palette"}
     for columns, view in ((image, "image"), (text, "text")):
         columns |= {name: column.tolist() for name, column in latents[view].items() if name not in shown}
-        config.write_whole(folder / f"latents_{view}.csv", _csv(columns).encode())
-    config.write_whole(folder / "text" / "text_raw.txt", "\n".join(sentences).encode())
+        config.write_once(folder / f"latents_{view}.csv", _csv(columns).encode())
+    config.write_once(folder / "text" / "text_raw.txt", "\n".join(sentences).encode())
 
 
 def _csv(columns: Mapping[str, list]) -> str:
@@ -183,8 +186,8 @@ def _csv(columns: Mapping[str, list]) -> str:
 
 
 def write_vocabulary(path: Path, sentences: list[str]) -> None:
-    """Write the vocabulary of some sentences in the published form: ``w2i`` and ``i2w``."""
-    config.write_whole(path, json.dumps(_vocabulary(sentences)).encode())
+    """Write the vocabulary of some sentences in the published form, ``w2i`` and ``i2w``; as `write_split` does."""
+    config.write_once(path, json.dumps(_vocabulary(sentences)).encode())
 
 
 def _vocabulary(sentences: list[str]) -> dict[str, dict]:

@@ -9,7 +9,7 @@ import click
 
 from identbox.cluster_options import cluster_options
 from identbox.errors import IdentboxError
-from identbox.terminal import cores, images_bar, print_download, print_finding
+from identbox.terminal import cores, images_bar, print_download, print_finding, warn
 
 if TYPE_CHECKING:
     from identbox.blender import Blender
@@ -171,6 +171,7 @@ def render(
             workers=workers or cores(),
             on_start=lambda done, total: progress.update(task, total=total, completed=done, already=done),
             on_image=lambda: progress.advance(task),
+            on_message=warn,
         )
     generation.finish(out, recipe)
     whole = generation.is_complete(out, recipe)

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,7 +19,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from identbox import __version__, config, mixing, objectives, probing, processes, seeding, training
+from identbox import __version__, config, leases, mixing, objectives, probing, processes, seeding, training
 from identbox.distributions import Categorical, Covariance, Uniform
 from identbox.encoders import MLP, MLPSettings
 from identbox.errors import IdentboxError
@@ -26,7 +27,7 @@ from identbox.mixing import Mixing
 from identbox.objectives import Objective
 from identbox.process import ROLES, Permute, Process, Role, Sample, Variable
 from identbox.process_tables import table_from_process
-from identbox.records import FORMAT, RESULTS, Probe
+from identbox.records import FORMAT, LEASE, RESULTS, Probe, is_finished
 
 T = TypeVar("T")
 CONFIG = "config.toml"
@@ -285,45 +286,46 @@ def run(
 
     A folder that has the record already gives it back. ``learner_type`` and ``control`` are those of a negative
     control (`controls`), whose name the record has. Raises IdentboxError for a folder of another configuration
-    (naming the keys) or control, and where a step is not finite.
+    (naming the keys) or control, one that another process is at, and where a step is not finite.
     """
     claim(folder, simulation, seed=seed)
-    results = folder / RESULTS
-    if results.exists():
-        record = read_results(results)
-        if record.get("control") != control:
-            raise IdentboxError(
-                f"{folder}: expected {_called(control)}, got {_called(record.get('control'))}"
-            )
+    done = is_finished(folder)  # perhaps in a folder that nobody may write to
+    with nullcontext() if done else leases.hold(folder / LEASE, on_message):
+        if is_finished(folder):
+            record = read_results(folder / RESULTS)
+            if record.get("control") != control:
+                raise IdentboxError(
+                    f"{folder}: expected {_called(control)}, got {_called(record.get('control'))}"
+                )
+            return record
+        learner = learner_type(simulation, simulation.process.make(simulation.setting), seed=seed).to(device)
+        trained = training.train(
+            learner,
+            learner.loss,
+            simulation.training,
+            folder,
+            watch=lambda: {"content_r2": learner.content_r2()},
+            on_start=on_start,
+            on_metrics=on_metrics,
+            on_message=on_message,
+        )
+        learner.eval()
+        record = {
+            **record_of("simulation", simulation.table(), trained, seed=seed, device=learner.device),
+            **({} if control is None else {"control": control}),
+            "process": config.plain(table_from_process(learner.process)),
+            "losses": config.plain(  # without that of training where no step was asked for
+                {
+                    "train": trained.loss,
+                    "validation": validation_loss(learner),
+                    "chance": chance_loss(simulation),
+                }
+            ),
+            "mixing": config.plain(conditioning(learner)),
+            "probes": [dataclasses.asdict(record) for record in probe(learner)],
+        }
+        write_results(folder / RESULTS, record)
         return record
-    learner = learner_type(simulation, simulation.process.make(simulation.setting), seed=seed).to(device)
-    trained = training.train(
-        learner,
-        learner.loss,
-        simulation.training,
-        folder,
-        watch=lambda: {"content_r2": learner.content_r2()},
-        on_start=on_start,
-        on_metrics=on_metrics,
-        on_message=on_message,
-    )
-    learner.eval()
-    record = {
-        **record_of("simulation", simulation.table(), trained, seed=seed, device=learner.device),
-        **({} if control is None else {"control": control}),
-        "process": config.plain(table_from_process(learner.process)),
-        "losses": config.plain(  # without that of training where no step was asked for
-            {
-                "train": trained.loss,
-                "validation": validation_loss(learner),
-                "chance": chance_loss(simulation),
-            }
-        ),
-        "mixing": config.plain(conditioning(learner)),
-        "probes": [dataclasses.asdict(record) for record in probe(learner)],
-    }
-    write_results(results, record)
-    return record
 
 
 def record_of(
@@ -345,6 +347,7 @@ def record_of(
 
 def write_results(path: Path, record: dict[str, Any]) -> None:
     """Write the record of a run, whole or not at all."""
+    leases.expect_held()
     config.write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
@@ -361,7 +364,7 @@ def claim_table(folder: Path, table: Mapping[str, Any], *, free: Sequence[str] =
     """The same for a configuration of any kind, in which the dotted keys of ``free`` may differ."""
     plain = config.plain(dict(table))
     path = folder / CONFIG
-    if path.exists():
+    if path.exists() and not config.is_cut(path, config.toml_of(plain)):
         differing = [
             f"{key} ({there} there, {here} here)"
             for key, there, here in _differences(config.read_toml(path), plain)
@@ -374,8 +377,8 @@ def claim_table(folder: Path, table: Mapping[str, Any], *, free: Sequence[str] =
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = [entry.name for entry in folder.iterdir() if not entry.name.endswith(".log")]
-        if others:
+        others = [entry.name for entry in folder.iterdir() if entry.suffix not in (".log", ".lease")]
+        if others and not path.exists():
             raise IdentboxError(f"{folder}: expected an empty folder or a run, got {', '.join(others[:3])}")
         config.write_toml(path, plain)
     except OSError as error:

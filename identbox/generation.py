@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from identbox import blender, cards, config, rendering, seeding
+from identbox import blender, cards, config, leases, rendering, seeding
 from identbox.dataset import (
     Recipe,
     check_views,
@@ -35,6 +35,11 @@ class Part:
         if not 1 <= place <= count:
             raise IdentboxError(f"--shard: expected I/K with 1 <= I <= K, got {place}/{count}")
 
+    @property
+    def name(self) -> str:
+        """As a file may be called."""
+        return f"{'+'.join(self.splits)}-{self.shard[0]}of{self.shard[1]}"
+
     def indices(self, n: int) -> range:
         """The indices of a split of n that belong to the part."""
         place, count = self.shard
@@ -42,24 +47,24 @@ class Part:
 
 
 def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
-    """Write the recipe, the latents and the sentences, unless they are there.
+    """Write the recipe, the latents and the sentences, where they are missing or were cut short.
 
     Raises IdentboxError where the folder holds something else: another dataset (the keys that differ are
     named), or files that are none. ``overwrite`` removes another dataset first, and nothing else.
     """
     check_views(recipe.process)
+    listing, content = folder / "dataset.toml", config.toml_of(recipe.table())
     ready = {split: _observe(recipe, split) for split, n in recipe.splits.items() if n}
-    if overwrite and (folder / "dataset.toml").exists():
+    if overwrite and listing.exists():
         _remove_dataset(folder)
-    elif (folder / "dataset.toml").exists():
+    elif listing.exists() and not config.is_cut(listing, content):
         _expect_same(folder, recipe)
-        if _is_prepared(folder, recipe):
-            return
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        content = listing.read_bytes()  # of an earlier version of identbox, perhaps
+    elif not listing.exists() and _is_taken(folder):
         raise IdentboxError(f"{folder}: expected a new or empty folder, or a dataset, got something else")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        config.write_toml(folder / "dataset.toml", recipe.table())
+        config.write_once(listing, content)
         for split, (latents, sentences, text) in ready.items():
             write_split(folder / split, latents, sentences, text)
             if split == "train":
@@ -83,11 +88,8 @@ def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str],
     return latents, *describe(latents["text"], recipe.shape_names)
 
 
-def _is_prepared(folder: Path, recipe: Recipe) -> bool:
-    names = ("latents_image.csv", "latents_text.csv", "text/text_raw.txt", "images")
-    splits = [split for split, n in recipe.splits.items() if n]
-    files = [folder / split / name for split in splits for name in names]
-    return all(path.exists() for path in (*files, folder / "vocab.json"))
+def _is_taken(folder: Path) -> bool:
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def _expect_same(folder: Path, recipe: Recipe) -> None:
@@ -155,20 +157,23 @@ def render(
     workers: int,
     on_start: Callable[[int, int], None] = lambda done, total: None,
     on_image: Callable[[], None] = lambda: None,
+    on_message: Callable[[str], None] = lambda message: None,
 ) -> rendering.Outcome:
     """Render the images of a part that are missing.
 
     ``on_start`` gets the number of images already whole and that of all. Raises IdentboxError as
-    `rendering.Run.execute` does, and for images that could not be rendered.
+    `rendering.Run.execute` does, for images that could not be rendered, and where another process renders this part.
     """
-    missing, total = missing_records(folder, recipe, part)
-    on_start(total - len(missing), total)
-    outcome = rendering.Outcome()
-    if missing:
-        remove_leftovers(folder, missing)
-        chosen = {name: recipe.renderer[name] for name in ("size", "samples", "device")}
-        run = rendering.Run(missing, folder, shapes, rendering.Settings(**chosen), runner, on_image=on_image)
-        outcome = run.execute(workers)
+    with leases.hold(folder / "logs" / f"{part.name}.lease", on_message):
+        missing, total = missing_records(folder, recipe, part)
+        on_start(total - len(missing), total)
+        outcome = rendering.Outcome()
+        if missing:
+            remove_leftovers(folder, missing)
+            chosen = {name: recipe.renderer[name] for name in ("size", "samples", "device")}
+            settings = rendering.Settings(**chosen)
+            run = rendering.Run(missing, folder, shapes, settings, runner, on_image=on_image)
+            outcome = run.execute(workers)
     if outcome.failed:
         file, reason = next(iter(outcome.failed.items()))
         raise IdentboxError(
@@ -181,6 +186,9 @@ def render(
 def finish(folder: Path, recipe: Recipe) -> None:
     """Write the card and the picture, and remove the logs, when every image of every split is there."""
     if is_complete(folder, recipe):
+        for name in (*SPLITS, "logs"):
+            for path in (folder / name).rglob(".*.part"):  # that killed processes left
+                path.unlink(missing_ok=True)
         shutil.rmtree(folder / "logs", ignore_errors=True)
         cards.write(folder, recipe)
 

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from identbox import config, experiments, objectives, processes, seeding, training
+from identbox import config, experiments, leases, objectives, processes, seeding, training
 from identbox.dataset import PAD, Recipe
 from identbox.errors import IdentboxError
 from identbox.factor_probing import ProbeSettings, probes
@@ -30,7 +30,7 @@ from identbox.image_encoders import IMAGE_ENCODERS, image_encoder
 from identbox.objectives import Objective
 from identbox.process_tables import table_from_process
 from identbox.reading import Split, batch, open_split
-from identbox.records import RESULTS
+from identbox.records import LEASE, RESULTS, is_finished
 from identbox.sources import SPLITS, find
 from identbox.text_encoders import text_encoder
 
@@ -311,39 +311,41 @@ def run(
     """Train and probe, and write the record to ``folder``/results.json; returns the record.
 
     A folder that has the record already gives it back. Raises IdentboxError for a folder of another configuration or
-    dataset (naming the keys), a batch larger than a split, and where a step is not finite.
+    dataset (naming the keys), one that another process is at, a batch larger than a split, and where a step is not
+    finite.
     """
     learner = Learner(experiment, data.train, seed=seed).to(device)
     _expect_a_batch(data.val, experiment.training.batch)
     claim(folder, experiment, data.folder, data.sha256, seed=seed)
-    results = folder / RESULTS
-    if results.exists():
-        return experiments.read_results(results)
-    trained = training.train(
-        learner,
-        learner.loss,
-        experiment.training,
-        folder,
-        watch=lambda: {"validation_loss": learner.validation_loss(data.val)},
-        on_start=on_start,
-        on_metrics=on_metrics,
-        on_message=on_message,
-    )
-    record = {
-        **experiments.record_of(KIND, experiment.table(), trained, seed=seed, device=learner.device),
-        "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
-        "process": data.process,
-        "losses": config.plain(
-            {
-                "train": trained.loss,
-                "validation": learner.validation_loss(data.val),
-                "chance": math.log(experiment.training.batch),
-            }
-        ),
-        **probe(learner, data),
-    }
-    experiments.write_results(results, record)
-    return record
+    done = is_finished(folder)  # perhaps in a folder that nobody may write to
+    with nullcontext() if done else leases.hold(folder / LEASE, on_message):
+        if is_finished(folder):
+            return experiments.read_results(folder / RESULTS)
+        trained = training.train(
+            learner,
+            learner.loss,
+            experiment.training,
+            folder,
+            watch=lambda: {"validation_loss": learner.validation_loss(data.val)},
+            on_start=on_start,
+            on_metrics=on_metrics,
+            on_message=on_message,
+        )
+        record = {
+            **experiments.record_of(KIND, experiment.table(), trained, seed=seed, device=learner.device),
+            "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
+            "process": data.process,
+            "losses": config.plain(
+                {
+                    "train": trained.loss,
+                    "validation": learner.validation_loss(data.val),
+                    "chance": math.log(experiment.training.batch),
+                }
+            ),
+            **probe(learner, data),
+        }
+        experiments.write_results(folder / RESULTS, record)
+        return record
 
 
 def claim(folder: Path, experiment: Experiment, dataset: Path, sha256: str, *, seed: int) -> None:

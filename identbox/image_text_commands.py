@@ -17,9 +17,8 @@ from identbox.simulation_commands import (
     seed_option,
     set_option,
     show,
-    warn,
 )
-from identbox.terminal import cores, steps_bar
+from identbox.terminal import cores, steps_bar, warn
 
 if TYPE_CHECKING:
     from identbox.image_text import Data, DataSettings

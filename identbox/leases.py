@@ -3,6 +3,9 @@
 A lease is held as long as its file's time is renewed. One that was not for STALE seconds, or whose process is gone
 from this machine, is anyone's. Times are compared with that of a file written just now, so that only the clock of the
 shared folder counts.
+
+`hold` takes one for as long as a block runs. A process that was stopped for longer than a lease lasts wakes up beside
+another one at its work: `expect_held`, before each file that both would write, keeps it from that.
 """
 
 from __future__ import annotations
@@ -10,13 +13,20 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
+import time
 import uuid
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from identbox.errors import IdentboxError
+
 BEAT = 5.0  # seconds between two renewals
 STALE = 60.0  # seconds without one after which a lease is anyone's
+LOOK = 0.5  # seconds between two looks at a lease that another holds
+_held: list[Lease] = []  # of this process
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,10 @@ class Lease:
         """Whether no other has taken it over."""
         return _read(self.path).get("token") == self.token
 
+    def is_lost(self) -> bool:
+        """Whether another has taken it over; one that cannot be read may still be this one's."""
+        return _read(self.path).get("token") not in (None, self.token)
+
     def beat(self) -> bool:
         """Renew it; whether it is still this one's."""
         if not self.is_mine():
@@ -80,6 +94,66 @@ class Lease:
         except FileExistsError:
             return False
         return True
+
+
+@contextmanager
+def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -> Iterator[None]:
+    """Hold a lease while the block runs; nothing is done where this process, as a child, has that one already.
+
+    Waits for one whose holder shows no sign of life, STALE seconds at most. Raises IdentboxError where the holder
+    does.
+    """
+    if any(lease.path.resolve() == path.resolve() for lease in _held):
+        yield
+        return
+    lease = _wait_for(path, on_message)
+    _held.append(lease)
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(BEAT):
+            lease.beat()
+
+    threading.Thread(target=renew, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        _held.remove(lease)
+        lease.release()
+
+
+def keep(lease: Lease) -> None:
+    """Count a lease among those of this process, which somebody else renews."""
+    _held.append(lease)
+
+
+def expect_held() -> None:
+    """Raise IdentboxError where another has taken over a lease of this process, and is at its work."""
+    for lease in _held:
+        if lease.is_lost():
+            raise IdentboxError(
+                f"{lease.path}: expected the lease of this process, got another's: it took over when there was no "
+                f"sign of life for {STALE:g} s"
+            )
+
+
+def _wait_for(path: Path, on_message: Callable[[str], None]) -> Lease:
+    beaten = None
+    while True:
+        lease = Lease.take(path)
+        if lease is not None:
+            return lease
+        held, time_of = _read(path), None
+        with suppress(FileNotFoundError):
+            time_of = path.stat().st_mtime_ns
+        who = f"process {held.get('pid', '?')} on {str(held.get('host', '?')).split()[0]}"
+        if beaten is None:
+            beaten = time_of
+            on_message(f"{path.parent}: {who} is at it, or was killed; waiting for a sign of life")
+        elif time_of not in (None, beaten):
+            raise IdentboxError(f"{path.parent}: expected nobody else at it, got {who}")
+        time.sleep(LOOK)
 
 
 def _content(token: str) -> str:

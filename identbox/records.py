@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -17,6 +18,7 @@ from identbox.errors import IdentboxError
 
 FORMAT = 1
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
+CHECKPOINT, LEASE = "checkpoint.pt", "run.lease"  # of a run, which one process is at
 KINDS = ("table", "interventions", "lines", "elbow", "factors")
 ROLES = {
     "content": "content",
@@ -27,6 +29,16 @@ BLOCKS = tuple(block + prime for block in ROLES.values() for prime in ("", "'"))
 INTERVENTIONS = (None, *ROLES)
 CONFIDENCE = 0.95
 PROBES = {"probes", "probes_train_mode", "from_content"}  # keys of a record that hold lists of them
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's record is there whole, and its checkpoint, unless somebody removed it."""
+    checkpoint = folder / CHECKPOINT
+    try:
+        json.loads((folder / RESULTS).read_bytes())
+        return not checkpoint.exists() or zipfile.is_zipfile(checkpoint)
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import click
 
 from identbox.cluster_options import cluster_options
 from identbox.errors import IdentboxError
-from identbox.terminal import cores, steps_bar
+from identbox.terminal import cores, steps_bar, warn
 
 if TYPE_CHECKING:
     from identbox.children import Job
@@ -128,10 +128,6 @@ def differences(
     table: dict[str, Any] = {} if config_file is None else config.read_toml(config_file)
     kept = {key: value for key, value in table.items() if key not in besides}
     return experiments.merge(kept, changes(assignments))
-
-
-def warn(message: str) -> None:
-    click.echo(f"identbox: {message}", err=True)
 
 
 def show(run: Path) -> None:

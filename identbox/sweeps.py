@@ -192,7 +192,7 @@ def prepare(folder: Path, sweep: Sweep) -> None:
     """
     path = folder / SWEEP
     table = config.plain(sweep.table())
-    if path.exists():
+    if path.exists() and not config.is_cut(path, config.toml_of(table)):
         there = config.read_toml(path)
         differing = [
             key

@@ -66,3 +66,8 @@ def print_finding(what: str, good: bool | None, detail: str) -> None:
 def print_download(name: str) -> None:
     """Say that a file is being fetched."""
     click.echo(f"fetching {name}", err=True)
+
+
+def warn(message: str) -> None:
+    """Tell something beside the output."""
+    click.echo(f"identbox: {message}", err=True)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from identbox.leases import BEAT, Lease
+from identbox.leases import BEAT, Lease, keep
 
 ORPHANED = 75  # exit code: "try again", as in sysexits.h
 
@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> None:
     """Watch the parent and the lease from a thread of their own, and run the module."""
     parent, path, token, module, *rest = arguments
     lease = Lease.of_child(path, token)
+    keep(lease)
     threading.Thread(target=_watch, args=(int(parent), lease), daemon=True).start()
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -30,11 +31,12 @@ def main(arguments: list[str]) -> None:
 
 def _watch(parent: int, lease: Lease) -> None:
     beaten, lost = time.monotonic(), 0
-    while os.getppid() == parent and lost < 3:  # a shared folder may fail to answer once
+    while os.getppid() == parent and lost < 3:
         time.sleep(0.5)
         if lost or time.monotonic() - beaten >= BEAT:
             beaten = time.monotonic()
-            lost = 0 if lease.beat() else lost + 1
+            # A shared folder may fail to answer once.
+            lost = 3 if lease.is_lost() else 0 if lease.beat() else lost + 1
     os._exit(ORPHANED)
 
 

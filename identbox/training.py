@@ -1,12 +1,13 @@
 """The training loop of every experiment: Adam, clipped gradients, metrics, checkpoints, exact resumption.
 
 The loss of a step is a function of the step's number (its batch is drawn from a stream named by that number), so
-the state of a run is its weights, the optimiser's moments and a count. A run that was killed and continued passes
-through the same weights as one that was not; on a CPU bit by bit.
+the state of a run is its weights, the optimiser's moments, a count and the metrics so far. A run that was killed and
+continued passes through the same weights as one that was not; on a CPU bit by bit.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -19,11 +20,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from identbox import leases
 from identbox.config import write_whole
 from identbox.errors import IdentboxError
+from identbox.records import CHECKPOINT
 
-FORMAT = 1
-CHECKPOINT, PREVIOUS, METRICS = "checkpoint.pt", "checkpoint.previous.pt", "metrics.jsonl"
+FORMAT = 2
+PREVIOUS, METRICS = "checkpoint.previous.pt", "metrics.jsonl"
+KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # of a checkpoint, besides its format
 LAST_LOSSES = 3  # that the message about a loss which is not finite shows
 
 Schedule = Literal["constant", "cosine"]
@@ -96,10 +100,10 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    start, before = _resume(folder, model, optimizer, on_message)
+    start, before, lines = _resume(folder, model, optimizer, on_message)
     if start > settings.steps:
         raise IdentboxError(f"{folder}: expected a checkpoint of at most {settings.steps} steps, got {start}")
-    lines = _metrics_up_to(folder / METRICS, start)
+    write_whole(folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
     on_start(start)
     history = torch.zeros(settings.log_every, 2, device=device)  # losses and norms since the last line
     begun = saved = time.monotonic()
@@ -130,15 +134,16 @@ def train(
                 **watch(),
                 "seconds": round(seconds, 3),
             }
+            leases.expect_held()
             metrics_file.write(json.dumps(record) + "\n")
             metrics_file.flush()
             lines.append(record)
             on_metrics(record)
             if done == settings.steps or time.monotonic() - saved >= settings.checkpoint_every:
-                _save(folder, model, optimizer, done, seconds)
+                _save(folder, model, optimizer, done, seconds, lines)
                 saved = time.monotonic()
     if not (folder / CHECKPOINT).exists():  # no step was asked for: the untrained weights
-        _save(folder, model, optimizer, done, before)
+        _save(folder, model, optimizer, done, before, lines)
     return Trained(steps=done, seconds=before + time.monotonic() - begun, loss=mean)
 
 
@@ -172,15 +177,26 @@ def _expect_finite(
 
 
 def _save(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    seconds: float,
+    metrics: list[dict[str, Any]],
 ) -> None:
     """Write a checkpoint and keep the one before it, so that at any moment one of the two is whole."""
+    state = {"format": FORMAT, "step": step, "seconds": seconds, "metrics": metrics}
+    content = io.BytesIO()  # a full disk is then told by the system's own error
+    torch.save({**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, content)
+    leases.expect_held()
     part = folder / f".{CHECKPOINT}.part"
-    state = {"format": FORMAT, "step": step, "seconds": seconds}
-    torch.save({**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, part)
-    if (folder / CHECKPOINT).exists():
-        (folder / CHECKPOINT).replace(folder / PREVIOUS)
-    part.replace(folder / CHECKPOINT)
+    try:
+        part.write_bytes(content.getbuffer())
+        if (folder / CHECKPOINT).exists():
+            (folder / CHECKPOINT).replace(folder / PREVIOUS)
+        part.replace(folder / CHECKPOINT)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, Any] | None:
@@ -190,7 +206,7 @@ def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, An
         try:
             # Weights alone: a checkpoint from a stranger runs no code.
             state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["format"] == FORMAT and {"step", "seconds", "model", "optimizer"} <= state.keys():
+            if state["format"] == FORMAT and state.keys() >= KEYS:
                 return state
             reason = f"format {state['format']}"
         except Exception as error:  # whatever a damaged archive makes the reader raise
@@ -201,18 +217,18 @@ def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, An
 
 def _resume(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, on_message: Callable[[str], None]
-) -> tuple[int, float]:
-    """Steps done and seconds they took, after loading the last whole checkpoint."""
+) -> tuple[int, float, list[dict[str, Any]]]:
+    """Steps done, seconds they took and their metrics, after loading the last whole checkpoint."""
     damaged: list[str] = []
     state = _last_whole(folder, damaged.append)
     for message in damaged:
         on_message(f"{message}; going on from step {state['step'] if state else 0}")
     if state is None:
-        return 0, 0.0
+        return 0, 0.0, []
     with _expect_own(folder):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    return state["step"], state["seconds"]
+    return state["step"], state["seconds"], state["metrics"]
 
 
 @contextmanager
@@ -225,22 +241,6 @@ def _expect_own(folder: Path) -> Iterator[None]:
             f"{folder / CHECKPOINT}: expected the weights of this configuration, got others: "
             f"{str(error).splitlines()[-1].strip()}"
         ) from error
-
-
-def _metrics_up_to(path: Path, step: int) -> list[dict[str, Any]]:
-    """The lines of metrics up to a step; later ones, and one cut short, are removed from the file."""
-    kept = []
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                break
-            if record["step"] > step:
-                break
-            kept.append(record)
-        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
-    return kept
 
 
 @contextmanager

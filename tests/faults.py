@@ -1,15 +1,19 @@
-"""A harness of faults: commands whose processes are killed at random, and held against undisturbed runs.
+"""A harness of faults: commands that are disturbed in every way, and held against undisturbed runs.
 
     python tests/faults.py --kills 200 --seed 0        # also: make faults
 
-Each life of a command is disturbed several times: a random process of its tree gets SIGKILL or SIGTERM, or SIGSTOP for
-a while. When the command itself is gone it is given again; in the end it is left in peace. What it leaves must then be
-what an undisturbed run leaves: every byte of a dataset, the weights, metrics and scores of a run.
+Each life of a command is disturbed several times. Most often a random process of its tree gets SIGKILL or SIGTERM, or
+SIGSTOP for a while; else all of them are killed and a file that they left is cut short, the times of all files jump,
+or the same command is given a second time beside the first. When the command itself is gone it is given again; in the
+end it is left in peace. Then each command is stopped as a whole for longer than a lease lasts while another takes over,
+and given a disk that is too small until it is made larger (where one may mount one). What a command leaves must be what
+an undisturbed run leaves: every byte of a dataset, the weights, metrics and scores of a run.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -24,14 +28,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 import torch
 
 KILLS_A_LIFE = 5
 PATIENCE = 300  # seconds that a command may take when it is left in peace
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
+FAULTS = {"SIGKILL": 8, "SIGTERM": 4, "SIGSTOP": 4, "cut": 2, "times": 1, "twice": 1}  # and how often
+KILLS = ("SIGKILL", "SIGTERM", "SIGSTOP", "cut")
+DAY = 86400.0
 TIMES = ("seconds", "seconds_training", "machine", "versions")  # keys that differ from run to run
 
 RUN = """
@@ -65,65 +71,162 @@ class Command:
     content: Callable[[Path], dict[str, Any]]  # by name, of what is left in the end
 
 
-def start(arguments: tuple[str, ...], out: Path, log: Path) -> subprocess.Popen:
-    """The command in a process group of its own."""
-    with log.open("ab") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "identbox", *arguments, "--out", str(out)],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+class Life:
+    """A command in a process group of its own, given again whenever it is gone."""
+
+    def __init__(self, command: Command, out: Path, log: Path) -> None:
+        self.command, self.out, self.log = command, out, log
+        self.child = self.start()
+
+    def start(self) -> subprocess.Popen:
+        with self.log.open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "identbox", *self.command.arguments, "--out", str(self.out)],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def processes(self) -> list[psutil.Process]:
+        """The command and all that it started; none where it is gone."""
+        try:
+            parent = psutil.Process(self.child.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def peace(self, tries: int = 1) -> None:
+        """Let it end, and give it again so many times; raises RuntimeError where it fails or takes too long."""
+        for _ in range(tries):
+            with suppress(subprocess.TimeoutExpired):
+                if self.child.wait(timeout=PATIENCE) == 0:
+                    return
+            if self.child.poll() is not None:
+                self.child = self.start()
+        with suppress(subprocess.TimeoutExpired):
+            if self.child.wait(timeout=PATIENCE) == 0:
+                return
+        self.child.kill()
+        self.fail()
+
+    def fail(self) -> NoReturn:
+        """Raise RuntimeError with the last that it said."""
+        raise RuntimeError(f"{self.command.arguments[0]}: {self.log.read_text()[-500:]}")
+
+    def disturb(self, kind: str, rng: random.Random) -> None:
+        """Do something to it."""
+        if kind == "cut":
+            self.kill_all()
+            chosen = [
+                path for path in sorted(self.out.rglob("*")) if path.is_file() and path.suffix != ".lease"
+            ]
+            if chosen:
+                path = rng.choice(chosen)
+                os.truncate(path, rng.randrange(path.stat().st_size + 1))
+        elif kind == "times":
+            jump = rng.uniform(-DAY, DAY)
+            for path in self.out.rglob("*"):
+                with suppress(FileNotFoundError):
+                    then = path.stat().st_mtime + jump
+                    os.utime(path, (then, then))
+        elif kind == "twice":
+            self.second()
+        else:
+            with suppress(psutil.NoSuchProcess, IndexError):
+                victim = rng.choice(self.processes())
+                victim.send_signal(signal.Signals[kind])
+                if kind == "SIGSTOP":
+                    time.sleep(rng.uniform(0.5, 3))
+                    victim.resume()
+
+    def kill_all(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
+        self.child.wait()
+
+    def second(self) -> None:
+        """The same command beside it: either does its part, or says who is at it."""
+        other = self.start()
+        code = other.wait(timeout=PATIENCE)
+        if code not in (0, 1, -signal.SIGKILL):
+            self.fail()
+        if code == 1 and "expected nobody else at it" not in self.log.read_text():
+            self.fail()
 
 
 def undisturbed(command: Command, out: Path, log: Path) -> float:
     """Run it in peace; returns the seconds. Raises RuntimeError where it fails."""
     begun = time.monotonic()
-    child = start(command.arguments, out, log)
-    if child.wait(timeout=PATIENCE):
-        raise RuntimeError(f"{command.arguments[0]}: {log.read_text()[-500:]}")
+    Life(command, out, log).peace(tries=0)
     return time.monotonic() - begun
 
 
 def disturbed(
     command: Command, out: Path, log: Path, *, kills: int, within: float, rng: random.Random
 ) -> Counter[str]:
-    """Run it to its end, with so many faults on the way, each within so many seconds; returns them by kind.
+    """Run it to its end with so many kills, and other faults, on the way, each within so many seconds.
 
-    Raises RuntimeError where it fails by itself or takes too long.
+    Returns the faults by kind. Raises RuntimeError where it fails by itself or takes too long.
     """
     done: Counter[str] = Counter()
-    child = start(command.arguments, out, log)
-    while kills:
+    life = Life(command, out, log)
+    while sum(done[kind] for kind in KILLS) < kills:
         time.sleep(rng.uniform(0, within))
-        if child.poll() is None:
-            done[fault(child.pid, rng)] += 1
-            kills -= 1
+        if life.child.poll() is None:
+            (kind,) = rng.choices(list(FAULTS), list(FAULTS.values()))
+            life.disturb(kind, rng)
+            done[kind] += 1
             time.sleep(0.3)
-        if child.poll() == 0 and kills:  # it was faster: another life
+        if life.child.poll() == 0:  # it was faster: another life
             shutil.rmtree(out)
-        if child.poll() is not None:
-            child = start(command.arguments, out, log)
-    for _ in range(2):  # the last fault may have ended it
-        with suppress(subprocess.TimeoutExpired):
-            if child.wait(timeout=PATIENCE) == 0:
-                return done
-        child = start(command.arguments, out, log)
-    child.kill()
-    raise RuntimeError(f"{command.arguments[0]}: {log.read_text()[-500:]}")
+        if life.child.poll() is not None:
+            life.child = life.start()
+    life.peace()
+    return done
 
 
-def fault(pid: int, rng: random.Random) -> str:
-    """Do something to a random process of a command; returns what."""
-    with suppress(psutil.NoSuchProcess):
-        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        victim, which = rng.choice(processes), rng.choice(SIGNALS)
-        os.kill(victim.pid, which)
-        if which == signal.SIGSTOP:
-            time.sleep(rng.uniform(0.5, 3))
-            os.kill(victim.pid, signal.SIGCONT)
-        return f"{which.name} of {'the command' if victim.pid == pid else 'a child'}"
-    return "none, it was gone"
+def frozen(command: Command, out: Path, log: Path, *, after: float) -> None:
+    """Stop all of it for longer than a lease lasts, while a second client does the work; then let it wake up."""
+    life = Life(command, out, log)
+    time.sleep(after)
+    asleep = life.processes()
+    for process in asleep:
+        process.suspend()
+    second = Life(command, out, log)
+    second.peace(tries=0)
+    for process in asleep:
+        process.resume()
+    if life.child.wait(timeout=PATIENCE) not in (0, 1):
+        life.fail()
+
+
+def squeezed(command: Command, disk: Path, log: Path) -> int:
+    """Run it on a disk in memory that is too small, and then larger and larger; returns how often it was full.
+
+    Raises RuntimeError where it does not say so in one line.
+    """
+    disk.mkdir()
+    size = 16  # KiB
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)], check=True)
+    try:
+        full = 0
+        while True:
+            log.write_text("")
+            life = Life(command, disk / "out", log)
+            code = life.child.wait(timeout=PATIENCE)
+            if code == 0:
+                return full
+            last = log.read_text().splitlines()[-1:]
+            if code != 1 or "Traceback" in log.read_text() or not "".join(last).startswith("identbox: "):
+                life.fail()
+            full += 1
+            size *= 2
+            subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
+    finally:
+        # What is left is looked at after the disk is gone.
+        if (disk / "out").exists():
+            shutil.copytree(disk / "out", disk.with_name(f"{disk.name}-content"))
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -181,6 +284,23 @@ def main() -> int:
     rng = random.Random(options.seed)
     faults: Counter[str] = Counter()
     lives = bad = 0
+
+    def tell(name: str, what: str, end: Callable[[Path, Path], Path]) -> None:
+        """Go through a life, and hold what it left against what an undisturbed one leaves."""
+        nonlocal lives, bad
+        out, log = scratch / f"{name}-{lives}", scratch / f"{name}-{lives}.log"
+        try:
+            wrong = differing(expected[name], chosen[name].content(end(out, log)))
+        except Exception as error:  # also one of what cannot be read in the end
+            wrong = [f"{type(error).__name__} {error}"]
+        lives += 1
+        bad += bool(wrong)
+        verdict = f"DIFFERS: {', '.join(wrong[:3])}" if wrong else "equal"
+        print(f"{lives:4d}  {name:<9} {what or f'{kills()} kills':<12} {verdict}", flush=True)
+
+    def kills() -> int:
+        return sum(faults[kind] for kind in KILLS)
+
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         scratch = Path(place)
         chosen = {k: v for k, v in commands(scratch).items() if options.only in (None, k)}
@@ -189,22 +309,28 @@ def main() -> int:
             out = scratch / f"{name}-undisturbed"
             lasted[name] = undisturbed(command, out, scratch / f"{name}.log")
             expected[name] = command.content(out)
-        while sum(faults.values()) < options.kills:
-            name = list(chosen)[lives % len(chosen)]
-            out, log = scratch / f"{name}-{lives}", scratch / f"{name}-{lives}.log"
-            kills = min(KILLS_A_LIFE, options.kills - sum(faults.values()))
-            try:
-                faults += disturbed(chosen[name], out, log, kills=kills, within=lasted[name] / 2, rng=rng)
-                wrong = differing(expected[name], chosen[name].content(out))
-            except RuntimeError as error:
-                faults["none, it failed"] += 1
-                wrong = [str(error)]
-            lives += 1
-            bad += bool(wrong)
-            verdict = f"DIFFERS: {', '.join(wrong[:3])}" if wrong else "equal"
-            print(f"{lives:4d}  {name:<9} {sum(faults.values()):4d} faults  {verdict}", flush=True)
-            if not wrong:
-                shutil.rmtree(out)
+
+        def storm(out: Path, log: Path) -> Path:
+            left = min(KILLS_A_LIFE, options.kills - kills())
+            within = lasted[name] / 2
+            faults.update(disturbed(chosen[name], out, log, kills=left, within=within, rng=rng))
+            return out
+
+        def freeze(out: Path, log: Path) -> Path:
+            frozen(chosen[name], out, log, after=lasted[name] / 2)
+            return out
+
+        def squeeze(out: Path, log: Path) -> Path:
+            faults["full disk"] += squeezed(chosen[name], out, log)
+            return out.with_name(f"{out.name}-content")
+
+        for name in itertools.cycle(chosen):
+            if kills() >= options.kills or bad > 20:
+                break
+            tell(name, "", storm)
+        for name in chosen:
+            tell(name, "frozen", freeze)
+            tell(name, "full disk", squeeze)
     for kind, count in faults.most_common():
         print(f"{count:5d}  {kind}")
     print(f"{lives - bad} of {lives} lives ended as an undisturbed run does")

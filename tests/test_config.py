@@ -78,6 +78,23 @@ def test_write_whole_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypat
     assert path.read_bytes() == b"old"
 
 
+def test_write_once_mends_a_file_cut_short_and_leaves_another_alone(tmp_path: Path):
+    path = tmp_path / "file"
+    for there in (None, b"", b"one t"):
+        if there is not None:
+            path.write_bytes(there)
+        config.write_once(path, b"one two")
+        assert path.read_bytes() == b"one two"
+    before = path.stat().st_mtime_ns
+    config.write_once(path, b"one two")
+    assert path.stat().st_mtime_ns == before
+    for there in (b"two", b"one two three"):
+        path.write_bytes(there)
+        with pytest.raises(IdentboxError, match="file: expected what this version would write, got another"):
+            config.write_once(path, b"one two")
+        assert path.read_bytes() == there
+
+
 def test_first_few():
     assert first_few(range(3)) == "0, 1, 2"
     assert first_few("abcdefg", 2) == "a, b and 5 more"

@@ -3,13 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 import torch
 
 from conftest import identbox
-from identbox import config, experiments, seeding
+from identbox import config, experiments, leases, seeding
 from identbox.errors import IdentboxError
 from identbox.experiments import Learner, simulation
 from identbox.process import Permute
@@ -128,6 +129,48 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path):
         assert torch.equal(value, parts["model"][name]), name
     records = [experiments.read_results(tmp_path / folder / "results.json") for folder in ("whole", "parts")]
     assert without_time(records[0]) == without_time(records[1])
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "checkpoint.pt", "results.json"])
+def test_what_was_cut_short_is_made_again(tmp_path, name):
+    """A finished run whose checkpoint or record broke off is finished again; the rest is only of use on the way."""
+    made_of = simulation("quick", TINY)
+    made = experiments.run(made_of, tmp_path, seed=0)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    if name == "metrics.jsonl":
+        (tmp_path / "results.json").unlink()
+    (tmp_path / name).write_bytes(before[name][: len(before[name]) // 2])
+    again = experiments.run(made_of, tmp_path, seed=0)
+    assert again["probes"] == made["probes"]
+    assert again["losses"] == made["losses"]
+    assert (tmp_path / "config.toml").read_bytes() == before["config.toml"]
+
+    def steps(lines):
+        return [json.loads(line)["step"] for line in lines.splitlines()]
+
+    assert steps((tmp_path / "metrics.jsonl").read_bytes()) == steps(before["metrics.jsonl"])
+    assert experiments.is_finished(tmp_path)
+
+
+def test_a_run_is_no_ones_but_its_holders(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "LOOK", 0.02)
+    made_of = simulation("quick", TINY)
+    experiments.claim(tmp_path, made_of, seed=0)
+    other = {"token": "other", "host": "there", "pid": 1}
+    (tmp_path / "run.lease").write_text(json.dumps(other))
+    stop = threading.Event()
+
+    def live() -> None:
+        while not stop.wait(0.05):
+            os.utime(tmp_path / "run.lease")
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    with pytest.raises(IdentboxError, match="expected nobody else at it, got process 1 on there"):
+        experiments.run(made_of, tmp_path, seed=0)
+    stop.set()
+    thread.join()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "run.lease"]
 
 
 def test_views_share_what_they_should():

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from identbox import leases
+from identbox.errors import IdentboxError
 from identbox.leases import Lease
 
 
@@ -107,3 +109,57 @@ def test_a_lease_cut_short_is_stale_by_its_time_alone(path):
     assert Lease.take(path) is None
     age(path, leases.STALE + 5)
     assert Lease.take(path) is not None
+
+
+def test_what_is_held_is_renewed_and_given_back(path, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT", 0.05)
+    with leases.hold(path):
+        first = path.stat().st_mtime_ns
+        deadline = time.monotonic() + 10
+        while path.stat().st_mtime_ns == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with leases.hold(path):  # as what a child does within
+            leases.expect_held()
+        assert path.exists()
+    assert not path.exists()
+
+
+def test_nobody_comes_beside_a_holder_that_shows_a_sign_of_life(path, monkeypatch):
+    monkeypatch.setattr(leases, "LOOK", 0.02)
+    held_elsewhere(path)
+    messages = []
+
+    def live() -> None:
+        while not messages:
+            time.sleep(0.01)
+        age(path, 1)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    expected = f"{path.parent}: expected nobody else at it, got process 1 on another"
+    with pytest.raises(IdentboxError, match=re.escape(expected)), leases.hold(path, messages.append):
+        pass
+    thread.join()
+    assert len(messages) == 1
+    assert json.loads(path.read_text())["token"] == "other"
+
+
+def test_one_waits_for_a_holder_without_a_sign_of_life_until_its_lease_is_over(path, monkeypatch):
+    monkeypatch.setattr(leases, "LOOK", 0.02)
+    monkeypatch.setattr(leases, "STALE", 0.5)
+    held_elsewhere(path)
+    begun = time.monotonic()
+    with leases.hold(path):
+        assert time.monotonic() - begun > 0.4
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_who_wakes_beside_another_at_its_work_writes_nothing_more(path):
+    with leases.hold(path):
+        leases.expect_held()
+        held_elsewhere(path)
+        with pytest.raises(IdentboxError, match="expected the lease of this process, got another's"):
+            leases.expect_held()
+        path.unlink()  # or a shared folder that does not answer
+        leases.expect_held()
