@@ -82,7 +82,7 @@ def execute(
     executor: Executor | None = None,
     gpus: Sequence[str] = (),
     timeout: float | None = None,
-    on_done: Callable[[str], None] = lambda name: None,
+    on_done: Callable[[str, str], None] = lambda name, reason: None,
     on_look: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
     """Do the jobs that are not done, ``workers`` side by side; returns the reason of each that failed, by its name.
@@ -90,7 +90,8 @@ def execute(
     ``threads`` is the number of cores that each may use, ``timeout`` the seconds; each sees one of the ``gpus`` (as in
     CUDA_VISIBLE_DEVICES), where they are given. A job that another client is at is left to it, and looked at again
     until it is done. One whose child or worker is killed is done again from what is on disk, ATTEMPTS times at most.
-    ``on_look`` is called every LOOK seconds. Ctrl-C stops the jobs that run here; the same call goes on with them.
+    ``on_done`` gets a job's name when it is over, and why if it failed; ``on_look`` is called every LOOK seconds.
+    Ctrl-C stops the jobs that run here; the same call goes on with them.
     """
     works = partial(Work, threads=threads, timeout=timeout)
     if executor is not None:
@@ -117,7 +118,7 @@ def drive(
     *,
     works: Callable[..., Work],
     window: int,
-    on_done: Callable[[str], None],
+    on_done: Callable[[str, str], None],
     on_look: Callable[[], None],
 ) -> dict[str, str]:
     """Keep ``window`` jobs with an executor until none is left; see `execute`.
@@ -135,7 +136,7 @@ def drive(
     def over(job: Job, reason: str = "") -> None:
         if reason:
             failed[job.name] = reason
-        on_done(job.name)
+        on_done(job.name, reason)
 
     looked = -math.inf
     while waiting or running or later:

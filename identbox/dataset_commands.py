@@ -9,7 +9,7 @@ import click
 
 from identbox.cluster_options import cluster_options
 from identbox.errors import IdentboxError
-from identbox.terminal import cores, images_bar, print_download, print_finding, warn
+from identbox.terminal import cores, images_bar, print_download, print_failure, print_finding, warn
 
 if TYPE_CHECKING:
     from identbox.blender import Blender
@@ -73,7 +73,9 @@ class Numbers(click.ParamType):
 )
 @click.option("--offline", is_flag=True, help=OFFLINE)
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes that render side by side.  [default: cores]"
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that render side by side; on a cluster, in a piece of work.  [default: cores, or --cpus]",
 )
 @click.option(
     "--device",
@@ -158,7 +160,7 @@ def render(
     if cluster is not None:
         if shard != (1, 1):
             raise IdentboxError("--shard: expected none beside --cluster, which makes its own")
-        _render_there(out, recipe, part, shapes, runner, cluster)
+        _render_there(out, recipe, part, shapes, runner, cluster, workers, offline)
         return
     with images_bar() as progress:
         task = progress.add_task("images", total=None)
@@ -182,7 +184,14 @@ def render(
 
 
 def _render_there(
-    out: Path, recipe: Recipe, part: Part, pack: str, runner: Blender, cluster: Cluster
+    out: Path,
+    recipe: Recipe,
+    part: Part,
+    pack: str,
+    runner: Blender,
+    cluster: Cluster,
+    workers: int | None,
+    offline: bool,
 ) -> None:
     """Render on a cluster, with the display of rendering here."""
     from identbox import clusters, generation, shards
@@ -197,15 +206,17 @@ def _render_there(
             total = sum(recipe.splits.get(split, 0) for split in part.splits)
             task = progress.add_task("images", total=total, completed=there, already=there)
             shards.render(
+                shards.jobs(
+                    out, recipe, part, pack, runner, workers=workers or cluster.cpus, offline=offline
+                ),
                 out,
                 recipe,
                 part,
-                pack,
-                runner,
                 pool.executor,
                 slots=pool.slots,
                 threads=cluster.cpus,
                 on_images=lambda there: progress.update(task, completed=there),
+                on_failure=lambda name, reason: print_failure(progress, name, reason),
             )
     whole = generation.is_complete(out, recipe)
     click.echo(f"{out}: " + ("the dataset is whole" if whole else "all that was asked for is rendered"))

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -96,14 +96,14 @@ class Run:
         self._false_starts = 0  # of all workers, since one of them last said something
         self.outcome = Outcome()
 
-    def execute(self, workers: int, executor: Executor | None = None) -> Outcome:
+    def execute(self, workers: int) -> Outcome:
         """Render all records. Raises IdentboxError for a full disk or a worker that cannot start.
 
         An image that fails ATTEMPTS times is named in the outcome; the others are rendered all the same.
         """
         size = max(1, min(SHARD, -(-len(self._records) // workers)))
         shards = [self._records[k : k + size] for k in range(0, len(self._records), size)]
-        pool = executor or ThreadPoolExecutor(workers, thread_name_prefix="render")
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="render")
         futures = [pool.submit(self._render_shard, shard) for shard in shards]
         try:
             while wait(futures, timeout=0.5).not_done:
@@ -113,8 +113,7 @@ class Run:
             wait(futures)
             raise
         finally:
-            if executor is None:
-                pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
         for future in futures:
             future.result()
         if self._full_disk:

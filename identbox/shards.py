@@ -5,7 +5,7 @@ The images on the shared folder say what is done; see `children` for what become
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,21 @@ from identbox.sources import image_name
 SHARD = 500  # images: the start of a child and of its Blender are some hundredths of their time
 
 
-def jobs(folder: Path, recipe: Recipe, part: Part, pack: str, runner: blender.Blender) -> Iterator[Job]:
-    """A job for every SHARD images of a part of a dataset that is prepared in ``folder``."""
+def jobs(
+    folder: Path,
+    recipe: Recipe,
+    part: Part,
+    pack: str,
+    runner: blender.Blender,
+    *,
+    workers: int = 1,
+    offline: bool = False,
+) -> Iterator[Job]:
+    """A job for every SHARD images of a part of a dataset that is prepared in ``folder``.
+
+    Each renders with so many processes side by side, and with ``offline`` takes published shapes from the cache alone.
+    """
+    there = (pack, runner.executable or "", str(workers), "offline" if offline else "")
     folder = folder.resolve()
     logs = folder / "logs"
     for split in part.splits:
@@ -33,10 +46,7 @@ def jobs(folder: Path, recipe: Recipe, part: Part, pack: str, runner: blender.Bl
                 name=f"{split} {place}/{count}",
                 done=partial(_is_done, folder, recipe, shard),
                 claim=partial(logs.mkdir, exist_ok=True),
-                command=(
-                    "identbox.shards",
-                    *(str(folder), split, str(place), str(count), pack, runner.executable or ""),
-                ),
+                command=("identbox.shards", str(folder), split, str(place), str(count), *there),
                 log=logs / f"shard-{split}-{place}.log",
             )
 
@@ -50,27 +60,28 @@ def _is_done(folder: Path, recipe: Recipe, shard: Part) -> bool:
 
 
 def render(
+    pieces: Iterable[Job],
     folder: Path,
     recipe: Recipe,
     part: Part,
-    pack: str,
-    runner: blender.Blender,
     executor: Executor,
     *,
     slots: int,
     threads: int,
     on_images: Callable[[int], None] = lambda there: None,
+    on_failure: Callable[[str, str], None] = lambda name, reason: None,
 ) -> None:
-    """Render the missing images of a part on the workers of an executor, and finish the dataset when none is left.
+    """Do the `jobs` of a part on the workers of an executor, and finish the dataset when no image is missing.
 
-    ``on_images`` gets the number of images on the folder, every few seconds. Raises IdentboxError for shards that
-    failed.
+    ``on_images`` gets the number of images on the folder, every few seconds, ``on_failure`` a job and why it failed.
+    Raises IdentboxError for shards that failed.
     """
     failed = children.execute(
-        jobs(folder, recipe, part, pack, runner),
+        pieces,
         workers=slots,
         threads=threads,
         executor=executor,
+        on_done=lambda name, reason: on_failure(name, reason) if reason else None,
         on_look=lambda: on_images(count(folder, part)),
     )
     children.expect_no_failures(folder, failed)
@@ -85,7 +96,7 @@ def count(folder: Path, part: Part) -> int:
 
 def _child(arguments: list[str]) -> None:
     """Render what is missing of a shard, as the recipe on the folder has it."""
-    place, split, number, of, pack, executable = arguments
+    place, split, number, of, pack, executable, workers, offline = arguments
     folder = Path(place)
     part = Part(splits=(split,), shard=(int(number), int(of)))
     runner = blender.Blender(executable=executable or None)
@@ -95,10 +106,10 @@ def _child(arguments: list[str]) -> None:
     version = blender.probe(runner)["blender"]
     if version != recipe.renderer["blender"]:
         raise IdentboxError(f"Blender: expected {recipe.renderer['blender']}, got {version} on this machine")
-    found = shapes.load(pack, recipe.shape_names, runner)
+    found = shapes.load(pack, recipe.shape_names, runner, offline=bool(offline))
     if found.table() != recipe.shapes:
         raise IdentboxError(f"shapes {pack}: expected those of {folder}, got others on this machine")
-    generation.render(folder, recipe, part, found.files, runner, workers=1)
+    generation.render(folder, recipe, part, found.files, runner, workers=int(workers))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import click
 
 from identbox.cluster_options import cluster_options
 from identbox.errors import IdentboxError
-from identbox.terminal import cores, steps_bar, warn
+from identbox.terminal import cores, print_failure, steps_bar, warn
 
 if TYPE_CHECKING:
     from identbox.children import Job
@@ -235,9 +235,11 @@ def do(
         progress = stack.enter_context(steps_bar())
         task = progress.add_task(what, total=len(jobs), figures="")
 
-        def tell(name: str) -> None:
+        def tell(name: str, reason: str) -> None:
             progress.update(task, advance=1, figures=name)
-            if not progress.console.is_terminal:  # in the log of a cluster's job no bar moves
+            if reason:
+                print_failure(progress, name, reason)
+            elif not progress.console.is_terminal:  # in the log of a cluster's job no bar moves
                 click.echo(name)
 
         failed = children.execute(

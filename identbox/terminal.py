@@ -68,6 +68,11 @@ def print_download(name: str) -> None:
     click.echo(f"fetching {name}", err=True)
 
 
+def print_failure(progress: Progress, name: str, reason: str) -> None:
+    """Say above a bar what failed, while the rest goes on."""
+    progress.console.print(f"failed: {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+
+
 def warn(message: str) -> None:
     """Tell something beside the output."""
     click.echo(f"identbox: {message}", err=True)

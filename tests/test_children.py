@@ -69,7 +69,7 @@ def until(what: Callable[[], object], seconds: float = 30) -> None:
 def test_jobs_are_done_once_each_with_threads_and_a_temporary_folder_of_its_own(job, tmp_path):
     jobs = [job(f"job{k}") for k in range(5)]
     told: list[str] = []
-    assert children.execute(jobs, workers=2, threads=3, on_done=told.append) == {}
+    assert children.execute(jobs, workers=2, threads=3, on_done=lambda name, reason: told.append(name)) == {}
     assert sorted(told) == [one.name for one in jobs]
     results = [json.loads((tmp_path / one.name / "result.json").read_text()) for one in jobs]
     assert {result["OMP_NUM_THREADS"] for result in results} == {"3"}
@@ -95,7 +95,14 @@ def test_jobs_side_by_side_see_a_gpu_each(job, tmp_path):
 
 
 def test_a_job_that_fails_is_named_with_its_last_line_and_stops_no_other(job, tmp_path):
-    failed = children.execute([job("bad", fail="error"), job("good")], workers=1, threads=1)
+    told = []
+    failed = children.execute(
+        [job("bad", fail="error"), job("good")],
+        workers=1,
+        threads=1,
+        on_done=lambda *one: told.append(one),
+    )
+    assert told == [("bad", "exit code 1, identbox: it cannot be done"), ("good", "")]
     assert failed == {"bad": "exit code 1, identbox: it cannot be done"}
     assert starts(tmp_path, "bad") == 1
     with pytest.raises(IdentboxError, match=r"got 1 that failed \(bad\); bad: exit code 1"):
@@ -133,7 +140,7 @@ def test_a_job_that_another_client_is_at_is_left_to_it(job, tmp_path, monkeypatc
     until((tmp_path / "one" / "starts").exists)
     told: list[str] = []
 
-    def done(name: str) -> None:
+    def done(name: str, reason: str) -> None:
         told.append(name)
         go.touch()  # the other may end once this client has done the rest
 

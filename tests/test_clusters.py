@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cluster_faults import Dask, storm
+from faults import differing, files
 from test_children import alive, job, starts, until  # noqa: F401
 
 from conftest import SMALL, identbox
-from identbox import children, clusters
+from identbox import children, clusters, shards
+from identbox.blender import Blender
 from identbox.clusters import Cluster
+from identbox.dataset import Recipe
 from identbox.errors import IdentboxError
+from identbox.generation import Part
 
-# The command line with shards of five images.
-RENDER = "from identbox import shards; shards.SHARD = 5; from identbox.cli import main; main()"
 SWEEP = """
 title = "Two runs"
 report = "table"
@@ -34,51 +37,13 @@ probes = { samples = 60, bootstrap = 5, interventions = false }
 """
 
 
-class Dask:
-    """A scheduler and workers as processes of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.children: list[subprocess.Popen] = []
-        told = folder / "scheduler.json"
-        self._start(
-            "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", told
-        )
-        until(lambda: told.exists() and told.read_text().endswith("}"))
-        self.address = json.loads(told.read_text())["address"]
-
-    def worker(self) -> subprocess.Popen:
-        return self._start(
-            "distributed.cli.dask_worker",
-            *(self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard"),
-            *("--local-directory", self.folder),
-        )
-
-    def _start(self, module: str, *options: object) -> subprocess.Popen:
-        log = (self.folder / f"{len(self.children)}.log").open("wb")
-        child = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, options)], stdout=log, stderr=subprocess.STDOUT
-        )
-        log.close()
-        self.children.append(child)
-        return child
-
-    def workers(self) -> int:
-        """How many have found the scheduler."""
-        return sum("Registered to" in path.read_text() for path in self.folder.glob("*.log"))
-
-
 @pytest.fixture
 def dask(job, tmp_path: Path) -> Iterator[Dask]:  # noqa: F811
     """After ``job``, whose code the workers must find."""
     pytest.importorskip("distributed")
-    folder = tmp_path / "dask"
-    folder.mkdir()
-    cluster = Dask(folder)
+    cluster = Dask(tmp_path / "dask")
     yield cluster
-    for child in reversed(cluster.children):
-        child.kill()
-        child.wait()
+    cluster.close()
 
 
 def test_jobs_are_done_on_a_dask_cluster(dask: Dask, job: Callable, tmp_path: Path):  # noqa: F811
@@ -89,7 +54,9 @@ def test_jobs_are_done_on_a_dask_cluster(dask: Dask, job: Callable, tmp_path: Pa
     with clusters.connect(Cluster(address=dask.address), tmp_path) as pool:
         assert pool.slots == 2
         assert pool.told.startswith("2 workers, 2 side by side; dashboard: http")
-        failed = children.execute(jobs, workers=2, threads=3, executor=pool.executor, on_done=told.append)
+        failed = children.execute(
+            jobs, workers=2, threads=3, executor=pool.executor, on_done=lambda name, reason: told.append(name)
+        )
     assert failed == {"job3": "exit code 1, identbox: it cannot be done"}
     assert sorted(told) == [one.name for one in jobs]
     results = [json.loads((tmp_path / f"job{k}" / "result.json").read_text()) for k in (0, 1, 2, 4, 5)]
@@ -123,37 +90,27 @@ with clusters.connect(clusters.Cluster(address={dask.address!r}), folder) as poo
     assert starts(tmp_path, "one") == 2
 
 
-def test_images_rendered_while_workers_and_client_are_killed_are_those_of_an_undisturbed_run(
-    dask: Dask, small: Path, tmp_path: Path
+def test_images_rendered_while_all_of_a_cluster_is_killed_are_those_of_an_undisturbed_run(
+    small: Path, tmp_path: Path
 ):
+    pytest.importorskip("distributed")
     out = tmp_path / "out"
-    command = [sys.executable, "-c", RENDER, "render", *map(str, SMALL), "--out", str(out), "--cluster"]
-    command.append(dask.address)
-    workers = [dask.worker(), dask.worker()]
-    until(lambda: dask.workers() == 2)
-
-    def images() -> int:
-        return len(list(out.glob("*/images/*.png")))
-
-    with (tmp_path / "client.log").open("wb") as log:
-        client = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        for victim in workers:
-            there = images()
-            until(lambda there=there: images() > there, 120)
-            victim.kill()
-            victim.wait()
-            dask.worker()
-        client.kill()
-        client.wait()
-        assert images() < 19
-        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=300)
-    assert done.returncode == 0, (tmp_path / "client.log").read_text()
+    killed = storm([*map(str, SMALL), "--offline", "--workers", "1"], 19, out, tmp_path, shard=4)
+    assert [what.split(" at ")[0] for what in killed] == [
+        "a worker",
+        "a worker",
+        "the client",
+        "the scheduler",
+    ]
     assert "the dataset is whole" in (tmp_path / "client.log").read_text()
-    for path in small.rglob("*"):
-        if path.is_file():
-            assert (out / path.relative_to(small)).read_bytes() == path.read_bytes(), path
-    assert not (out / "logs").exists()
+    assert differing(files(small), files(out)) == []
     assert identbox("check", out).returncode == 0
+
+
+def test_what_is_asked_for_reaches_the_pieces_of_work(small: Path):
+    recipe = Recipe.read(small)
+    (piece, *_) = shards.jobs(small, recipe, Part(), "published", Blender(), workers=3, offline=True)
+    assert piece.command[-4:] == ("published", "", "3", "offline")
 
 
 def test_a_cluster_that_is_not_there_is_named(dask: Dask, tmp_path: Path):
@@ -164,9 +121,7 @@ def test_a_cluster_that_is_not_there_is_named(dask: Dask, tmp_path: Path):
         clusters.connect(Cluster(address=dask.address), tmp_path),
     ):
         pass
-    for child in dask.children:
-        child.kill()
-        child.wait()
+    dask.close()
     begun = time.monotonic()
     done = identbox("render", "--n", 2, "--out", tmp_path / "out", "--cluster", dask.address)
     assert done.returncode == 1

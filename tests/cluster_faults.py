@@ -1,0 +1,165 @@
+"""Rendering on a real Dask cluster whose every process is killed, held against an undisturbed run on this machine.
+
+    python tests/cluster_faults.py --images 400
+
+Two workers are each killed once and replaced, the client is killed and started again, and then the scheduler is, so
+that the same command goes on with another cluster. Every byte of the dataset must be that of the undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from faults import PATIENCE, differing, files
+
+# The command line with shards of so many images.
+COMMAND = "import sys; from identbox import shards; shards.SHARD = {}; from identbox.cli import main; main()"
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for a condition; raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"expected it within {seconds:g} s")
+        time.sleep(0.02)
+
+
+class Dask:
+    """A scheduler and workers as processes of their own, with their logs in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.children: list[subprocess.Popen] = []
+        told = folder / "scheduler.json"
+        self.scheduler = self._start(
+            "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", told
+        )
+        until(lambda: told.exists() and told.read_text().endswith("}"))
+        self.address = json.loads(told.read_text())["address"]
+
+    def worker(self) -> subprocess.Popen:
+        """One more worker, of one thread."""
+        return self._start(
+            "distributed.cli.dask_worker",
+            *(self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard"),
+            *("--local-directory", self.folder),
+        )
+
+    def two_workers(self) -> list[subprocess.Popen]:
+        """Two workers that have found the scheduler."""
+        workers = [self.worker(), self.worker()]
+        until(lambda: self.workers() == 2)
+        return workers
+
+    def workers(self) -> int:
+        """How many have found the scheduler so far."""
+        return sum("Registered to" in path.read_text() for path in self.folder.glob("*.log"))
+
+    def close(self) -> None:
+        """End all of it."""
+        for child in reversed(self.children):
+            kill(child)
+
+    def _start(self, module: str, *options: object) -> subprocess.Popen:
+        with (self.folder / f"{len(self.children)}.log").open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", module, *map(str, options)], stdout=log, stderr=subprocess.STDOUT
+            )
+        self.children.append(child)
+        return child
+
+
+def kill(child: subprocess.Popen) -> None:
+    """SIGKILL, and wait until it is gone."""
+    child.kill()
+    child.wait()
+
+
+def storm(arguments: list[str], images: int, out: Path, scratch: Path, *, shard: int) -> list[str]:
+    """Render so many images into ``out`` while workers, client and scheduler are killed; returns what was.
+
+    ``arguments`` are those of `identbox render` but for --out and --cluster, ``shard`` the images of a piece of work.
+    Raises RuntimeError where the command does not end as it should.
+    """
+    first, second, told = Dask(scratch / "first"), None, scratch / "client.log"
+    killed = []
+
+    def client(cluster: Dask) -> subprocess.Popen:
+        words = [*arguments, "--out", str(out), "--cluster", cluster.address]
+        with told.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", COMMAND.format(shard), "render", *words], stdout=log, stderr=log
+            )
+
+    def there() -> int:
+        return len(list(out.glob("*/images/*.png")))
+
+    def wait_for(share: float) -> None:
+        before = there()
+        until(lambda: there() >= max(share * images, before + 1), PATIENCE)
+
+    try:
+        workers = first.two_workers()
+        process = client(first)
+        for share, worker in zip((0.1, 0.3), workers, strict=True):
+            wait_for(share)
+            kill(worker)
+            first.worker()
+            killed.append(f"a worker at {there()} images")
+        wait_for(0.5)
+        kill(process)
+        killed.append(f"the client at {there()} images")
+        process = client(first)
+        wait_for(0.7)
+        kill(first.scheduler)
+        killed.append(f"the scheduler at {there()} images")
+        if process.wait(timeout=PATIENCE) != 1 or "Traceback" in told.read_text():
+            raise RuntimeError(f"expected one line about the scheduler, got {told.read_text()[-800:]}")
+        first.close()
+        second = Dask(scratch / "second")
+        second.two_workers()
+        if client(second).wait(timeout=PATIENCE):
+            raise RuntimeError(told.read_text()[-800:])
+    finally:
+        first.close()
+        if second is not None:
+            second.close()
+    return killed
+
+
+def main() -> int:
+    """Render in peace and in a storm, and compare; 1 where a byte differs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--shard", type=int, default=40)
+    options = parser.parse_args()
+    words = ["--n", str(options.images), "--val", "0", "--test", "0", "--size", str(options.size)]
+    identbox = [sys.executable, "-m", "identbox"]
+    with tempfile.TemporaryDirectory(prefix="cluster-faults-") as place:
+        scratch = Path(place)
+        peace, out = scratch / "peace", scratch / "storm"
+        subprocess.run(
+            [*identbox, "render", *words, "--out", str(peace)], check=True, stdout=subprocess.DEVNULL
+        )
+        begun = time.monotonic()
+        for what in storm(words, options.images, out, scratch, shard=options.shard):
+            print(f"killed {what}")
+        print(f"{options.images} images in {time.monotonic() - begun:.0f} s")
+        subprocess.run([*identbox, "check", str(out)], check=True, stdout=subprocess.DEVNULL)
+        wrong = differing(files(peace), files(out))
+        print(f"DIFFERS: {', '.join(wrong[:3])}" if wrong else f"equal: all {len(files(peace))} files")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
