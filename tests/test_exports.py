@@ -1,6 +1,7 @@
 """Exports of a rendered dataset, opened by those they are for: Hugging Face's datasets and webdataset."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from conftest import identbox
-from identbox import Multimodal3DIdent, exports, image_text, sources
+from identbox import Multimodal3DIdent, exports, generation, image_text, sources
+from identbox.dataset import Recipe
 from identbox.errors import IdentboxError
 from identbox.reading import open_split
 
@@ -22,6 +24,23 @@ def exported(request, small: Path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("exports") / request.param
     shards = exports.export(small, request.param, out, per_shard=5)
     assert sorted(path.name for path in (out / "data").iterdir()) == sorted(path.name for path in shards)
+    return out
+
+
+@pytest.fixture(scope="module")
+def thousand(small: Path, tmp_path_factory) -> Path:
+    """A dataset of 1 000 samples, whose pixels are noise."""
+    recipe = Recipe.read(small)
+    assert recipe is not None
+    splits, renderer = {"train": 1000, "val": 3, "test": 2}, {**recipe.renderer, "size": 16}
+    recipe = replace(recipe, splits=splits, renderer=renderer)
+    out = tmp_path_factory.mktemp("thousand") / "data"
+    generation.prepare(out, recipe)
+    rng = np.random.default_rng(0)
+    for split, n in splits.items():
+        for k in range(n):
+            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(out / split / "images" / sources.image_name(k, n))
     return out
 
 
@@ -70,14 +89,14 @@ def test_shards_are_the_same_on_every_export(small: Path, exported: Path, tmp_pa
         assert path.read_bytes() == (tmp_path / "again" / "data" / path.name).read_bytes()
 
 
-def test_datasets_opens_parquet_as_images_with_named_classes(small: Path, tmp_path: Path, monkeypatch):
+def test_datasets_opens_parquet_as_images_with_named_classes(thousand: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    exports.export(small, "parquet", tmp_path / "out", per_shard=5)
+    exports.export(thousand, "parquet", tmp_path / "out", per_shard=400)
     found = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
-    assert {split: len(part) for split, part in found.items()} == SPLITS
-    data = Multimodal3DIdent(small)
+    assert {split: len(part) for split, part in found.items()} == {"train": 1000, "val": 3, "test": 2}
+    data = Multimodal3DIdent(thousand)
     for k, row in enumerate(found["train"]):
         assert isinstance(row["image"], Image.Image)
         assert row["image"].tobytes() == data.image(k).tobytes()
@@ -87,18 +106,19 @@ def test_datasets_opens_parquet_as_images_with_named_classes(small: Path, tmp_pa
     assert found["train"].features["z_image"]["object_xpos"].names == ["left", "center", "right"]
 
 
-def test_webdataset_streams_tar_shards(small: Path, tmp_path: Path):
+def test_webdataset_streams_tar_shards(thousand: Path, tmp_path: Path):
     webdataset = pytest.importorskip("webdataset")
-    exports.export(small, "webdataset", tmp_path / "out", per_shard=5)
+    exports.export(thousand, "webdataset", tmp_path / "out", per_shard=400)
     shards = str(tmp_path / "out" / "data" / "train-{00000..00002}-of-00003.tar")
-    data = Multimodal3DIdent(small)
+    data = Multimodal3DIdent(thousand)
     rows = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil"))
     assert len(rows) == len(data)
     for k, row in enumerate(rows):
-        assert row["__key__"] == f"train-{k:02d}"
+        assert row["__key__"] == f"train-{k:03d}"
         assert row["png"].tobytes() == data.image(k).tobytes()
         assert row["txt"] == data.sentences[k]
         assert row["json"]["z_image"] == {name: column[k] for name, column in data.image_latents.items()}
+        assert row["json"]["z_text"] == {name: column[k] for name, column in data.text_latents.items()}
 
 
 def test_the_command_writes_shards_and_says_where(small: Path, tmp_path: Path):
