@@ -4,7 +4,7 @@
 
 For each pack a dataset is rendered (64 x 64, every factor varied, free rotation), the network trained on its training
 split and scored on its test split; every pack gets the same latents, initial weights and number of steps. The network
-is a ResNet-18 of a third of the usual width (He et al., 2016). Mind the last weights: no split chooses among them.
+is the small image encoder. Mind the last weights: no split chooses among them.
 """
 
 import argparse
@@ -21,40 +21,9 @@ from torch import Tensor, nn
 
 from identbox import Multimodal3DIdent
 from identbox.dataset import Recipe
+from identbox.image_encoders import ResNet18
 
 TRAIN, TEST, SIZE, SAMPLES = 3000, 1000, 64, 4
-
-
-class Block(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-def network(classes: int, width: int = 24) -> nn.Module:
-    """ResNet-18 for small images: a 3 x 3 stem with stride 2, then four stages of two blocks."""
-    stages = [nn.Conv2d(3, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-    inputs = width
-    for stage in range(4):
-        outputs = width * 2**stage
-        stages += [Block(inputs, outputs, 1 if stage == 0 else 2), Block(outputs, outputs, 1)]
-        inputs = outputs
-    return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
 def read(folder: Path, split: str) -> tuple[Tensor, Tensor]:
@@ -77,7 +46,7 @@ def train(folder: Path, epochs: int, seed: int) -> np.ndarray:
     torch.manual_seed(seed)
     images, labels = read(folder, "train")
     classes = len(names(folder))
-    model = network(classes)
+    model = ResNet18(classes, small=True, seed=seed, name="recognition").to(memory_format=torch.channels_last)
     steps = epochs * (len(images) // 64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
@@ -102,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shapes", action="append", required=True)
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="of weights and order, one after another")
     parser.add_argument("--keep", type=Path, help="folder to keep the rendered datasets in")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -112,11 +81,12 @@ def main() -> None:
                        "--size", SIZE, "--samples", SAMPLES, "--shapes", pack, "--out", folder]  # fmt: skip
             subprocess.run(list(map(str, command)), check=True)
             start = time.perf_counter()
-            table = train(folder, options.epochs, options.seed)
-            accuracy = np.trace(table) / table.sum()
+            tables = [train(folder, options.epochs, seed) for seed in range(options.seeds)]
+            table = np.sum(tables, axis=0)
+            accuracies = [float(np.trace(one) / one.sum()) for one in tables]
             print(json.dumps({"benchmark": "shape recognition", "shapes": pack, "train": TRAIN, "test": TEST,
-                              "epochs": options.epochs, "accuracy": round(float(accuracy), 3),
-                              "standard_error": round(float((accuracy * (1 - accuracy) / TEST) ** 0.5), 3),
+                              "epochs": options.epochs, "accuracy": [round(one, 3) for one in accuracies],
+                              "standard_error": round((accuracies[0] * (1 - accuracies[0]) / TEST) ** 0.5, 3),
                               "training_s": round(time.perf_counter() - start)}), flush=True)  # fmt: skip
             print(" " * 12 + "".join(f"{name[:8]:>9}" for name in names(folder)))
             for name, row in zip(names(folder), table, strict=True):
