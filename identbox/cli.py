@@ -57,9 +57,7 @@ def list_processes() -> None:
 
 
 @cli.command()
-@click.option(
-    "--blender", "executable", metavar="PATH", help="An installed Blender instead of the bpy module."
-)
+@dataset_commands.blender_option
 @click.option("--install", is_flag=True, help="Install the system libraries that Blender lacks, if you may.")
 def doctor(executable: str | None, install: bool) -> None:
     """Say what works here: Blender, its libraries, torch, GPU, disk, cores."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from identbox.errors import IdentboxError
+from identbox.errors import IdentboxError, expect_library
 
 HEARTBEAT = 2  # seconds between two signs of life of a SLURM job
 LOST = 10  # seconds without one after which its work is done elsewhere
@@ -62,12 +62,8 @@ def connect(cluster: Cluster, folder: Path) -> Iterator[Pool]:
 
 @contextmanager
 def _dask(cluster: Cluster) -> Iterator[Pool]:
-    try:
+    with expect_library("--cluster", "dask", "dask"):
         from distributed import Client
-    except ImportError as error:
-        raise IdentboxError(
-            f"--cluster: expected dask, got {error}; type: pip install 'identbox[dask]'"
-        ) from error
     try:
         client = Client(cluster.address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -87,13 +83,9 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
 
 @contextmanager
 def _slurm(cluster: Cluster, folder: Path) -> Iterator[Pool]:
-    try:
+    with expect_library("--cluster", "parsl", "slurm"):
         import parsl
         from parsl.concurrent import ParslPoolExecutor
-    except ImportError as error:
-        raise IdentboxError(
-            f"--cluster: expected parsl, got {error}; type: pip install 'identbox[slurm]'"
-        ) from error
     import shutil
 
     for command in ("sbatch", "squeue", "scancel"):

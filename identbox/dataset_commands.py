@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from identbox.dataset import Recipe
     from identbox.generation import Part
 
-OFFLINE = "Never touch the network: the published shapes must be in the cache."
+offline_option = click.option(
+    "--offline", is_flag=True, help="Never touch the network: the published shapes must be in the cache."
+)
+blender_option = click.option(
+    "--blender", "executable", metavar="PATH", help="An installed Blender instead of the bpy module."
+)
 
 
 class Numbers(click.ParamType):
@@ -71,7 +76,7 @@ class Numbers(click.ParamType):
     show_default=True,
     help="'builtin', 'published', or a folder with a mesh a class (obj, ply, stl, glb, blend).",
 )
-@click.option("--offline", is_flag=True, help=OFFLINE)
+@offline_option
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -84,9 +89,7 @@ class Numbers(click.ParamType):
     show_default=True,
     help="Where Cycles renders.",
 )
-@click.option(
-    "--blender", "executable", metavar="PATH", help="An installed Blender instead of the bpy module."
-)
+@blender_option
 @click.option(
     "--split",
     "splits",
@@ -201,7 +204,7 @@ def _render_there(
     )  # the dataset's own folder stays as it is
     with clusters.connect(cluster, beside) as pool:
         click.echo(pool.told)
-        with images_bar(pool.slots) as progress:
+        with images_bar(workers=pool.slots) as progress:
             there = shards.count(out, part)
             total = sum(recipe.splits.get(split, 0) for split in part.splits)
             task = progress.add_task("images", total=total, completed=there, already=there)
@@ -242,13 +245,8 @@ def share(n: int) -> int:
     show_default=True,
     help="The pack that the images were rendered with, for --rerender.",
 )
-@click.option("--offline", is_flag=True, help=OFFLINE)
-@click.option(
-    "--blender",
-    "executable",
-    metavar="PATH",
-    help="An installed Blender instead of the bpy module, for --rerender.",
-)
+@offline_option
+@blender_option
 def check(folder: Path, rerender: int, shapes: str, offline: bool, executable: str | None) -> None:
     """Prove a dataset folder whole: files, pixels, sentences, latents and dependencies."""
     from identbox import blender, checking
@@ -280,7 +278,7 @@ def export(dataset: Path, to: Any, out: Path, per_shard: int) -> None:
     """
     from identbox import exports
 
-    with images_bar() as progress:
+    with images_bar("samples") as progress:
         task = progress.add_task("samples", total=None, already=0)
         shards = exports.export(
             dataset,

@@ -1,6 +1,7 @@
 """The one exception that a user's mistake raises."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 LONGEST = 2000  # characters of a message
 
@@ -17,6 +18,17 @@ class IdentboxError(Exception):
         line = " ".join(message.split())
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
         super().__init__(shown if len(shown) <= LONGEST else shown[:LONGEST] + "…")
+
+
+@contextmanager
+def expect_library(what: str, library: str, extra: str) -> Iterator[None]:
+    """Raise IdentboxError where the imports inside fail, with the ``extra`` of identbox that has the library."""
+    try:
+        yield
+    except ImportError as error:
+        raise IdentboxError(
+            f"{what}: expected {library}, got {error}; type: pip install 'identbox[{extra}]'"
+        ) from error
 
 
 def first_few(items: Iterable[object], most: int = 5) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from identbox.dataset import Recipe
 from identbox.distributions import Categorical
-from identbox.errors import IdentboxError
+from identbox.errors import IdentboxError, expect_library
 from identbox.rendering import PNG_END, PNG_SIGNATURE
 from identbox.sources import SPLITS, Source, find, has, image_name, pyarrow, shard_name
 
@@ -82,12 +82,8 @@ def _expect_library(to: str) -> None:
     if to == "parquet":
         pyarrow()
         return
-    try:
+    with expect_library("export", "webdataset", "export"):
         import webdataset  # noqa: F401
-    except ImportError as error:
-        raise IdentboxError(
-            f"export: expected webdataset, got {error}; type: pip install 'identbox[export]'"
-        ) from error
 
 
 def _classes(dataset: Path) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from identbox.dataset_commands import OFFLINE
+from identbox.dataset_commands import blender_option, offline_option
 from identbox.terminal import cores, images_bar, print_download
 
 
@@ -50,10 +50,8 @@ def fetch(offline: bool) -> None:
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the orientations."
 )
-@click.option("--offline", is_flag=True, help=OFFLINE)
-@click.option(
-    "--blender", "executable", metavar="PATH", help="An installed Blender instead of the bpy module."
-)
+@offline_option
+@blender_option
 def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: str | None) -> None:
     """Measure the meshes of a PACK, and say whether a class could be told by its size alone."""
     from rich.console import Console
@@ -78,10 +76,8 @@ def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: st
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that render side by side.  [default: cores]"
 )
-@click.option("--offline", is_flag=True, help=OFFLINE)
-@click.option(
-    "--blender", "executable", metavar="PATH", help="An installed Blender instead of the bpy module."
-)
+@offline_option
+@blender_option
 def show_shapes(
     pack: str, out: Path, samples: int, workers: int | None, offline: bool, executable: str | None
 ) -> None:

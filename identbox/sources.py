@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from identbox.errors import IdentboxError, first_few
+from identbox.errors import IdentboxError, expect_library, first_few
 
 SPLITS = ("train", "val", "test")
 Columns = dict[str, np.ndarray]
@@ -164,13 +164,9 @@ def _row_group(path: Path, group: int) -> list[bytes]:
 
 def pyarrow() -> tuple[Any, Any]:
     """pyarrow and its Parquet module. Raises IdentboxError where it is not installed."""
-    try:
+    with expect_library("Parquet", "pyarrow", "export"):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as error:
-        raise IdentboxError(
-            f"Parquet: expected pyarrow, got {_line(error)}; type: pip install 'identbox[export]'"
-        ) from error
     return pyarrow, parquet
 
 

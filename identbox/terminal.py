@@ -16,8 +16,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def images_bar(workers: int = 1) -> Progress:
-    """A bar with images, images a second (of this run; in all, and of each of several workers) and the time left."""
+def images_bar(unit: str = "images", *, workers: int = 1) -> Progress:
+    """A bar with images or another unit, how many a second (of this run; in all and a worker), and the time left."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -33,7 +33,7 @@ def images_bar(workers: int = 1) -> Progress:
             done = task.completed - task.fields.get("already", 0)
             speed = done / task.elapsed if task.elapsed and done else 0.0
             each = f", {speed / workers:.2f} a worker" if workers > 1 else ""
-            return Text(f"{speed:.2f} images/s{each}")
+            return Text(f"{speed:.2f} {unit}/s{each}")
 
     return Progress(
         TextColumn("{task.description}"),
