@@ -63,10 +63,12 @@ class DataSettings:
     shift: int = (
         0  # pixels, at most, by which a training image is moved each way at random, its edges repeated
     )
+    more_sentences: int = 0  # that each image of a batch is told from, besides the batch's own
 
     def __post_init__(self) -> None:
-        if self.shift < 0:
-            raise IdentboxError(f"shift: expected at least 0, got {self.shift}")
+        for name in ("shift", "more_sentences"):
+            if getattr(self, name) < 0:
+                raise IdentboxError(f"{name}: expected at least 0, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,7 @@ class Learner(nn.Module):
     def __init__(self, experiment: Experiment, train: Split, *, seed: int) -> None:
         super().__init__()
         _expect_a_batch(train, experiment.training.batch)
+        _expect_sentences(train, experiment)
         self.experiment, self.split, self.seed = experiment, train, seed
         made = experiment.encoder
         self.image = image_encoder(
@@ -152,8 +155,8 @@ class Learner(nn.Module):
         return next(self.parameters()).device
 
     def forward(
-        self, images: Float[Tensor, "n 3 h w"], tokens: Int[Tensor, "n l"]
-    ) -> list[Float[Tensor, "n d"]]:
+        self, images: Float[Tensor, "n 3 h w"], tokens: Int[Tensor, "m l"]
+    ) -> list[Float[Tensor, "_ d"]]:
         """The encodings of images and of their sentences, in float32 whatever the precision inside."""
         low = self.experiment.training.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
@@ -166,11 +169,19 @@ class Learner(nn.Module):
         if self._order[0] != epoch:
             order = torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch))
             self._order = epoch, order
-        images, tokens = self._read(self.split, self._order[1][place * size : (place + 1) * size])
+        order = self._order[1].roll(-place * size)
+        images, tokens = self._read(self.split, order[:size])
         if shift:
             generator = seeding.generator(self.seed, "shift", step)
             images = moved(images, torch.randint(-shift, shift + 1, (size, 2), generator=generator))
-        return objectives.info_nce(self(images, tokens), self.experiment.objective)
+        more = self.experiment.data.more_sentences
+        if not more:
+            return objectives.info_nce(self(images, tokens), self.experiment.objective)
+        # One pass for all sentences, so that batch norm sees them together.
+        tokens = torch.cat([tokens, self.split.tokens[order[size : size + more]].to(tokens.device)])
+        image, text = self(images, tokens)
+        further = [None, text[size:]]
+        return objectives.info_nce([image, text[:size]], self.experiment.objective, further=further)
 
     def _read(self, split: Split, indices: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         """A batch of any split, normalised by the statistics of the training split."""
@@ -235,6 +246,14 @@ def _expect_a_batch(split: Split, size: int) -> None:
     if len(split) < size:
         raise IdentboxError(
             f"training.batch: expected at most the {len(split)} samples of the split {split.name}, got {size}"
+        )
+
+
+def _expect_sentences(split: Split, experiment: Experiment) -> None:
+    more, rest = experiment.data.more_sentences, len(split) - experiment.training.batch
+    if more > rest:
+        raise IdentboxError(
+            f"data.more_sentences: expected at most the {rest} of the split {split.name} beyond a batch, got {more}"
         )
 
 

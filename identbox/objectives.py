@@ -66,6 +66,7 @@ def info_nce(
     objective: Objective,
     *,
     negatives: Sequence[Float[Tensor, "m d"]] | None = None,
+    further: Sequence[Float[Tensor, "_ d"] | None] | None = None,
     block: int | None = None,
 ) -> Float[Tensor, ""]:
     """The symmetrised InfoNCE loss of aligned encodings, a mean over samples, directions and pairs of views.
@@ -76,21 +77,33 @@ def info_nce(
         1/2n sum_k [ log sum_l exp sim(a_k, b_l) + log sum_l exp sim(a_l, b_k) ] - 1/n sum_k sim(a_k, b_k)
 
     With ``negatives`` (one tensor a view, encodings of a second draw) the denominator of anchor a_k is instead
-    exp sim(a_k, b_k) + sum_l exp sim(a_k, a'_l). ``block`` is the number of rows at a time; it changes the memory
-    used, and the result by rounding alone. Constant encodings give log n (or log(m + 1)).
+    exp sim(a_k, b_k) + sum_l exp sim(a_k, a'_l). With ``further`` (for each view one tensor, or None: encodings of
+    samples without the other view) the sums over l go through those as well. ``block`` is the number of rows at a
+    time; it changes the memory used, and the result by rounding alone. Constant encodings give log n (or log(m + 1)).
 
-    Raises IdentboxError for fewer than two views, encodings of unequal shape, and where ``negatives`` are given or
-    missing against the objective's own.
+    Raises IdentboxError for fewer than two views, encodings of unequal shape, where ``negatives`` are given or
+    missing against the objective's own, and for ``further`` ones beside them or not of each view.
     """
     _check(views, objective, negatives)
+    if further is not None and (len(further) != len(views) or negatives is not None):
+        got = f"{len(further)} beside negatives" if negatives is not None else f"{len(further)}"
+        raise IdentboxError(
+            f"info_nce: expected further encodings, or None, of {len(views)} views; got {got}"
+        )
+    others = [torch.cat([view, more]) if more is not None else view
+              for view, more in zip(views, further or [None] * len(views), strict=True)]  # fmt: skip
     if objective.similarity == "cosine":
-        views = [torch.nn.functional.normalize(view, dim=1) for view in views]
-        negatives = negatives and [torch.nn.functional.normalize(view, dim=1) for view in negatives]
+        normalize = torch.nn.functional.normalize
+        views, others = ([normalize(one, dim=1) for one in each] for each in (views, others))
+        negatives = negatives and [normalize(view, dim=1) for view in negatives]
     scale = 1 / objective.temperature
     losses = []
     for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
         positive = _paired(a, b, objective.similarity) * scale
-        if negatives is None:
+        if further is not None:
+            rows = log_sum_exp(a, others[j], objective.similarity, scale, block)[0]
+            columns = log_sum_exp(b, others[i], objective.similarity, scale, block)[0]
+        elif negatives is None:
             rows, columns = log_sum_exp(a, b, objective.similarity, scale, block)
         else:
             rows = torch.logaddexp(

@@ -21,12 +21,14 @@ from identbox import (
     objectives,
     processes,
     reports,
+    seeding,
     sources,
     sweeps,
     training,
 )
 from identbox.cli import cli
 from identbox.errors import IdentboxError
+from identbox.reading import batch
 from identbox.records import read_run
 from identbox.scene import hsv_to_rgb
 
@@ -263,6 +265,25 @@ def test_both_modes_are_recorded_when_asked(data, tmp_path):
     assert record["probes_train_mode"] != record["probes"]
 
 
+def test_images_are_told_from_more_sentences_than_the_batch_has(data):
+    """The loss is that of the first samples of the epoch's order with the next ones' sentences as negatives."""
+    table = {"data": {"more_sentences": 5}, "training": {"batch": 8}}
+    learner = image_text.Learner(made(table), data.train, seed=0)
+    loss = learner.loss(0).item()
+    order = torch.randperm(len(data.train), generator=seeding.generator(0, "order", 0))
+    images, _ = batch(data.train, order[:8])
+    image, text = learner(images, data.train.tokens[order[:13]])
+    logits = torch.nn.functional.cosine_similarity(image[:, None], text[None], dim=-1)
+    logits = logits / learner.experiment.objective.temperature
+    cross_entropy, own = torch.nn.functional.cross_entropy, torch.arange(8)
+    expected = (cross_entropy(logits, own) + cross_entropy(logits[:, :8].T, own)) / 2
+    assert loss == pytest.approx(expected.item(), abs=1e-5)  # float32
+    with pytest.raises(
+        IdentboxError, match=r"more_sentences: expected at most the \d+ of the split train beyond"
+    ):
+        image_text.Learner(made({"data": {"more_sentences": 1000}}), data.train, seed=0)
+
+
 def test_a_shifted_image_is_the_image_moved_with_its_edges_repeated(data):
     images = torch.arange(2 * 3 * 6 * 6, dtype=torch.float32).view(2, 3, 6, 6)
     shifts = torch.tensor([[1, -2], [0, 0]])  # down and to the right
@@ -287,6 +308,7 @@ def test_presets_are_those_of_table_a_2b(tmp_path):
         ({"encoder": {"encoding_size": 0}}, "config: encoder: encoding_size: expected at least 1, got 0"),
         ({"encoder": {"image": "vgg"}}, "config: encoder: image: expected one of resnet18, small; got vgg"),
         ({"data": {"shift": -1}}, "config: data: shift: expected at least 0, got -1"),
+        ({"data": {"more_sentences": -1}}, "config: data: more_sentences: expected at least 0, got -1"),
         ({"objective": {"negatives": "same-view"}}, "negatives: expected other-view, got same-view"),
         ({"colour": 1}, "config: expected keys among encoder, data, objective, training, probes; got colour"),
         ({"probes": {"samples": 3}}, "config: probes: samples: expected at least 10, got 3"),
@@ -299,9 +321,9 @@ def test_bad_configurations(table, message):
 
 
 def test_a_batch_larger_than_a_split_is_refused_before_anything_is_trained(data, tmp_path):
-    for batch, split in ((500, "train"), (100, "val")):
-        with pytest.raises(IdentboxError, match=str(batch)) as error:
-            image_text.run(made({"training": {"batch": batch}}), data, tmp_path / split, seed=0)
+    for size, split in ((500, "train"), (100, "val")):
+        with pytest.raises(IdentboxError, match=str(size)) as error:
+            image_text.run(made({"training": {"batch": size}}), data, tmp_path / split, seed=0)
         assert split in str(error.value)
         assert not (tmp_path / split / "metrics.jsonl").exists()
 

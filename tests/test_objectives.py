@@ -52,6 +52,34 @@ def compare(views, objective, block, negatives=None):
         assert (one - other).abs().max().item() <= tolerance * max(largest, 0.05)
 
 
+@pytest.mark.parametrize("similarity", ["euclidean", "cosine"])
+@pytest.mark.parametrize("sizes", [(None, 50), (7, None), (3, 20)])
+def test_further_encodings_of_a_view_join_the_denominators_of_the_other(similarity, sizes):
+    a, b = encodings(2, 16, 4, torch.float64)
+    further = [
+        None if size is None else encodings(1, size, 4, torch.float64, seed=k)[0]
+        for k, size in enumerate(sizes, 1)
+    ]
+    loss = info_nce([a, b], Objective(similarity=similarity, temperature=0.3), further=further)
+
+    def logits(x, y):
+        if similarity == "cosine":
+            return torch.nn.functional.cosine_similarity(x[:, None], y[None], dim=-1) / 0.3
+        return -(x[:, None] - y[None]).square().sum(-1) / 0.3
+
+    expected = torch.zeros((), dtype=torch.float64)
+    for x, y, more in ((a, b, further[1]), (b, a, further[0])):
+        # Cross entropy with the pair's own index as the class.
+        columns = y if more is None else torch.cat([y, more])
+        expected = expected + torch.nn.functional.cross_entropy(logits(x, columns), torch.arange(16)) / 2
+    leaves = [a, b, *(one for one in further if one is not None)]
+    ours, theirs = (torch.autograd.grad(one, leaves) for one in (loss, expected))
+    assert abs(loss.item() - expected.item()) < TOLERANCE[torch.float64]
+    assert all((x - y).abs().max() < TOLERANCE[torch.float64] for x, y in zip(ours, theirs, strict=True))
+    with pytest.raises(IdentboxError, match="expected further encodings, or None, of 2 views; got 1"):
+        info_nce([a, b], Objective(similarity=similarity), further=[None])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("similarity", ["euclidean", "cosine"])
 @pytest.mark.parametrize(
