@@ -34,6 +34,7 @@ fuzz: setup
 
 faults: setup
 	$(RUN)python tests/faults.py --kills 200
+	$(RUN)python tests/cluster_faults.py --images 400
 
 bench: setup
 	$(RUN)python tests/benchmarks/render_speed.py

@@ -74,14 +74,16 @@ class Command:
 class Life:
     """A command in a process group of its own, given again whenever it is gone."""
 
-    def __init__(self, command: Command, out: Path, log: Path) -> None:
-        self.command, self.out, self.log = command, out, log
+    def __init__(
+        self, command: Command, out: Path, log: Path, program: tuple[str, ...] = ("-m", "identbox")
+    ) -> None:
+        self.command, self.out, self.log, self.program = command, out, log, program
         self.child = self.start()
 
     def start(self) -> subprocess.Popen:
         with self.log.open("ab") as file:
             return subprocess.Popen(
-                [sys.executable, "-m", "identbox", *self.command.arguments, "--out", str(self.out)],
+                [sys.executable, *self.program, *self.command.arguments, "--out", str(self.out)],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -185,14 +187,16 @@ def disturbed(
     return done
 
 
-def frozen(command: Command, out: Path, log: Path, *, after: float) -> None:
+def frozen(
+    command: Command, out: Path, log: Path, *, after: float, program: tuple[str, ...] = ("-m", "identbox")
+) -> None:
     """Stop all of it for longer than a lease lasts, while a second client does the work; then let it wake up."""
-    life = Life(command, out, log)
+    life = Life(command, out, log, program)
     time.sleep(after)
     asleep = life.processes()
     for process in asleep:
         process.suspend()
-    second = Life(command, out, log)
+    second = Life(command, out, log, program)
     second.peace(tries=0)
     for process in asleep:
         process.resume()
@@ -206,7 +210,7 @@ def squeezed(command: Command, disk: Path, log: Path) -> int:
     Raises RuntimeError where it does not say so in one line.
     """
     disk.mkdir()
-    size = 16  # KiB
+    size = 32  # KiB
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)], check=True)
     try:
         full = 0
@@ -220,7 +224,7 @@ def squeezed(command: Command, disk: Path, log: Path) -> int:
             if code != 1 or "Traceback" in log.read_text() or not "".join(last).startswith("identbox: "):
                 life.fail()
             full += 1
-            size *= 2
+            size *= 3
             subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
     finally:
         # What is left is looked at after the disk is gone.

@@ -1,6 +1,7 @@
 """A few faults on the commands; `make faults` has hundreds, on all of them."""
 
 import random
+import subprocess
 
 import faults
 import pytest
@@ -17,7 +18,32 @@ def test_what_a_disturbed_command_leaves_is_what_an_undisturbed_one_does(command
     seconds = faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
     rng = random.Random(len(name))
     done = faults.disturbed(command, tmp_path / "out", tmp_path / "log", kills=2, within=seconds / 2, rng=rng)
-    assert sum(done.values()) == 2
+    assert sum(done[kind] for kind in faults.KILLS) == 2
     expected = command.content(tmp_path / "peace")
     assert expected
     assert faults.differing(expected, command.content(tmp_path / "out")) == []
+
+
+def test_who_wakes_after_another_took_over_changes_nothing(commands, tmp_path):
+    """With leases of three seconds, so that it takes no minute."""
+    command = commands["simulate"]
+    seconds = faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
+    code = "from identbox import leases; leases.STALE, leases.BEAT = 3.0, 0.5; from identbox.cli import main; main()"
+    after = 0.7 * seconds  # at work, for its start takes half of it
+    faults.frozen(command, tmp_path / "out", tmp_path / "log", after=after, program=("-c", code))
+    assert faults.differing(command.content(tmp_path / "peace"), command.content(tmp_path / "out")) == []
+
+
+def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(commands, tmp_path):
+    (tmp_path / "tried").mkdir()
+    tried = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "tried")], capture_output=True)
+    if tried.returncode:
+        pytest.skip("a disk in memory may not be mounted here")
+    subprocess.run(["umount", str(tmp_path / "tried")], check=True)
+    command = commands["simulate"]
+    faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
+    assert faults.squeezed(command, tmp_path / "disk", tmp_path / "log") >= 2
+    assert (
+        faults.differing(command.content(tmp_path / "peace"), command.content(tmp_path / "disk-content"))
+        == []
+    )
