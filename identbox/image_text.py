@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from identbox import config, experiments, leases, objectives, processes, seeding, training
+from identbox.augmentation import moved, turned
 from identbox.dataset import PAD, Recipe
 from identbox.errors import IdentboxError
 from identbox.factor_probing import ProbeSettings, probes
@@ -63,9 +64,12 @@ class DataSettings:
     shift: int = (
         0  # pixels, at most, by which a training image is moved each way at random, its edges repeated
     )
+    hue: float = 0.0  # turns, at most, by which all hues of a training image are turned each way at random
     more_sentences: int = 0  # that each image of a batch is told from, besides the batch's own
 
     def __post_init__(self) -> None:
+        if not 0 <= self.hue <= 0.5:
+            raise IdentboxError(f"hue: expected 0 to 0.5 turns, got {self.hue:g}")
         for name in ("shift", "more_sentences"):
             if getattr(self, name) < 0:
                 raise IdentboxError(f"{name}: expected at least 0, got {getattr(self, name)}")
@@ -164,17 +168,20 @@ class Learner(nn.Module):
 
     def loss(self, step: int) -> Float[Tensor, ""]:
         """The objective on a step's own batch: every sample comes once an epoch, each epoch in its order."""
-        size, shift = self.experiment.training.batch, self.experiment.data.shift
+        size, data = self.experiment.training.batch, self.experiment.data
         epoch, place = divmod(step, len(self.split) // size)
         if self._order[0] != epoch:
             order = torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch))
             self._order = epoch, order
         order = self._order[1].roll(-place * size)
         images, tokens = self._read(self.split, order[:size])
-        if shift:
+        if data.shift:
             generator = seeding.generator(self.seed, "shift", step)
-            images = moved(images, torch.randint(-shift, shift + 1, (size, 2), generator=generator))
-        more = self.experiment.data.more_sentences
+            images = moved(images, torch.randint(-data.shift, data.shift + 1, (size, 2), generator=generator))
+        if data.hue:
+            turns = torch.rand(size, generator=seeding.generator(self.seed, "hue", step))
+            images = turned(images, data.hue * (2 * turns - 1), self.split.mean, self.split.std)
+        more = data.more_sentences
         if not more:
             return objectives.info_nce(self(images, tokens), self.experiment.objective)
         # One pass for all sentences, so that batch norm sees them together.
@@ -230,16 +237,6 @@ class Learner(nn.Module):
             self.train(was)
             for buffer, value in zip(self.buffers(), before, strict=True):
                 buffer.copy_(value)
-
-
-def moved(images: Float[Tensor, "n 3 h w"], shift: Int[Tensor, "n 2"]) -> Float[Tensor, "n 3 h w"]:
-    """Each image moved by so many pixels down and to the right, its edges repeated; channels last in memory."""
-    n, _, height, width = images.shape
-    shift = shift.to(images.device)
-    rows = (torch.arange(height, device=images.device) - shift[:, :1]).clamp(0, height - 1)
-    columns = (torch.arange(width, device=images.device) - shift[:, 1:]).clamp(0, width - 1)
-    each = torch.arange(n, device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
 def _expect_a_batch(split: Split, size: int) -> None:

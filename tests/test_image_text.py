@@ -159,7 +159,7 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp_path, monkeypatch):
     """Stopped in the middle of an epoch of 20 steps, images moved; statistics of batch norms included."""
     monkeypatch.setattr(image_text, "probes", lambda *_, **__: {"probes": []})
-    experiment = made({"data": {"shift": 2}, "training": {"steps": 12, "log_every": 3}})
+    experiment = made({"data": {"shift": 2, "hue": 0.2}, "training": {"steps": 12, "log_every": 3}})
     image_text.run(experiment, data, tmp_path / "whole", seed=1)
 
     class Stop(Exception):
@@ -284,15 +284,6 @@ def test_images_are_told_from_more_sentences_than_the_batch_has(data):
         image_text.Learner(made({"data": {"more_sentences": 1000}}), data.train, seed=0)
 
 
-def test_a_shifted_image_is_the_image_moved_with_its_edges_repeated(data):
-    images = torch.arange(2 * 3 * 6 * 6, dtype=torch.float32).view(2, 3, 6, 6)
-    shifts = torch.tensor([[1, -2], [0, 0]])  # down and to the right
-    found = image_text.moved(images, shifts)
-    assert torch.equal(found[1], images[1])
-    padded = torch.nn.functional.pad(images[:1], (2, 2, 2, 2), mode="replicate")[0]
-    assert torch.equal(found[0], padded[:, 1:7, 4:10])
-
-
 def test_presets_are_those_of_table_a_2b(tmp_path):
     thesis = image_text.experiment("thesis")
     assert (thesis.encoder.image, thesis.data.image_size, thesis.data.shift) == ("resnet18", None, 0)
@@ -308,6 +299,7 @@ def test_presets_are_those_of_table_a_2b(tmp_path):
         ({"encoder": {"encoding_size": 0}}, "config: encoder: encoding_size: expected at least 1, got 0"),
         ({"encoder": {"image": "vgg"}}, "config: encoder: image: expected one of resnet18, small; got vgg"),
         ({"data": {"shift": -1}}, "config: data: shift: expected at least 0, got -1"),
+        ({"data": {"hue": 0.6}}, "config: data: hue: expected 0 to 0.5 turns, got 0.6"),
         ({"data": {"more_sentences": -1}}, "config: data: more_sentences: expected at least 0, got -1"),
         ({"objective": {"negatives": "same-view"}}, "negatives: expected other-view, got same-view"),
         ({"colour": 1}, "config: expected keys among encoder, data, objective, training, probes; got colour"),
