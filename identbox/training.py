@@ -42,6 +42,7 @@ class Settings:
     batch: int = 6144  # samples of each view in a step
     learning_rate: float = 1e-4  # of Adam
     schedule: Schedule = "constant"  # or falling to 0 along half a cosine
+    warmup: int = 0  # steps in which the rate grows to the schedule's, along a line (Goyal et al., 2017)
     clip: float = 2.0  # largest 2-norm of the gradient
     weight_decay: float = 0.0  # of AdamW (Loshchilov and Hutter, 2019), which without it is Adam
     precision: Precision = "float32"  # of the encoders' products; tf32 has an effect on GPUs alone
@@ -49,7 +50,7 @@ class Settings:
     checkpoint_every: float = 60.0  # seconds, at least; a checkpoint follows a line of metrics
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 0), ("batch", 2), ("log_every", 1)):
+        for name, least in (("steps", 0), ("batch", 2), ("warmup", 0), ("log_every", 1)):
             if getattr(self, name) < least:
                 raise IdentboxError(f"{name}: expected at least {least}, got {getattr(self, name)}")
         for name in ("learning_rate", "clip"):
@@ -60,9 +61,10 @@ class Settings:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
+        rate = self.learning_rate * min(1.0, (step + 1) / (self.warmup or 1))
         if self.schedule == "constant":
-            return self.learning_rate
-        return self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
+            return rate
+        return rate * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
 @dataclass(frozen=True, kw_only=True)

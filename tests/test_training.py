@@ -190,10 +190,16 @@ def test_rates():
     assert cosine.rate(0) == 2.0
     assert cosine.rate(5) == pytest.approx(1.0)
     assert 0 < cosine.rate(9) < 0.1
+    warm = Settings(learning_rate=2.0, steps=10, warmup=4)
+    assert [warm.rate(step) for step in range(6)] == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+    both = Settings(learning_rate=2.0, steps=10, schedule="cosine", warmup=4)
+    assert both.rate(1) == pytest.approx(cosine.rate(1) / 2)
+    assert both.rate(7) == cosine.rate(7)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"steps": -1}, {"batch": 1}, {"log_every": 0}, {"learning_rate": 0.0}, {"clip": -2.0}]
+    "settings",
+    [{"steps": -1}, {"batch": 1}, {"warmup": -1}, {"log_every": 0}, {"learning_rate": 0.0}, {"clip": -2.0}],
 )
 def test_bad_settings(settings):
     with pytest.raises(IdentboxError, match=f"{next(iter(settings))}: expected"):
