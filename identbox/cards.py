@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,9 @@ FONT_SIZE = 13
 
 def write(folder: Path, recipe: Recipe) -> None:
     """Write the card and the picture of a finished dataset."""
-    picture = gallery(folder, "train", recipe.shape_names)
-    part = folder / ".gallery.part"
-    picture.save(part, format="PNG")
-    part.replace(folder / "gallery.png")
+    picture = io.BytesIO()
+    gallery(folder, "train", recipe.shape_names).save(picture, format="PNG")
+    config.write_whole(folder / "gallery.png", picture.getvalue())
     config.write_whole(folder / "README.md", card(recipe).encode())
 
 

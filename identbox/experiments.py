@@ -377,7 +377,7 @@ def claim_table(folder: Path, table: Mapping[str, Any], *, free: Sequence[str] =
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = [entry.name for entry in folder.iterdir() if entry.suffix not in (".log", ".lease")]
+        others = [entry.name for entry in folder.iterdir() if entry.suffix not in (".log", ".lease", ".part")]
         if others and not path.exists():
             raise IdentboxError(f"{folder}: expected an empty folder or a run, got {', '.join(others[:3])}")
         config.write_toml(path, plain)

@@ -89,7 +89,11 @@ def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str],
 
 
 def _is_taken(folder: Path) -> bool:
-    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    """Whether a folder without a recipe holds something; another shard may be writing the recipe just now."""
+    if not folder.is_dir():
+        return folder.exists()
+    others = [path for path in folder.iterdir() if path.suffix != ".part"]
+    return bool(others) and not (folder / "dataset.toml").exists()
 
 
 def _expect_same(folder: Path, recipe: Recipe) -> None:

@@ -147,7 +147,7 @@ def _wait_for(path: Path, on_message: Callable[[str], None]) -> Lease:
         held, time_of = _read(path), None
         with suppress(FileNotFoundError):
             time_of = path.stat().st_mtime_ns
-        who = f"process {held.get('pid', '?')} on {str(held.get('host', '?')).split()[0]}"
+        who = f"process {held.get('pid', '?')} on {str(held.get('host')).partition(' ')[0]}"
         if beaten is None:
             beaten = time_of
             on_message(f"{path.parent}: {who} is at it, or was killed; waiting for a sign of life")

@@ -175,6 +175,12 @@ def parse(assignment: str) -> dict[str, Any]:
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs side by side."
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HOURS",
+    help="End a run that takes longer, name it, and go on.",
+)
 @device_option
 @cluster_options
 def sweep(
@@ -184,6 +190,7 @@ def sweep(
     seeds: str | None,
     dataset: Path | None,
     workers: int,
+    timeout: float | None,
     device: str,
     cluster: Cluster | None,
 ) -> None:
@@ -207,7 +214,8 @@ def sweep(
         for settings in {one.image_size: one for one in found.data()}.values():
             open_dataset(dataset, settings)
     sweeps.prepare(folder, found)
-    do(folder, jobs, workers, "runs", cluster, gpus=visible_gpus() if where == "cuda" else ())
+    gpus = visible_gpus() if where == "cuda" else ()
+    do(folder, jobs, workers, "runs", cluster, gpus=gpus, timeout=timeout and timeout * 3600)
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
 
 
@@ -218,6 +226,7 @@ def do(
     what: str,
     cluster: Cluster | None = None,
     gpus: Sequence[str] = (),
+    timeout: float | None = None,
 ) -> None:
     """Do jobs in child processes behind a progress bar; without ``workers``, as many side by side as there are cores.
 
@@ -243,7 +252,13 @@ def do(
                 click.echo(name)
 
         failed = children.execute(
-            jobs, workers=side_by_side, threads=threads, executor=executor, gpus=gpus, on_done=tell
+            jobs,
+            workers=side_by_side,
+            threads=threads,
+            executor=executor,
+            gpus=gpus,
+            timeout=timeout,
+            on_done=tell,
         )
     children.expect_no_failures(folder, failed)
 

@@ -190,10 +190,20 @@ def disturbed(
 def frozen(
     command: Command, out: Path, log: Path, *, after: float, program: tuple[str, ...] = ("-m", "identbox")
 ) -> None:
-    """Stop all of it for longer than a lease lasts, while a second client does the work; then let it wake up."""
-    life = Life(command, out, log, program)
-    time.sleep(after)
-    asleep = life.processes()
+    """Stop all of it for longer than a lease lasts, while a second client does the work; then let it wake up.
+
+    It is stopped so many seconds after it took its first lease.
+    """
+    asleep: list[psutil.Process] = []
+    while not asleep:
+        shutil.rmtree(out, ignore_errors=True)
+        life = Life(command, out, log, program)
+        while life.child.poll() is None and not any(out.rglob("*.lease")):
+            time.sleep(0.02)
+        time.sleep(after)
+        asleep = life.processes() if life.child.poll() is None else []
+        if life.child.poll() not in (None, 0):  # where it was merely faster: another life
+            life.fail()
     for process in asleep:
         process.suspend()
     second = Life(command, out, log, program)
@@ -321,7 +331,7 @@ def main() -> int:
             return out
 
         def freeze(out: Path, log: Path) -> Path:
-            frozen(chosen[name], out, log, after=lasted[name] / 2)
+            frozen(chosen[name], out, log, after=rng.uniform(0, lasted[name] / 4))
             return out
 
         def squeeze(out: Path, log: Path) -> Path:

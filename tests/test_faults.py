@@ -27,10 +27,9 @@ def test_what_a_disturbed_command_leaves_is_what_an_undisturbed_one_does(command
 def test_who_wakes_after_another_took_over_changes_nothing(commands, tmp_path):
     """With leases of three seconds, so that it takes no minute."""
     command = commands["simulate"]
-    seconds = faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
+    faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
     code = "from identbox import leases; leases.STALE, leases.BEAT = 3.0, 0.5; from identbox.cli import main; main()"
-    after = 0.7 * seconds  # at work, for its start takes half of it
-    faults.frozen(command, tmp_path / "out", tmp_path / "log", after=after, program=("-c", code))
+    faults.frozen(command, tmp_path / "out", tmp_path / "log", after=0.3, program=("-c", code))
     assert faults.differing(command.content(tmp_path / "peace"), command.content(tmp_path / "out")) == []
 
 
@@ -42,7 +41,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(com
     subprocess.run(["umount", str(tmp_path / "tried")], check=True)
     command = commands["simulate"]
     faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
-    assert faults.squeezed(command, tmp_path / "disk", tmp_path / "log") >= 2
+    assert faults.squeezed(command, tmp_path / "disk", tmp_path / "log")
     assert (
         faults.differing(command.content(tmp_path / "peace"), command.content(tmp_path / "disk-content"))
         == []

@@ -118,6 +118,15 @@ def test_a_sweep_runs_skips_what_is_done_and_names_what_failed(file, tmp_path):
     assert "got one that differs in preset" in done.stderr
 
 
+def test_a_run_that_takes_too_long_is_ended_and_named(file, tmp_path):
+    out = tmp_path / "out"
+    done = identbox("sweep", file, "--out", out, "--seeds", 0, "--timeout", 0.0001)  # a third of a second
+    assert done.returncode == 1
+    assert "failed: change_probability1.0-seed0: took longer than 0.36 s" in done.stdout
+    assert "got 2 that failed" in done.stderr
+    assert not list(out.glob("runs/*/results.json"))
+
+
 def test_an_interrupted_sweep_stops_its_runs_and_goes_on(file, tmp_path):
     file.write_text(FILE.replace("steps = 60", "steps = 1200"))
     out = tmp_path / "out"
