@@ -43,3 +43,22 @@ def turned(
     pixels = images.permute(0, 2, 3, 1).flatten(1, 2)  # as they lie in memory
     found = torch.baddbmm(bias[:, None], pixels, matrix.transpose(1, 2))
     return found.unflatten(1, images.shape[2:]).permute(0, 3, 1, 2)
+
+
+def lit(
+    images: Float[Tensor, "n 3 h w"],
+    strength: Float[Tensor, " n"],
+    side: Float[Tensor, " n"],
+    mean: Triple,
+    std: Triple,
+) -> Float[Tensor, "n 3 h w"]:
+    """Each image as if more light fell on one side of it: its values times exp(strength (u cos side + v sin side)).
+
+    u and v go from -1 to 1 across the image, to the right and down; ``side`` is in radians. The images are normalised
+    as (rgb - mean) / std. Values may leave [0, 1], and are not clipped.
+    """
+    down, right = (torch.linspace(-1, 1, length, device=images.device) for length in images.shape[2:])
+    strength, side = strength.to(images.device)[:, None, None], side.to(images.device)[:, None, None]
+    gain = (strength * (right * side.cos() + down[:, None] * side.sin())).exp()[:, None]
+    offset = torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
+    return images * gain + (gain - 1) * offset[:, None, None]  # (gain (std x + mean) - mean) / std

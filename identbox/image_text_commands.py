@@ -40,7 +40,7 @@ workers_option = click.option(
     help="Small images and a small encoder, or Table A.2b.",
 )
 @click.option(
-    "--encoding-size", type=int, help="Dimensions of both encodings.  [default: 8 for quick, 4 for thesis]"
+    "--encoding-size", type=int, help="Dimensions of both encodings.  [default: 6 for quick, 4 for thesis]"
 )
 @config_option
 @set_option("encoder.image=resnet18")

@@ -57,7 +57,7 @@ seeds = [0, 1]
 """
 PAIRS = """
 encoder = { image = "small", encoding_size = 2, hidden = 16, width = 16 }
-data = { image_size = 18 }
+data = { image_size = 18, more_sentences = 4 }
 training = { steps = 60, batch = 8, log_every = 3, checkpoint_every = 0.0 }
 probes = { samples = 20, bootstrap = 2 }
 """

@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from identbox.augmentation import moved, turned
+from identbox.augmentation import lit, moved, turned
 from identbox.scene import hsv_to_rgb
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.1, 0.3)
@@ -58,3 +60,18 @@ def test_each_image_has_its_own_turn():
     for k in range(3):
         alone = turned(images[k : k + 1], turns[k : k + 1], MEAN, STD)[0]
         assert together[k] == pytest.approx(alone, abs=1e-6)
+
+
+def test_more_light_falls_on_one_side():
+    rgb = torch.rand(3, 3, 5, 5, generator=torch.Generator().manual_seed(2))
+    images = normalised(rgb)
+    strength, side = torch.tensor([0.7, 0.4, 0.0]), torch.tensor([0.0, math.pi / 2, 1.0])
+    found = lit(images, strength, side, MEAN, STD)
+    gain = colours(found) / rgb
+    across = torch.linspace(-1, 1, 5)
+    np.testing.assert_allclose(
+        gain[0], (0.7 * across).exp().expand(3, 5, 5), rtol=1e-3
+    )  # small values in float32
+    np.testing.assert_allclose(gain[1], (0.4 * across).exp()[:, None].expand(3, 5, 5), rtol=1e-3)
+    assert torch.equal(found[2], images[2])
+    assert found.is_contiguous(memory_format=torch.channels_last)

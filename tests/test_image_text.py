@@ -14,6 +14,7 @@ from PIL import Image
 
 from conftest import ROOT
 from identbox import (
+    config,
     dataset,
     experiments,
     generation,
@@ -36,8 +37,15 @@ SIZE, CELL = 18, 6  # pixels of an image and of one of its nine places
 COUNTS = {"train": 480, "val": 96, "test": 96}
 TINY = {
     "encoder": {"image": "small", "encoding_size": 4, "hidden": 32, "width": 32},
-    "data": {"image_size": 18, "shift": 0},
-    "training": {"steps": 150, "batch": 24, "log_every": 50, "checkpoint_every": 0.0, "learning_rate": 0.004},
+    "data": {"image_size": 18, "shift": 0, "hue": 0.0, "light": 0.0, "more_sentences": 0},
+    "training": {
+        "steps": 150,
+        "batch": 24,
+        "log_every": 50,
+        "checkpoint_every": 0.0,
+        "learning_rate": 0.004,
+        "weight_decay": 0.0,
+    },
     "probes": {"samples": 240, "bootstrap": 10},
 }
 SHORT = {"probes": {"samples": 60, "bootstrap": 2}, "training": {"steps": 6, "log_every": 3}}
@@ -159,7 +167,9 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp_path, monkeypatch):
     """Stopped in the middle of an epoch of 20 steps, images moved; statistics of batch norms included."""
     monkeypatch.setattr(image_text, "probes", lambda *_, **__: {"probes": []})
-    experiment = made({"data": {"shift": 2, "hue": 0.2}, "training": {"steps": 12, "log_every": 3}})
+    experiment = made(
+        {"data": {"shift": 2, "hue": 0.2, "light": 0.5}, "training": {"steps": 12, "log_every": 3}}
+    )
     image_text.run(experiment, data, tmp_path / "whole", seed=1)
 
     class Stop(Exception):
@@ -293,6 +303,28 @@ def test_presets_are_those_of_table_a_2b(tmp_path):
     assert image_text.experiment("quick").data.image_size == 64
 
 
+def test_the_committed_run_is_one_of_the_preset_and_found_content_alone():
+    """Content above, all that is not content at most at what content tells of it, but for a margin of 0.15."""
+    folder = ROOT / "simulations" / "results" / "image_text-quick"
+    found = config.read_toml(folder / "config.toml")
+    expected = image_text.experiment("quick", {"probes": {"train_mode": True}}).table()
+    assert {key: found[key] for key in expected} == expected
+    record = json.loads((folder / "results.json").read_text())
+    scores = {
+        (one["view"], one["target"]): one
+        for one in record["probes"]
+        if one["probe"] in ("mlp", "kernel_ridge")
+    }
+    content = {one["target"]: one["score"] for one in record["from_content"] if one["probe"] != "linear"}
+    for target, least in (("object_shape", 0.7), ("object_xpos", 0.95), ("object_ypos", 0.95)):
+        assert scores["image", target]["score"] >= least
+    image = {target: one for (view, target), one in scores.items() if view == "image"}
+    others = image.keys() - {"object_shape", "object_xpos", "object_ypos"}
+    assert {"object_color", "object_gammarot", "spotlight_pos", "background_color"} <= others
+    for target in others:
+        assert image[target]["score"] <= max(content[target], image[target]["chance"]) + 0.15
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -300,6 +332,7 @@ def test_presets_are_those_of_table_a_2b(tmp_path):
         ({"encoder": {"image": "vgg"}}, "config: encoder: image: expected one of resnet18, small; got vgg"),
         ({"data": {"shift": -1}}, "config: data: shift: expected at least 0, got -1"),
         ({"data": {"hue": 0.6}}, "config: data: hue: expected 0 to 0.5 turns, got 0.6"),
+        ({"data": {"light": -0.5}}, "config: data: light: expected at least 0, got -0.5"),
         ({"data": {"more_sentences": -1}}, "config: data: more_sentences: expected at least 0, got -1"),
         ({"objective": {"negatives": "same-view"}}, "negatives: expected other-view, got same-view"),
         ({"colour": 1}, "config: expected keys among encoder, data, objective, training, probes; got colour"),
