@@ -12,6 +12,14 @@ def commands(tmp_path_factory):
     return faults.commands(tmp_path_factory.mktemp("commands"))
 
 
+@pytest.fixture(scope="module")
+def simulated(commands, tmp_path_factory):
+    """What an undisturbed simulation leaves."""
+    folder = tmp_path_factory.mktemp("simulated")
+    faults.undisturbed(commands["simulate"], folder / "out", folder / "log")
+    return commands["simulate"].content(folder / "out")
+
+
 @pytest.mark.parametrize("name", ["render", "sweep", "train"])
 def test_what_a_disturbed_command_leaves_is_what_an_undisturbed_one_does(commands, name, tmp_path):
     command = commands[name]
@@ -24,25 +32,20 @@ def test_what_a_disturbed_command_leaves_is_what_an_undisturbed_one_does(command
     assert faults.differing(expected, command.content(tmp_path / "out")) == []
 
 
-def test_who_wakes_after_another_took_over_changes_nothing(commands, tmp_path):
+def test_who_wakes_after_another_took_over_changes_nothing(commands, simulated, tmp_path):
     """With leases of three seconds, so that it takes no minute."""
     command = commands["simulate"]
-    faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
     code = "from identbox import leases; leases.STALE, leases.BEAT = 3.0, 0.5; from identbox.cli import main; main()"
     faults.frozen(command, tmp_path / "out", tmp_path / "log", after=0.3, program=("-c", code))
-    assert faults.differing(command.content(tmp_path / "peace"), command.content(tmp_path / "out")) == []
+    assert faults.differing(simulated, command.content(tmp_path / "out")) == []
 
 
-def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(commands, tmp_path):
+def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(commands, simulated, tmp_path):
     (tmp_path / "tried").mkdir()
     tried = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "tried")], capture_output=True)
     if tried.returncode:
         pytest.skip("a disk in memory may not be mounted here")
     subprocess.run(["umount", str(tmp_path / "tried")], check=True)
     command = commands["simulate"]
-    faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
     assert faults.squeezed(command, tmp_path / "disk", tmp_path / "log")
-    assert (
-        faults.differing(command.content(tmp_path / "peace"), command.content(tmp_path / "disk-content"))
-        == []
-    )
+    assert faults.differing(simulated, command.content(tmp_path / "disk-content")) == []
