@@ -20,7 +20,7 @@ def simulated(commands, tmp_path_factory):
     return commands["simulate"].content(folder / "out")
 
 
-@pytest.mark.parametrize("name", ["render", "sweep", "train"])
+@pytest.mark.parametrize("name", ["render", "train"])
 def test_what_a_disturbed_command_leaves_is_what_an_undisturbed_one_does(commands, name, tmp_path):
     command = commands[name]
     seconds = faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")

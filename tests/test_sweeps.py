@@ -128,7 +128,7 @@ def test_a_run_that_takes_too_long_is_ended_and_named(file, tmp_path):
 
 
 def test_an_interrupted_sweep_stops_its_runs_and_goes_on(file, tmp_path):
-    file.write_text(FILE.replace("steps = 60", "steps = 1200"))
+    file.write_text(FILE.replace("steps = 60", "steps = 600"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "identbox", "sweep", str(file), "--out", str(out), "--seeds", "0"]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
@@ -143,7 +143,7 @@ def test_an_interrupted_sweep_stops_its_runs_and_goes_on(file, tmp_path):
     assert not list(out.glob("runs/*/results.json"))
     done = identbox("sweep", file, "--out", out, "--seeds", "0")
     assert done.returncode == 0, done.stderr
-    assert {json.loads(path.read_text())["steps"] for path in out.glob("runs/*/results.json")} == {1200}
+    assert {json.loads(path.read_text())["steps"] for path in out.glob("runs/*/results.json")} == {600}
 
 
 def test_more_seeds_may_be_added(file, tmp_path):
