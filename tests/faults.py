@@ -220,7 +220,7 @@ def squeezed(command: Command, disk: Path, log: Path) -> int:
     Raises RuntimeError where it does not say so in one line.
     """
     disk.mkdir()
-    size = 32  # KiB
+    size = 16  # KiB
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)], check=True)
     try:
         full = 0
@@ -234,7 +234,7 @@ def squeezed(command: Command, disk: Path, log: Path) -> int:
             if code != 1 or "Traceback" in log.read_text() or not "".join(last).startswith("identbox: "):
                 life.fail()
             full += 1
-            size *= 3
+            size *= 2
             subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
     finally:
         # What is left is looked at after the disk is gone.

@@ -69,9 +69,8 @@ def test_more_light_falls_on_one_side():
     found = lit(images, strength, side, MEAN, STD)
     gain = colours(found) / rgb
     across = torch.linspace(-1, 1, 5)
-    np.testing.assert_allclose(
-        gain[0], (0.7 * across).exp().expand(3, 5, 5), rtol=1e-3
-    )  # small values in float32
+    # The quotient of small values in float32.
+    np.testing.assert_allclose(gain[0], (0.7 * across).exp().expand(3, 5, 5), rtol=1e-3)
     np.testing.assert_allclose(gain[1], (0.4 * across).exp()[:, None].expand(3, 5, 5), rtol=1e-3)
     assert torch.equal(found[2], images[2])
     assert found.is_contiguous(memory_format=torch.channels_last)
