@@ -239,7 +239,9 @@ def perform(work: Work, stop: threading.Event | None = None, gpus: queue.Queue[s
 
 
 def _watch(child: subprocess.Popen, timeout: float | None, stop: threading.Event | None) -> str | None:
-    """Wait for a child: None where it ended by itself, else why it was ended ('' if that was asked for)."""
+    """Wait for a child: None where it ended by itself, be it at the last moment, else why it was ended ('' if that was
+    asked for).
+    """
     begun = time.monotonic()
     while True:
         try:
@@ -251,7 +253,7 @@ def _watch(child: subprocess.Popen, timeout: float | None, stop: threading.Event
                 return ""
             if timeout is not None and time.monotonic() - begun > timeout:
                 _end(child)
-                return f"took longer than {timeout:g} s"
+                return f"took longer than {timeout:g} s" if child.returncode else None
 
 
 def _end(child: subprocess.Popen) -> None:

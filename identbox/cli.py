@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -18,6 +19,8 @@ from identbox import (
 )
 from identbox.errors import IdentboxError
 from identbox.terminal import print_finding
+
+AGAIN = 0.05  # seconds until a signal that came amid an import is tried again
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -87,9 +90,24 @@ for command in (
     cli.add_command(command)
 
 
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, as the handler of a signal; amid an import, a moment later.
+
+    An import would lose it in a callback, or leave half a module behind it.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Run the command line: a user's mistake is one line and exit code 1, Ctrl-C is 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run the command line: a user's mistake is one line and exit code 1, Ctrl-C and SIGTERM are 130."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a script's & leaves it
+            signal.signal(number, interrupt)
     try:
         sys.exit(cli(standalone_mode=False))
     except click.exceptions.Exit as stop:

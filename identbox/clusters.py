@@ -6,6 +6,8 @@ what it leaves is on a folder that all machines share, under the same path.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -64,6 +66,7 @@ def connect(cluster: Cluster, folder: Path) -> Iterator[Pool]:
 def _dask(cluster: Cluster) -> Iterator[Pool]:
     with expect_library("--cluster", "dask", "dask"):
         from distributed import Client
+    logging.getLogger("distributed.client").addFilter(_is_no_farewell)
     try:
         client = Client(cluster.address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -79,6 +82,14 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
         told = f"{len(client.nthreads())} workers, {slots} side by side; dashboard: {client.dashboard_link}"
         # Never the value of an equal call before: what is done is a question to the disk.
         yield Pool(executor=client.get_executor(pure=False), slots=slots, told=told)
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is none of those that a client leaves when it is closed amid its search for a lost
+    scheduler: a traceback of its own cancelling.
+    """
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, asyncio.CancelledError)
 
 
 @contextmanager

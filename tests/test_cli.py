@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,40 @@ def test_help_imports_neither_torch_nor_blender_nor_numpy():
     )
     assert "render" in done.stdout
     assert not {"'torch'", "'bpy'", "'numpy'"} & set(re.findall(r"'\w+'", done.stdout))
+
+
+INTERRUPTED = """
+import signal, sys, time
+from identbox import cli
+
+def body(standalone_mode):
+    try:
+        import slow
+        time.sleep(30)
+    except KeyboardInterrupt:
+        print(sys.modules["slow"].whole)
+        raise
+
+cli.cli = body
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_amid_an_import_stops_the_command_after_it(name, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        f"import os, signal, time\nos.kill(os.getpid(), signal.{name})\ntime.sleep(0.2)\nwhole = True\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=25,  # less than the command would go on
+    )
+    assert done.stdout == "True\n"
+    assert done.returncode == 130
+    assert done.stderr == "identbox: stopped; the same command goes on where it stopped\n"
 
 
 @pytest.mark.parametrize("path", [path for path, _ in commands()])

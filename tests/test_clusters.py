@@ -90,6 +90,21 @@ with clusters.connect(clusters.Cluster(address={dask.address!r}), folder) as poo
     assert starts(tmp_path, "one") == 2
 
 
+def test_a_client_that_leaves_a_dead_scheduler_tells_no_traceback(dask: Dask, tmp_path: Path):
+    dask.two_workers()
+    client = f"""
+import os, time
+from pathlib import Path
+from identbox import clusters
+with clusters.connect(clusters.Cluster(address={dask.address!r}), Path()) as pool:
+    print(pool.executor.submit(abs, -3).result())
+    os.kill({dask.scheduler.pid}, 9)
+    time.sleep(0.5)
+"""
+    done = subprocess.run([sys.executable, "-c", client], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("3\n", "", 0)
+
+
 def test_images_rendered_while_all_of_a_cluster_is_killed_are_those_of_an_undisturbed_run(
     small: Path, tmp_path: Path
 ):

@@ -119,6 +119,7 @@ def test_a_sweep_runs_skips_what_is_done_and_names_what_failed(file, tmp_path):
 
 
 def test_a_run_that_takes_too_long_is_ended_and_named(file, tmp_path):
+    file.write_text(FILE.replace("steps = 60", "steps = 1000000"))
     out = tmp_path / "out"
     done = identbox("sweep", file, "--out", out, "--seeds", 0, "--timeout", 0.0001)  # a third of a second
     assert done.returncode == 1
