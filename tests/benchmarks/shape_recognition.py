@@ -4,7 +4,8 @@
 
 For each pack a dataset is rendered (64 x 64, every factor varied, free rotation), the network trained on its training
 split and scored on its test split; every pack gets the same latents, initial weights and number of steps. The network
-is the small image encoder. Mind the last weights: no split chooses among them.
+is the small image encoder; its training images are moved, their hues turned and their light changed at random. Mind
+the last weights: no split chooses among them.
 """
 
 import argparse
@@ -13,25 +14,28 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import pi
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from identbox import Multimodal3DIdent
+from identbox import Multimodal3DIdent, augmentation
 from identbox.dataset import Recipe
 from identbox.image_encoders import ResNet18
 
 TRAIN, TEST, SIZE, SAMPLES = 3000, 1000, 64, 4
+MEAN, STD = 0.4, 0.2  # of every channel, that images are normalised with
+MOVE, HUE, LIGHT = 6, 0.5, 0.5  # at most: pixels, full turns, strength; without them a third of the images are missed
 
 
 def read(folder: Path, split: str) -> tuple[Tensor, Tensor]:
-    """Standardised images (n, 3, 64, 64) and shapes (n,)."""
+    """Normalised images (n, 3, 64, 64) and shapes (n,)."""
     data = Multimodal3DIdent(folder, split)
     pixels = np.stack([np.asarray(data.image(k)) for k in range(len(data))])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    return (images - 0.4) / 0.2, torch.from_numpy(data.image_latents["object_shape"])
+    return (images - MEAN) / STD, torch.from_numpy(data.image_latents["object_shape"])
 
 
 def names(folder: Path) -> tuple[str, ...]:
@@ -39,6 +43,14 @@ def names(folder: Path) -> tuple[str, ...]:
     recipe = Recipe.read(folder)
     assert recipe is not None
     return recipe.shape_names
+
+
+def varied(images: Tensor) -> Tensor:
+    """Images moved, turned in hue and lit at random."""
+    n, mean, std = len(images), (MEAN,) * 3, (STD,) * 3
+    images = augmentation.moved(images, torch.randint(-MOVE, MOVE + 1, (n, 2)))
+    images = augmentation.turned(images, (torch.rand(n) - 0.5) * 2 * HUE, mean, std)
+    return augmentation.lit(images, torch.rand(n) * LIGHT, torch.rand(n) * 2 * pi, mean, std)
 
 
 def train(folder: Path, epochs: int, seed: int) -> np.ndarray:
@@ -54,7 +66,8 @@ def train(folder: Path, epochs: int, seed: int) -> np.ndarray:
         order = torch.randperm(len(images))
         for k in range(0, len(images) - 63, 64):
             batch = order[k : k + 64]
-            loss = nn.functional.cross_entropy(model(images[batch]), labels[batch], label_smoothing=0.1)
+            seen = varied(images[batch].to(memory_format=torch.channels_last))
+            loss = nn.functional.cross_entropy(model(seen), labels[batch], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
