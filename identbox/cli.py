@@ -20,7 +20,7 @@ from identbox import (
 from identbox.errors import IdentboxError
 from identbox.terminal import print_finding
 
-AGAIN = 0.05  # seconds until a signal that came amid an import is tried again
+AGAIN = 0.05  # seconds between two tries of a signal that came amid an import
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -91,23 +91,26 @@ for command in (
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, as the handler of a signal; amid an import, a moment later.
+    """Raise KeyboardInterrupt, as the handler of a signal; amid an import, as soon as that is over.
 
-    An import would lose it in a callback, or leave half a module behind it.
+    An import would lose it in a callback, or leave half a module behind it. The alarm goes on until it is heard, since
+    one that rings just before a system call begins does not end that.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
             return
         frame = frame.f_back
+    signal.setitimer(signal.ITIMER_REAL, 0)
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the command line: a user's mistake is one line and exit code 1, Ctrl-C and SIGTERM are 130."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as a script's & leaves it
-            signal.signal(number, interrupt)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a script's & leaves it
+        signal.signal(signal.SIGINT, interrupt)
     try:
         sys.exit(cli(standalone_mode=False))
     except click.exceptions.Exit as stop:
