@@ -6,17 +6,18 @@ what it leaves is on a folder that all machines share, under the same path.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from identbox.errors import IdentboxError, expect_library
+
+if TYPE_CHECKING:
+    from logging import LogRecord
 
 HEARTBEAT = 2  # seconds between two signs of life of a SLURM job
 LOST = 10  # seconds without one after which its work is done elsewhere
@@ -64,6 +65,8 @@ def connect(cluster: Cluster, folder: Path) -> Iterator[Pool]:
 
 @contextmanager
 def _dask(cluster: Cluster) -> Iterator[Pool]:
+    import logging
+
     with expect_library("--cluster", "dask", "dask"):
         from distributed import Client
     logging.getLogger("distributed.client").addFilter(_is_no_farewell)
@@ -84,12 +87,14 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
         yield Pool(executor=client.get_executor(pure=False), slots=slots, told=told)
 
 
-def _is_no_farewell(record: logging.LogRecord) -> bool:
-    """Whether a line of the log is none of those that a client leaves when it is closed amid its search for a lost
-    scheduler: a traceback of its own cancelling.
+def _is_no_farewell(record: LogRecord) -> bool:
+    """False for the traceback of its own cancelling, which a client logs when it is closed while it looks for a lost
+    scheduler.
     """
+    from asyncio import CancelledError
+
     kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or not issubclass(kind, asyncio.CancelledError)
+    return kind is None or not issubclass(kind, CancelledError)
 
 
 @contextmanager
