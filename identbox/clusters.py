@@ -69,7 +69,8 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
 
     with expect_library("--cluster", "dask", "dask"):
         from distributed import Client
-    logging.getLogger("distributed.client").addFilter(_is_no_farewell)
+    for name in ("distributed.client", "distributed.batched"):
+        logging.getLogger(name).addFilter(_is_no_farewell)
     try:
         client = Client(cluster.address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -88,13 +89,15 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
 
 
 def _is_no_farewell(record: LogRecord) -> bool:
-    """False for the traceback of its own cancelling, which a client logs when it is closed while it looks for a lost
-    scheduler.
+    """False for the tracebacks that a client logs where its scheduler is lost: of a message to it that was on its
+    way, and, closed while it looks for it, of its own cancelling. That it is lost is told by the work itself.
     """
     from asyncio import CancelledError
 
+    from distributed.comm.core import CommClosedError
+
     kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or not issubclass(kind, CancelledError)
+    return kind is None or not issubclass(kind, (CancelledError, CommClosedError))
 
 
 @contextmanager
