@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hare that sits and listens: round as a loaf, great haunches, broad ears spread in a V, a puff of a tail.
+"""A hare that sits and listens: round as a loaf, great haunches, long broad ears, a puff of a tail.
 
 Y is forward, Z up, the ground at 0; the unit is about half a metre.
 """
@@ -17,8 +17,8 @@ def sculpt() -> tuple[np.ndarray, np.ndarray]:
     _fore_legs(clay)
     _head(clay)
     # The ears are laid back unequally: in profile, too, one sees two.
-    _ear(clay, side=1, tip=(0.64, 0.30, 1.58))
-    _ear(clay, side=-1, tip=(-0.66, 0.02, 1.52))
+    _ear(clay, side=1, tip=(0.36, 0.30, 1.86))
+    _ear(clay, side=-1, tip=(-0.44, -0.06, 1.78))
     clay.slice_below(0)
     return clay.skin(step=0.0095, triangles=11_000)
 
