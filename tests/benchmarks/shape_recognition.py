@@ -84,7 +84,7 @@ def main() -> None:
     """Render, train and score each pack."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--shapes", action="append", required=True)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=60, help="30 leave the network unfinished")
     parser.add_argument("--seeds", type=int, default=1, help="of weights and order, one after another")
     parser.add_argument("--keep", type=Path, help="folder to keep the rendered datasets in")
     options = parser.parse_args()
