@@ -10,7 +10,13 @@ import numpy as np
 from sculptures.tools import Clay
 
 # Along the shell: Y, height of its middle line and radius upwards.
-SHELL = [(-0.76, 0.46, 0.50), (-0.50, 0.50, 0.73), (-0.08, 0.54, 0.87), (0.34, 0.52, 0.82), (0.68, 0.46, 0.62)]
+SHELL = [
+    (-0.76, 0.46, 0.50),
+    (-0.50, 0.50, 0.73),
+    (-0.08, 0.54, 0.87),
+    (0.34, 0.52, 0.82),
+    (0.68, 0.46, 0.62),
+]
 SHELL_WIDTH = 1.0  # over its height
 RIM = 0.36  # height at which the shell ends
 FLARE, FLARE_HEIGHT = 0.07, 0.20  # outwards at the rim, from how far above it
