@@ -24,8 +24,8 @@ import meshes  # noqa: E402
 
 # Largest extents, relative to one another. At equal ones the armadillo covers half the pixels of the head, and is told
 # from all others by them in 95% of cases; with these the classes follow one another in steps, from 0.9 thousand
-# pixels to 1.7, and none is told by them in 90%. Pixels are those of `identbox shapes check`; their mean, 1270, is that
-# of classic research meshes of these classes (1255), so that sizes on the whole compare with theirs.
+# pixels to 1.7, and none is told by them in 90%. Pixels are those of `identbox shapes check`; their mean, 1270, is near
+# that of classic research meshes of these classes (1255).
 EXTENTS = {
     "teapot": 1.12,
     "hare": 1.0,
