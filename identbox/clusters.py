@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HEARTBEAT = 2  # seconds between two signs of life of a SLURM job
 LOST = 10  # seconds without one after which its work is done elsewhere
 CONNECT = 10  # seconds to find a scheduler
+FORGET = 1000  # tasks after which a Dask scheduler is asked to forget what it noted of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
     import logging
 
     with expect_library("--cluster", "dask", "dask"):
-        from distributed import Client
+        from distributed import Client, span
     for name in ("distributed.client", "distributed.batched"):
         logging.getLogger(name).addFilter(_is_no_farewell)
     try:
@@ -77,15 +78,48 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
         raise IdentboxError(
             f"--cluster: expected a Dask scheduler at {cluster.address}, got {' '.join(str(error).split())}"
         ) from error
-    with client:
+    with client, span("identbox") as ours:
         slots = sum(client.nthreads().values())
         if not slots:
             raise IdentboxError(
                 f"--cluster: expected workers at {cluster.address}, got none; type: dask worker {cluster.address}"
             )
         told = f"{len(client.nthreads())} workers, {slots} side by side; dashboard: {client.dashboard_link}"
+        yield Pool(executor=_Forgetful(client, ours), slots=slots, told=told)
+
+
+class _Forgetful(Executor):
+    """Dask's executor, which now and then has the scheduler drop its notes of what was submitted.
+
+    The scheduler adds a note of each submission to the span that it belongs to, half a KiB a task, and keeps it for
+    as long as it runs: see `distributed.spans.Span.metadata`. Nobody reads those of ``span``, which is ours alone.
+    """
+
+    def __init__(self, client: Any, span: str) -> None:
         # Never the value of an equal call before: what is done is a question to the disk.
-        yield Pool(executor=client.get_executor(pure=False), slots=slots, told=told)
+        self._client, self._span, self._executor = client, span, client.get_executor(pure=False)
+        self._submitted = 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self._submitted += 1
+        if self._submitted % FORGET == 0:
+            self._client.loop.add_callback(self._forget)
+        return self._executor.submit(fn, *args, **kwargs)
+
+    async def _forget(self) -> None:
+        with suppress(Exception):  # a scheduler that is lost, or keeps no spans, is no reason to stop
+            # A lambda travels by value: a scheduler's machine need not have identbox.
+            await self._client.run_on_scheduler(
+                lambda name, dask_scheduler: [
+                    span.metadata["collections"].clear()
+                    for span in dask_scheduler.extensions["spans"].spans.values()
+                    if span.id == name and span.metadata
+                ],
+                self._span,
+            )
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._executor.shutdown(wait=wait)
 
 
 def _is_no_farewell(record: LogRecord) -> bool:

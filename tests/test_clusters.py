@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster_faults import Dask, storm
@@ -72,6 +73,7 @@ def test_a_job_whose_worker_is_killed_is_done_again_by_another(dask: Dask, job: 
     client = f"""
 import sys; sys.path.insert(0, {str(tmp_path / "code")!r})
 from pathlib import Path
+from typing import Any
 from identbox import children, clusters
 folder = Path({str(tmp_path / "one")!r})
 job = children.Job(name="one", done=(folder / "result.json").exists, claim=lambda: folder.mkdir(exist_ok=True),
@@ -95,6 +97,7 @@ def test_a_client_that_leaves_a_dead_scheduler_tells_no_traceback(dask: Dask, tm
     client = f"""
 import os, time
 from pathlib import Path
+from typing import Any
 from identbox import clusters
 with clusters.connect(clusters.Cluster(address={dask.address!r}), Path()) as pool:
     print(pool.executor.submit(abs, -3).result())
@@ -103,6 +106,27 @@ with clusters.connect(clusters.Cluster(address={dask.address!r}), Path()) as poo
 """
     done = subprocess.run([sys.executable, "-c", client], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("3\n", "", 0)
+
+
+def test_a_scheduler_does_not_keep_a_note_of_each_task(
+    dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from distributed import Client
+
+    def notes(dask_scheduler: Any = None) -> int:
+        spans = dask_scheduler.extensions["spans"].spans.values()
+        return sum(len(span.metadata["collections"]) for span in spans if span.metadata)
+
+    monkeypatch.setattr(clusters, "FORGET", 10)
+    dask.two_workers()
+    with (
+        clusters.connect(Cluster(address=dask.address), tmp_path) as pool,
+        Client(dask.address, set_as_default=False) as client,
+    ):
+        assert [pool.executor.submit(abs, -k).result() for k in range(9)] == list(range(9))
+        assert client.run_on_scheduler(notes) == 9
+        assert [pool.executor.submit(abs, -k).result() for k in range(90)] == list(range(90))
+        until(lambda: client.run_on_scheduler(notes) <= 10)
 
 
 def test_images_rendered_while_all_of_a_cluster_is_killed_are_those_of_an_undisturbed_run(
@@ -164,6 +188,7 @@ def test_what_a_cluster_cannot_be(options, message, tmp_path):
 SBATCH = """#!{python}
 import json, re, subprocess, sys
 from pathlib import Path
+from typing import Any
 state = Path({state!r})
 arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
 script = Path(arguments[0]).read_text() if arguments else sys.stdin.read()
@@ -184,6 +209,7 @@ print(f"Submitted batch job {{number}}")
 SQUEUE = """#!{python}
 import json, os, sys
 from pathlib import Path
+from typing import Any
 for number in sys.argv[-1].split(","):
     for pid in json.loads(Path({state!r}, f"{{number}}.json").read_text()):
         try:
@@ -196,6 +222,7 @@ for number in sys.argv[-1].split(","):
 SCANCEL = """#!{python}
 import json, os, signal, sys
 from pathlib import Path
+from typing import Any
 for number in sys.argv[1:]:
     for pid in json.loads(Path({state!r}, f"{{number}}.json").read_text()):
         try:
