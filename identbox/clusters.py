@@ -91,7 +91,7 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
 class _Forgetful(Executor):
     """Dask's executor, which now and then has the scheduler drop its notes of what was submitted.
 
-    The scheduler adds a note of each submission to the span that it belongs to, half a KiB a task, and keeps it for
+    The scheduler adds a note of each submission to the span that it belongs to, a quarter KiB a task, and keeps it for
     as long as it runs: see `distributed.spans.Span.metadata`. Nobody reads those of ``span``, which is ours alone.
     """
 

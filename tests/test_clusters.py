@@ -73,7 +73,6 @@ def test_a_job_whose_worker_is_killed_is_done_again_by_another(dask: Dask, job: 
     client = f"""
 import sys; sys.path.insert(0, {str(tmp_path / "code")!r})
 from pathlib import Path
-from typing import Any
 from identbox import children, clusters
 folder = Path({str(tmp_path / "one")!r})
 job = children.Job(name="one", done=(folder / "result.json").exists, claim=lambda: folder.mkdir(exist_ok=True),
@@ -97,7 +96,6 @@ def test_a_client_that_leaves_a_dead_scheduler_tells_no_traceback(dask: Dask, tm
     client = f"""
 import os, time
 from pathlib import Path
-from typing import Any
 from identbox import clusters
 with clusters.connect(clusters.Cluster(address={dask.address!r}), Path()) as pool:
     print(pool.executor.submit(abs, -3).result())
@@ -188,7 +186,6 @@ def test_what_a_cluster_cannot_be(options, message, tmp_path):
 SBATCH = """#!{python}
 import json, re, subprocess, sys
 from pathlib import Path
-from typing import Any
 state = Path({state!r})
 arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
 script = Path(arguments[0]).read_text() if arguments else sys.stdin.read()
@@ -209,7 +206,6 @@ print(f"Submitted batch job {{number}}")
 SQUEUE = """#!{python}
 import json, os, sys
 from pathlib import Path
-from typing import Any
 for number in sys.argv[-1].split(","):
     for pid in json.loads(Path({state!r}, f"{{number}}.json").read_text()):
         try:
@@ -222,7 +218,6 @@ for number in sys.argv[-1].split(","):
 SCANCEL = """#!{python}
 import json, os, signal, sys
 from pathlib import Path
-from typing import Any
 for number in sys.argv[1:]:
     for pid in json.loads(Path({state!r}, f"{{number}}.json").read_text()):
         try:
