@@ -12,11 +12,11 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from identbox.dataset import Multimodal3DIdent
+    from identbox.data.dataset import Multimodal3DIdent
     from identbox.errors import IdentboxError
-    from identbox.process import Process
+    from identbox.process.model import Process
 
-_PLACES = {"Multimodal3DIdent": "dataset", "IdentboxError": "errors", "Process": "process"}
+_PLACES = {"Multimodal3DIdent": "data.dataset", "IdentboxError": "errors", "Process": "process.model"}
 __all__ = ["IdentboxError", "Multimodal3DIdent", "Process", "__version__"]
 
 

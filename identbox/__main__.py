@@ -1,5 +1,5 @@
 """``python -m identbox``."""
 
-from identbox.cli import main
+from identbox.commands.main import main
 
 main()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import tomli_w
 
 from identbox.errors import IdentboxError
+from identbox.files import write_whole
 
 T = TypeVar("T")
 
@@ -40,30 +40,6 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
 def toml_of(table: dict[str, Any]) -> bytes:
     """A table as TOML."""
     return tomli_w.dumps(plain(table), indent=2).encode()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no half of it is ever seen."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def is_cut(path: Path, content: bytes) -> bool:
-    """Whether a file holds the beginning of its content alone, as a copy that broke off or a full disk leaves it."""
-    there = path.read_bytes()
-    return len(there) < len(content) and content.startswith(there)
-
-
-def write_once(path: Path, content: bytes) -> None:
-    """Write a file that is missing or cut short. Raises IdentboxError where it holds something else."""
-    if not path.exists() or is_cut(path, content):
-        write_whole(path, content)
-    elif path.read_bytes() != content:
-        raise IdentboxError(f"{path}: expected what this version would write, got another file")
 
 
 def build(cls: type[T], table: Any, where: str) -> T:
@@ -146,3 +122,83 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def configuration(
+    cls: type[T],
+    sections: Mapping[str, type],
+    presets: Mapping[str, Mapping[str, Any]],
+    preset: str,
+    table: Mapping[str, Any],
+    where: str,
+) -> T:
+    """A configuration of any kind: a preset changed by a table, each of the sections a dataclass of its own.
+
+    Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+    """
+    if preset not in presets:
+        raise IdentboxError(f"preset: expected one of {', '.join(presets)}; got {preset}")
+    merged = merge(presets[preset], table)
+    built = {
+        key: build(sections[key], value, f"{where}: {key}") if key in sections else value
+        for key, value in merged.items()
+    }
+    return build(cls, built, where)
+
+
+def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The first table with the values of the second in their places, tables within tables merged."""
+    merged = dict(one)
+    for key, value in other.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def _differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """The dotted keys whose values differ, with both values."""
+    for key in dict.fromkeys([*one, *other]):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield prefix + key, a, b
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys from tables within tables; the inverse of `nested`.
+
+    >>> flat({"process": {"causal": True}, "setting": "multiview"})
+    {'process.causal': True, 'setting': 'multiview'}
+    """
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
+
+
+def nested(dotted: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Tables within tables from dotted keys: {"a.b": 1} is {"a": {"b": 1}}.
+
+    >>> nested({"process.causal": True, "process.style": 2, "setting": "multiview"}, "example")
+    {'process': {'causal': True, 'style': 2}, 'setting': 'multiview'}
+    """
+    table: dict[str, Any] = {}
+    for key, value in dotted.items():
+        *parents, last = key.split(".")
+        place = table
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise IdentboxError(f"{where}: {key}: expected a key within a table, got one within {parent}")
+        place[last] = value
+    return table

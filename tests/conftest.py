@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "render"))  # its numpy-only files are tested with
 
 
 # Files that take a minute and more begin, so that two processes end together.
-LONG = ("verification", "clusters", "faults", "notebooks", "image_text", "sweeps", "rendering", "shapes")
+LONG = ("verification", "clusters", "faults", "notebooks", "image_text", "sweeps", "workers", "shapes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from identbox import config
+from identbox import config, files
 from identbox.errors import IdentboxError, first_few
 
 
@@ -64,7 +64,7 @@ def test_read_toml_names_place_and_fault(tmp_path: Path):
 
 def test_write_whole_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "file"
-    config.write_whole(path, b"old")
+    files.write_whole(path, b"old")
 
     def full(self: Path, content: bytes) -> int:
         with self.open("wb") as file:
@@ -73,7 +73,7 @@ def test_write_whole_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
-        config.write_whole(path, b"new")
+        files.write_whole(path, b"new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
 
@@ -83,15 +83,15 @@ def test_write_once_mends_a_file_cut_short_and_leaves_another_alone(tmp_path: Pa
     for there in (None, b"", b"one t"):
         if there is not None:
             path.write_bytes(there)
-        config.write_once(path, b"one two")
+        files.write_once(path, b"one two")
         assert path.read_bytes() == b"one two"
     before = path.stat().st_mtime_ns
-    config.write_once(path, b"one two")
+    files.write_once(path, b"one two")
     assert path.stat().st_mtime_ns == before
     for there in (b"two", b"one two three"):
         path.write_bytes(there)
         with pytest.raises(IdentboxError, match="file: expected what this version would write, got another"):
-            config.write_once(path, b"one two")
+            files.write_once(path, b"one two")
         assert path.read_bytes() == there
 
 

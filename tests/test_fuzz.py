@@ -20,23 +20,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from identbox import (
-    Multimodal3DIdent,
-    blender,
-    config,
-    experiments,
-    exports,
-    image_text,
-    processes,
-    records,
-    seeding,
-    shapes,
-    sources,
-    sweeps,
-    training,
-)
-from identbox.dataset import Recipe
+from identbox import Multimodal3DIdent, config, seeding
+from identbox.data import exports, formats
+from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
+from identbox.experiments import image_text, records, simulation, sweeps
+from identbox.learning import training
+from identbox.process import presets
+from identbox.process import tables as process_tables
+from identbox.rendering import blender, shapes
 
 CASES = int(os.environ.get("FUZZ", "400"))
 KINDS = 12  # tests that share the cases
@@ -182,7 +174,7 @@ def toml(path: Path, table: dict[str, Any]) -> Path:
 SWEEPS = [
     path for path in sorted((ROOT / "simulations").glob("*.toml")) if path.stem != "shape_causes_background"
 ]
-PROCESSES = [config.plain(processes.table_from_process(make())) for make in processes.PRESETS.values()] + [
+PROCESSES = [config.plain(process_tables.table_from_process(make())) for make in presets.PRESETS.values()] + [
     config.read_toml(ROOT / "simulations" / "shape_causes_background.toml")
 ]
 
@@ -191,7 +183,7 @@ PROCESSES = [config.plain(processes.table_from_process(make())) for make in proc
 @given(table=changed(PROCESSES))
 def test_process_files(scratch, table):
     def load_and_sample() -> None:
-        process = processes.load(toml(scratch / "process.toml", table))
+        process = process_tables.load(toml(scratch / "process.toml", table))
         size = sum(variable.distribution.dim for variable in process.variables)
         if size < 1000:
             realised = process.realise(seed=0)
@@ -207,9 +199,9 @@ def test_sweep_files(scratch, table):
 
 
 @cases()
-@given(table=changed([config.plain(experiments.simulation("quick", {}).table())]))
+@given(table=changed([config.plain(simulation.simulation("quick", {}).table())]))
 def test_configurations_of_simulations(table):
-    judge("simulation", lambda: experiments.simulation("thesis", table, "file"))
+    judge("simulation", lambda: simulation.simulation("thesis", table, "file"))
 
 
 @cases()
@@ -305,7 +297,7 @@ def test_shards(shards, data):
     right = path.read_bytes()
 
     def read() -> None:
-        sources._row_group.cache_clear()
+        formats._row_group.cache_clear()
         Multimodal3DIdent(folder)[3]
 
     try:

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/cluster_overhead.py --tasks 10000
 
-Tasks that do nothing go through the driver of `identbox.children`. Reported are the seconds a task, and the memory of
-scheduler and client after each fifth of the tasks.
+Tasks that do nothing go through the driver of `identbox.jobs.execution`. Reported are the seconds a task, and the
+memory of scheduler and client after each fifth of the tasks.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from identbox import children, clusters
-from identbox.children import Job, Outcome, Work
-from identbox.clusters import Cluster
+from identbox.jobs import clusters, execution
+from identbox.jobs.clusters import Cluster
+from identbox.jobs.execution import Job, Outcome, Work
 
 
 class Nothing:
@@ -75,12 +75,12 @@ def main() -> None:
                         for k in range(tasks)
                     )
                     begun = time.perf_counter()
-                    children.drive(
+                    execution.drive(
                         jobs,
                         pool.executor,
                         nothing,
                         works=partial(Work, threads=1),
-                        window=pool.slots + children.AHEAD,
+                        window=pool.slots + execution.AHEAD,
                         on_done=lambda name, reason: None,
                         on_look=lambda: None,
                     )

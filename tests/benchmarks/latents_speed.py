@@ -19,13 +19,15 @@ SPLITS = {"train": 125_000, "val": 10_000, "test": 10_000}
 
 def write(folder: Path) -> float:
     """Write everything but the images; returns seconds."""
-    from identbox import dataset, generation, processes
+    from identbox.data import recipe as data_recipe
+    from identbox.process import presets
+    from identbox.rendering import generation
 
     shapes = {"name": "builtin", "sha256": "0" * 64}
     renderer = {"blender": "none", "device": "cpu", "size": 224, "samples": 4}
     start = time.perf_counter()
-    recipe = dataset.Recipe(
-        process=processes.multimodal3dident(), splits=SPLITS, shapes=shapes, renderer=renderer
+    recipe = data_recipe.Recipe(
+        process=presets.multimodal3dident(), splits=SPLITS, shapes=shapes, renderer=renderer
     )
     generation.prepare(folder, recipe)
     return time.perf_counter() - start

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from identbox.mixing import Mixing, draw
+from identbox.process.mixing import Mixing, draw
 
 DIM = 15
 REPEATS = 5

@@ -17,7 +17,9 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV
 
 from identbox import seeding
-from identbox.probing import Settings, Target, probe, standardise
+from identbox.metrics.predictors import Settings
+from identbox.metrics.probing import probe, standardise
+from identbox.metrics.targets import Target
 
 ENCODINGS, BLOCKS, COLUMNS = 15, 6, 5
 

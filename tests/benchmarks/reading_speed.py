@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from identbox import sources
-from identbox.reading import Split, batch, open_split
+from identbox.data import folder as data_folder
+from identbox.data.pixels import Split, batch, open_split
 
 
 def draw(folder: Path, n: int) -> None:
@@ -32,7 +32,7 @@ def draw(folder: Path, n: int) -> None:
         coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((224, 224))
         pixels = np.asarray(coarse).astype(np.int16) + rng.integers(-1, 2, (224, 224, 1))
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
-            folder / "images" / sources.image_name(index, n)
+            folder / "images" / data_folder.image_name(index, n)
         )
     (folder / "text" / "text_raw.txt").write_text("\n".join(["A picture."] * n))
     for view in ("image", "text"):
@@ -81,7 +81,7 @@ def main() -> None:
         open_split(folder, "train", options.image_size)
         reopen = time.perf_counter() - start
         n, size = len(split), split.pixels.shape[1]
-        paths = [folder / "train" / "images" / sources.image_name(index, n) for index in range(n)]
+        paths = [folder / "train" / "images" / data_folder.image_name(index, n) for index in range(n)]
         ways: dict[str, Callable[[torch.Tensor], object]] = {
             "cache_bytes": lambda indices: split.pixels[indices.numpy()],
             "pillow_bytes": lambda indices: decoded(paths, indices, size),

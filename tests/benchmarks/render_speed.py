@@ -21,8 +21,11 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from identbox import blender, dataset, processes, rendering, shapes
-from identbox.scene import Scene
+from identbox import files
+from identbox.data import recipe
+from identbox.data.scene import Scene
+from identbox.process import presets
+from identbox.rendering import blender, shapes, workers
 
 RUNNER = blender.Blender()
 # A worker in which the denoiser is off: the reference must not share what is to be judged.
@@ -51,7 +54,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=0)
     parser.add_argument("--memory", type=int, default=0)
     options = parser.parse_args()
-    pack = shapes.load(options.shapes, processes.SHAPES, RUNNER)
+    pack = shapes.load(options.shapes, presets.SHAPES, RUNNER)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for samples in options.samples:
@@ -71,21 +74,21 @@ def show(benchmark: str, **figures: object) -> None:
 
 def records(folder: Path, n: int, name: str) -> list[dict]:
     """Scene records of n samples, shapes in turn, to be rendered below ``folder``/``name``."""
-    latents = dataset.draw_latents(processes.multimodal3dident(), 0, "train", n)["image"]
-    latents["object_shape"] = np.arange(n) % len(processes.SHAPES)
+    latents = recipe.draw_latents(presets.multimodal3dident(), 0, "train", n)["image"]
+    latents["object_shape"] = np.arange(n) % len(presets.SHAPES)
     (folder / name).mkdir(exist_ok=True)
-    found = Scene().records(latents, processes.SHAPES)
+    found = Scene().records(latents, presets.SHAPES)
     return [record | {"file": f"{name}/{k:06d}.png", "seed": k} for k, record in enumerate(found)]
 
 
 def speed(folder: Path, pack: shapes.Pack, samples: int, options: argparse.Namespace) -> float:
     """Seconds an image at steady state."""
     stamps: list[float] = []
-    run = rendering.Run(
+    run = workers.Run(
         records(folder, options.images, f"speed-{samples}"),
         folder,
         pack.files,
-        rendering.Settings(samples=samples, threads=options.threads),
+        workers.Settings(samples=samples, threads=options.threads),
         RUNNER,
         on_image=lambda: stamps.append(time.perf_counter()),
     )
@@ -96,17 +99,17 @@ def speed(folder: Path, pack: shapes.Pack, samples: int, options: argparse.Names
 
 def fidelity(folder: Path, pack: shapes.Pack, options: argparse.Namespace) -> None:
     """Mean PSNR of the default quality against many samples."""
-    worker = Path(blender.resources.folder("render")) / "worker.py"
+    worker = Path(files.folder("render")) / "worker.py"
     script = folder / "without_denoising"
     script.write_text(
         WITHOUT_DENOISING.format(python=sys.executable, render=str(worker.parent), worker=str(worker))
     )
     script.chmod(0o755)
-    chosen = records(folder, 2 * len(processes.SHAPES), "reference")
-    settings = rendering.Settings(samples=options.reference, threads=options.threads)
+    chosen = records(folder, 2 * len(presets.SHAPES), "reference")
+    settings = workers.Settings(samples=options.reference, threads=options.threads)
     reseeded = [record | {"seed": record["seed"] + 1_000_000} for record in chosen]
     plain = blender.Blender(executable=str(script))
-    rendering.Run(reseeded, folder, pack.files, settings, plain).execute(options.workers)
+    workers.Run(reseeded, folder, pack.files, settings, plain).execute(options.workers)
     for samples in options.samples:
         psnr = []
         for record in chosen:
@@ -123,9 +126,9 @@ def fidelity(folder: Path, pack: shapes.Pack, options: argparse.Namespace) -> No
 def memory(folder: Path, pack: shapes.Pack, n: int) -> None:
     """Resident memory of one worker over n images, fitted by a line after the first tenth."""
     seen: list[tuple[int, float]] = []
-    rendering.SHARD = n  # one worker for all of them
-    settings = rendering.Settings(size=64, samples=1)
-    run = rendering.Run(records(folder, n, "memory"), folder, pack.files, settings, RUNNER)
+    workers.SHARD = n  # one worker for all of them
+    settings = workers.Settings(size=64, samples=1)
+    run = workers.Run(records(folder, n, "memory"), folder, pack.files, settings, RUNNER)
     done = threading.Event()
 
     def watch() -> None:

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from identbox import Multimodal3DIdent, augmentation
-from identbox.dataset import Recipe
-from identbox.image_encoders import ResNet18
+from identbox import Multimodal3DIdent
+from identbox.data.recipe import Recipe
+from identbox.learning import augmentation
+from identbox.learning.encoders import ResNet18
 
 TRAIN, TEST, SIZE, SAMPLES = 3000, 1000, 64, 4
 MEAN, STD = 0.4, 0.2  # of every channel, that images are normalised with

@@ -17,8 +17,8 @@ import time
 import torch
 from torch import Tensor, nn
 
-from identbox import experiments
-from identbox.experiments import Learner
+from identbox.experiments import simulation as experiments_simulation
+from identbox.experiments.simulation import Learner
 
 
 def naive_loss(learner: Learner, step: int) -> Tensor:
@@ -49,7 +49,7 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
     table = {
         "training": {"batch": options.batch, "precision": options.precision if kind == "ours" else "float32"}
     }
-    simulation = experiments.simulation("thesis", table)
+    simulation = experiments_simulation.simulation("thesis", table)
     learner = Learner(simulation, simulation.process.make("multimodal"), seed=0).to(options.device)
     if kind == "naive":
         learner.encoders.apply(plain)
@@ -80,7 +80,7 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
 
 def floor(options: argparse.Namespace) -> float:
     """Seconds of the encoders' forward and backward passes alone."""
-    simulation = experiments.simulation("thesis", {"training": {"batch": options.batch}})
+    simulation = experiments_simulation.simulation("thesis", {"training": {"batch": options.batch}})
     learner = Learner(simulation, simulation.process.make("multimodal"), seed=0).to(options.device)
     sample = learner.draw(options.batch, "train", 0)
     inputs = [learner.observe(sample, view) for view in learner.process.views]

@@ -1,0 +1,159 @@
+"""What commands show in a terminal, and how many cores they find."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+if TYPE_CHECKING:
+    from identbox.experiments.image_text import Data, DataSettings
+if TYPE_CHECKING:
+    from identbox.jobs.clusters import Cluster
+    from identbox.jobs.execution import Job
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def images_bar(unit: str = "images", *, workers: int = 1) -> Progress:
+    """A bar with images or another unit, how many a second (of this run; in all and a worker), and the time left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            done = task.completed - task.fields.get("already", 0)
+            speed = done / task.elapsed if task.elapsed and done else 0.0
+            each = f", {speed / workers:.2f} a worker" if workers > 1 else ""
+            return Text(f"{speed:.2f} {unit}/s{each}")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+
+
+def steps_bar() -> Progress:
+    """A bar with steps, the newest figures and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+
+
+def print_finding(what: str, good: bool | None, detail: str) -> None:
+    """One line: a mark, what was looked at, and what was seen."""
+    mark, color = {True: ("ok", "green"), False: ("FAULT", "red"), None: ("-", "yellow")}[good]
+    click.echo(f"{click.style(f'{mark:<6}', fg=color)}{what:<36} {detail}")
+
+
+def print_download(name: str) -> None:
+    """Say that a file is being fetched."""
+    click.echo(f"fetching {name}", err=True)
+
+
+def print_failure(progress: Progress, name: str, reason: str) -> None:
+    """Say above a bar what failed, while the rest goes on."""
+    progress.console.print(f"failed: {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Tell something beside the output."""
+    click.echo(f"identbox: {message}", err=True)
+
+
+def open_dataset(dataset: Path, settings: DataSettings, workers: int | None = None) -> Data:
+    """Open a dataset's splits behind a progress bar, where images have to be decoded first."""
+    from identbox.experiments import image_text
+
+    with steps_bar() as progress:
+        tasks: dict[str, Any] = {}
+
+        def tell(split: str, done: int, total: int) -> None:
+            if split not in tasks:
+                tasks[split] = progress.add_task(f"decoding {split}", total=total, figures="images")
+            progress.update(tasks[split], completed=done)
+
+        return image_text.open_data(
+            dataset, settings, workers=workers or cores(), on_progress=tell, on_message=warn
+        )
+
+
+def show(run: Path) -> None:
+    """Print the report of a run."""
+    from rich.console import Console
+
+    from identbox.experiments.records import RESULTS
+    from identbox.reports import runs
+
+    for shown in runs.read(run).tables():
+        Console().print(shown)
+    click.echo(f"{run / RESULTS}: the whole record")
+
+
+def do(
+    folder: Path,
+    jobs: Sequence[Job],
+    workers: int | None,
+    what: str,
+    cluster: Cluster | None = None,
+    gpus: Sequence[str] = (),
+    timeout: float | None = None,
+) -> None:
+    """Do jobs in child processes behind a progress bar; without ``workers``, as many side by side as there are cores.
+
+    Raises IdentboxError in the end where some failed.
+    """
+    from identbox.jobs import clusters, execution
+
+    with ExitStack() as stack:
+        side_by_side, executor = workers or cores(), None
+        threads = max(1, cores() // side_by_side)
+        if cluster is not None:
+            pool = stack.enter_context(clusters.connect(cluster, folder.resolve() / "cluster"))
+            side_by_side, executor, threads = pool.slots, pool.executor, cluster.cpus
+            click.echo(pool.told)
+        progress = stack.enter_context(steps_bar())
+        task = progress.add_task(what, total=len(jobs), figures="")
+
+        def tell(name: str, reason: str) -> None:
+            progress.update(task, advance=1, figures=name)
+            if reason:
+                print_failure(progress, name, reason)
+            elif not progress.console.is_terminal:  # in the log of a cluster's job no bar moves
+                click.echo(name)
+
+        failed = execution.execute(
+            jobs,
+            workers=side_by_side,
+            threads=threads,
+            executor=executor,
+            gpus=gpus,
+            timeout=timeout,
+            on_done=tell,
+        )
+    execution.expect_no_failures(folder, failed)

@@ -1,0 +1,101 @@
+"""The commands of packs of shapes: list, show, fetch, check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from identbox.commands.display import cores, images_bar, print_download
+from identbox.commands.options import blender_option, offline_option
+
+
+@click.group()
+def shapes() -> None:
+    """Packs of shapes: 'builtin', 'published', or a folder of your own."""
+
+
+@shapes.command("list")
+def list_shapes() -> None:
+    """List the packs that come without a folder: licence, credit and classes. Touches no network."""
+    from identbox.rendering import downloads
+    from identbox.rendering import shapes as packs
+
+    for name in ("builtin", "published"):
+        listing = packs.find(name)
+        lacking = len(downloads.missing(listing.folder)) if name == "published" else 0
+        state = f"{lacking} of {len(listing.classes)} files not fetched" if lacking else "here"
+        click.echo(f"{name:<10} {state}; {listing.licence}; {listing.credit}")
+        click.echo(f"{'':<10} {', '.join(listing.classes)}")
+
+
+@shapes.command()
+@click.option("--offline", is_flag=True, help="Only prove those that are in the cache.")
+def fetch(offline: bool) -> None:
+    """Download the published shapes into the cache, each proved by its hash."""
+    from identbox.rendering import downloads
+    from identbox.rendering import shapes as packs
+
+    folder = packs.find("published").folder
+    downloads.fetch(folder, offline=offline, on_file=print_download)
+    click.echo(f"{folder}: {len(downloads.BLOBS)} files, each with the content that was published")
+
+
+@shapes.command("check")
+@click.argument("pack", default="builtin")
+@click.option(
+    "--turns", type=click.IntRange(min=2), default=64, show_default=True, help="Random orientations of each."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the orientations."
+)
+@offline_option
+@blender_option
+def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: str | None) -> None:
+    """Measure the meshes of a PACK, and say whether a class could be told by its size alone."""
+    from rich.console import Console
+
+    from identbox.rendering import blender, shape_checks
+    from identbox.rendering import shapes as packs
+
+    runner = blender.Blender(executable=executable)
+    found = packs.load(pack, None, runner, offline=offline, on_download=print_download)
+    rows = shape_checks.examine(found, runner, turns=turns, seed=seed)
+    Console(width=None if sys.stdout.isatty() else 110).print(shape_checks.table(rows))
+    for warning in shape_checks.warnings(rows):
+        click.echo(f"{click.style('warning', fg='yellow')}: {warning}")
+
+
+@shapes.command("show")
+@click.argument("pack", default="builtin")
+@click.option("--out", type=Path, required=True, metavar="FILE.png", help="Where the picture goes.")
+@click.option(
+    "--samples", type=int, default=4, show_default=True, help="Cycles samples a pixel, before denoising."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that render side by side.  [default: cores]"
+)
+@offline_option
+@blender_option
+def show_shapes(
+    pack: str, out: Path, samples: int, workers: int | None, offline: bool, executable: str | None
+) -> None:
+    """Draw each shape of a PACK from eight directions, in large and at 64 pixels."""
+    from identbox.rendering import blender, shape_checks
+    from identbox.rendering import shapes as packs
+
+    runner = blender.Blender(executable=executable)
+    shape_checks.expect_writable(out)
+    found = packs.load(pack, None, runner, offline=offline, on_download=print_download)
+    with images_bar() as progress:
+        task = progress.add_task("images", total=shape_checks.images(found), already=0)
+        shape_checks.show(
+            found,
+            out,
+            runner,
+            samples=samples,
+            workers=workers or cores(),
+            on_image=lambda: progress.advance(task),
+        )
+    click.echo(str(out))

@@ -1,0 +1,318 @@
+"""Proves a dataset folder whole: files, pixels, sentences, latents, and the dependencies that were declared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from identbox.data.folder import SPLITS, Columns, image_name, read_latents, read_sentences
+from identbox.data.recipe import Recipe, draw_latents
+from identbox.data.scene import IMAGE_FACTORS, check_classes, check_image_latents
+from identbox.data.text import TEXT_FACTORS, color_index, name_colors, palettes, parse
+from identbox.errors import IdentboxError, first_few
+from identbox.process import presets
+from identbox.process.effects import Interval
+from identbox.process.model import Process
+
+CONTENT = ("object_shape", "object_xpos", "object_ypos")
+CHANCE = 1e-4  # of a false alarm in a whole split, shared among its tests
+BINS = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: ``good`` is None where it could not be judged."""
+
+    split: str
+    what: str
+    good: bool | None
+    detail: str
+
+
+def check(folder: Path) -> Iterator[Finding]:
+    """Look at everything in a dataset folder, the published one or identbox's own.
+
+    Raises IdentboxError where there is no dataset.
+    """
+    recipe = Recipe.read(folder)
+    if recipe is None:
+        splits = [split for split in SPLITS if (folder / split).is_dir()]
+        if not splits:
+            raise IdentboxError(f"{folder}: expected a dataset with train, val or test, got none of them")
+    else:
+        splits = [split for split, n in recipe.splits.items() if n]
+    for split in splits:
+        yield from _check_split(folder, split, recipe)
+    if (folder / "vocab.json").exists():
+        yield _check_vocabulary(folder)
+
+
+def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Finding]:
+    place = folder / split
+    names = recipe.shape_names if recipe else presets.SHAPES
+    try:
+        sentences = read_sentences(place)
+        image = read_latents(place / "latents_image.csv")
+        text = read_latents(place / "latents_text.csv")
+    except IdentboxError as error:
+        yield Finding(split, "files", False, str(error))
+        return
+    n = recipe.splits[split] if recipe else len(sentences)
+    counts = {"sentences": len(sentences), "latents_image": _rows(image), "latents_text": _rows(text)}
+    wrong = [f"{count} {name}" for name, count in counts.items() if count != n]
+    yield Finding(
+        split, "counts", not wrong, f"{n} samples" if not wrong else f"expected {n}, got {', '.join(wrong)}"
+    )
+    yield _check_images(place, n, recipe)
+    if wrong:
+        return
+    try:
+        check_image_latents(image, len(names), str(place / "latents_image.csv"))
+        missing = [name for name in TEXT_FACTORS if name not in text]
+        if missing:
+            raise IdentboxError(f"{place}/latents_text.csv: expected the column {missing[0]}, got none")
+        limits = {"object_shape": len(names), "object_xpos": 3, "object_ypos": 3, "text_phrasing": 5}
+        check_classes(text, limits, f"{place}/latents_text.csv")
+    except IdentboxError as error:
+        yield Finding(split, "ranges", False, str(error))
+        return
+    yield Finding(split, "ranges", True, "every latent is in the range of Table 4.1")
+    yield _check_sentences(sentences, text, names, split, own=recipe is not None)
+    yield from _check_views(image, text, recipe, split)
+    if recipe is not None:
+        yield _check_seed(recipe, split, image, text)
+    process = recipe.process if recipe else _published_process(image)
+    yield from _check_dependencies(process, image, split)
+
+
+def _rows(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def _check_images(place: Path, n: int, recipe: Recipe | None) -> Finding:
+    split, images = place.name, place / "images"
+    wanted = {image_name(i, n) for i in range(n)}
+    try:
+        there = {path.name for path in images.iterdir()}
+    except OSError as error:
+        return Finding(split, "images", False, f"{images}: expected a folder, got {error.strerror}")
+    if there != wanted:
+        missing, more = sorted(wanted - there), sorted(there - wanted)
+        parts = [f"{len(missing)} missing ({first_few(missing, 3)})"] if missing else []
+        parts += [f"{len(more)} that do not belong ({first_few(more, 3)})"] if more else []
+        return Finding(split, "images", False, f"expected {n}, got {'; '.join(parts)}")
+    size = recipe.renderer["size"] if recipe else None
+    with ThreadPoolExecutor() as pool:
+        faults = [
+            fault
+            for fault in pool.map(lambda name: _image_fault(images / name, size), sorted(wanted))
+            if fault
+        ]
+    if faults:
+        return Finding(split, "images", False, f"{len(faults)} broken: {first_few(faults, 3)}")
+    return Finding(split, "images", True, f"{n} whole, RGB" + (f", {size} x {size}" if size else ""))
+
+
+def _image_fault(path: Path, size: int | None) -> str:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.mode != "RGB":
+                return f"{path.name}: expected RGB, got {image.mode}"
+            if size is not None and image.size != (size, size):
+                return f"{path.name}: expected {size} x {size}, got {image.width} x {image.height}"
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{path.name}: {error}"
+    return ""
+
+
+def _check_sentences(
+    sentences: list[str], text: Columns, names: tuple[str, ...], split: str, *, own: bool
+) -> Finding:
+    what = "sentences"
+    if not own:  # of another's templates one can only ask whether the words are there
+        for row, sentence in enumerate(sentences):
+            shape, position = names[text["object_shape"][row]], _position(text, row)
+            wanted = (shape, position, text["object_color_name"][row])
+            missing = [word for word in wanted if word not in sentence]
+            if missing:
+                return Finding(split, what, False, f"line {row + 1}: expected {missing[0]!r} in {sentence!r}")
+        return Finding(split, what, True, "each names its shape, position and colour")
+    for row, sentence in enumerate(sentences):
+        try:
+            said = parse(sentence, names)
+        except IdentboxError as error:
+            return Finding(split, what, False, f"line {row + 1}: {error}")
+        for name, value in said.items():
+            if text[name][row] != value:
+                return Finding(
+                    split, what, False, f"line {row + 1}: {name}: expected {text[name][row]}, got {value}"
+                )
+    return Finding(split, what, True, "each parses back to its latents")
+
+
+def _position(text: Columns, row: int) -> str:
+    y, x = text["object_ypos"][row], text["object_xpos"][row]
+    return f"{presets.Y_POSITIONS[y]}-{presets.X_POSITIONS[x]}"
+
+
+def _check_views(image: Columns, text: Columns, recipe: Recipe | None, split: str) -> Iterator[Finding]:
+    """Content is the same in both views, and the colour's name is the nearest of its palette."""
+    shared = [name for name in CONTENT if recipe is None or recipe.process[name].role == "content"]
+    differing = [name for name in shared if not np.array_equal(image[name], text[name])]
+    if shared:
+        detail = f"{', '.join(differing or shared)} {'differ' if differing else 'the same'} in image and text"
+        yield Finding(split, "content", not differing, detail)
+    change = recipe.process["object_color"].change if recipe else None
+    if (
+        recipe is None
+        or recipe.process["object_color"].role == "content"
+        or (change and change.how == "mechanism")
+    ):
+        named = text["object_color_name"]
+        wrong = [
+            row
+            for row, name in enumerate(named)
+            if text["object_color_index"][row] != color_index().get(name)
+        ]
+        palette = {name: k for k, entry in enumerate(palettes()) for name in entry.names}
+        if not wrong:
+            nearest = name_colors(image["object_color"], np.array([palette[name] for name in named]))
+            wrong = [row for row, name in enumerate(nearest) if name != named[row]]
+        detail = (
+            f"sample {wrong[0]}: {named[wrong[0]]!r} is not the nearest"
+            if wrong
+            else "the nearest of its palette"
+        )
+        yield Finding(split, "colour names", not wrong, detail)
+
+
+def _check_seed(recipe: Recipe, split: str, image: Columns, text: Columns) -> Finding:
+    drawn = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
+    pairs = [(view, name) for view in ("image", "text") for name in drawn[view]]
+    there = {"image": image, "text": text}
+    differing = [
+        f"{name} ({view})"
+        for view, name in pairs
+        if name in there[view] and not np.array_equal(drawn[view][name], there[view][name])
+    ]
+    detail = (
+        f"not those of seed {recipe.seed}: {first_few(differing)}"
+        if differing
+        else f"those of seed {recipe.seed}"
+    )
+    return Finding(split, "latents", not differing, detail)
+
+
+def _published_process(image: Columns) -> Process:
+    """The preset that fits data without a recipe: is the hue in the third that the x-position names?"""
+    inside = np.floor(image["object_color"] * 3).clip(max=2) == image["object_xpos"]
+    return presets.multimodal3dident(position_causes_color=bool(inside.all()))
+
+
+def _check_dependencies(process: Process, image: Columns, split: str) -> Iterator[Finding]:
+    """Each declared effect found in the data; and no dependence where the graph has none."""
+    for variable in process.variables:
+        for parent, effect in variable.effects.items():
+            if variable.name not in image or parent not in image:
+                continue
+            what = f"{parent} -> {variable.name}"
+            if isinstance(effect, Interval) and variable.distribution.kind == "uniform":
+                yield _check_interval(process, variable.name, parent, image, split, what)
+            else:
+                p = association(image[parent], image[variable.name])
+                good = None if p is None or (p > 1e-3 and len(image[parent]) < 1000) else p < 1e-3
+                yield Finding(
+                    split,
+                    what,
+                    good,
+                    "too few samples to tell"
+                    if p is None
+                    else f"found, p = {p:.1g}"
+                    if good
+                    else f"not seen, p = {p:.2g}",
+                )
+    known = {variable.name for variable in process.variables}
+    factors = [
+        f
+        for f in (*IMAGE_FACTORS, *sorted(set(image) - set(IMAGE_FACTORS)))
+        if f in known and np.ptp(image[f])
+    ]
+    pairs = [(a, b) for a, b in combinations(factors, 2) if not process.dependent(a, b)]
+    tested = {pair: p for pair in pairs if (p := association(image[pair[0]], image[pair[1]])) is not None}
+    if not tested:
+        yield Finding(split, "independence", None, "too few samples to tell")
+        return
+    least = min(tested, key=tested.__getitem__)
+    good = tested[least] > CHANCE / len(tested)
+    detail = (
+        f"{len(tested)} pairs without a common cause; least p = {tested[least]:.2g} ({' and '.join(least)})"
+    )
+    yield Finding(split, "independence", good, detail)
+
+
+def _check_interval(
+    process: Process, name: str, parent: str, image: Columns, split: str, what: str
+) -> Finding:
+    distribution = process[name].distribution
+    k = process[parent].distribution.k  # type: ignore[union-attr]
+    fraction = (image[name] - distribution.low) / (distribution.high - distribution.low)  # type: ignore[union-attr]
+    table = contingency(image[parent], np.floor(fraction * k).clip(0, k - 1).astype(int), k)
+    off = int(table.sum() - np.trace(table))
+    rows = " / ".join(" ".join(map(str, row)) for row in table.tolist())
+    detail = f"rows by {parent}, columns by interval of {name}: {rows}"
+    return Finding(
+        split, what, off == 0, detail if off == 0 else f"{off} samples outside their interval; {detail}"
+    )
+
+
+def contingency(rows: np.ndarray, columns: np.ndarray, k: int) -> np.ndarray:
+    """Counts of pairs of classes, (k, k)."""
+    return np.bincount(rows * k + columns, minlength=k * k).reshape(k, k)
+
+
+def association(a: np.ndarray, b: np.ndarray) -> float | None:
+    """The p-value of a chi-squared test of independence, continuous values in equally filled bins.
+
+    None where a cell expects fewer than five samples, so that the test says nothing.
+    """
+    from scipy.stats import chi2_contingency
+
+    table = np.zeros((0, 0))
+    for bins in range(BINS, 1, -1):
+        table = _crossed(_binned(a, bins), _binned(b, bins))
+        if min(table.shape) < 2:
+            return None
+        if table.sum(1).min() * table.sum(0).min() / table.sum() >= 5:
+            return float(chi2_contingency(table, correction=False).pvalue)
+    return None
+
+
+def _binned(values: np.ndarray, bins: int) -> np.ndarray:
+    if values.dtype.kind == "i":
+        return np.unique(values, return_inverse=True)[1]
+    return np.searchsorted(np.quantile(values, np.arange(1, bins) / bins), values)
+
+
+def _crossed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    table = np.zeros((a.max() + 1, b.max() + 1))
+    np.add.at(table, (a, b), 1)
+    return table
+
+
+def _check_vocabulary(folder: Path) -> Finding:
+    try:
+        words = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))["w2i"]
+        good = sorted(words.values()) == list(range(len(words)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Finding("", "vocabulary", False, f"expected w2i, got {error!r}")
+    return Finding(
+        "", "vocabulary", good, f"{len(words)} words" if good else "expected indices from 0, each once"
+    )

@@ -1,0 +1,115 @@
+"""The dataset folder: its recipe, its files, and reading them (the published Multimodal3DIdent format).
+
+DIR/dataset.toml                 the recipe, from which the dataset can be made again
+DIR/vocab.json                   words and their indices, from the training sentences
+DIR/SPLIT/images/000042.png      RGB
+DIR/SPLIT/text/text_raw.txt      one sentence a line
+DIR/SPLIT/latents_image.csv      a row a sample: what the image shows
+DIR/SPLIT/latents_text.csv       a row a sample: what the sentence says
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from identbox.data.folder import EOS, PAD, UNKNOWN, _vocabulary, read_text
+from identbox.data.formats import find, has, sentences_of
+from identbox.data.text import tokenize
+from identbox.errors import IdentboxError
+
+
+class Multimodal3DIdent(torch.utils.data.Dataset):
+    """One split of a dataset folder (identbox's own, the published one, an export) as a map-style torch Dataset.
+
+    Item i is a dict of ``image``, float32 (3, height, width) in [0, 1], or what ``transform`` makes of the
+    PIL image; ``text``, int64 (length,), the indices of the words, the end marker and padding; and ``z_image``
+    and ``z_text``, dicts of the latents. ``sentences``, ``image_latents`` and ``text_latents`` hold the whole
+    split. The vocabulary is ``vocab`` (a file, or indices by word), else the folder's vocab.json, else made from
+    the training sentences; unknown words map to one token. ``length`` fixes the number of tokens (default: the
+    longest sentence).
+
+    Raises IdentboxError where a file is missing, an image is, or counts differ.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        split: str = "train",
+        *,
+        transform: Callable[[Image.Image], Any] | None = None,
+        vocab: Path | str | Mapping[str, int] | None = None,
+        length: int | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.source = find(self.folder, split)
+        self.sentences = self.source.sentences
+        self.image_latents, self.text_latents = self.source.image_latents, self.source.text_latents
+        self.transform = transform
+        self.w2i = self._vocabulary(vocab, split)
+        self.i2w = {index: word for word, index in self.w2i.items()}
+        words = [tokenize(sentence) for sentence in self.sentences]
+        self.length = length or max(map(len, words)) + 1
+        self.tokens = torch.full((len(words), self.length), self.w2i[PAD])
+        for line, tokens in enumerate(words):
+            if len(tokens) >= self.length:
+                raise IdentboxError(
+                    f"{self.folder}: {split}: expected sentences of under {self.length} tokens, "
+                    f"got {len(tokens)} in line {line + 1}"
+                )
+            indices = [self.w2i.get(token, self.w2i[UNKNOWN]) for token in tokens]
+            self.tokens[line, : len(tokens) + 1] = torch.tensor([*indices, self.w2i[EOS]])
+
+    def _vocabulary(self, vocab: Path | str | Mapping[str, int] | None, split: str) -> dict[str, int]:
+        path = self.folder / "vocab.json" if vocab is None or isinstance(vocab, Mapping) else Path(vocab)
+        where = "vocabulary" if isinstance(vocab, Mapping) else str(path)
+        if isinstance(vocab, Mapping):
+            words = dict(vocab)
+        elif path.exists():
+            try:
+                words = {str(w): int(i) for w, i in json.loads(read_text(path))["w2i"].items()}
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise IdentboxError(f"{path}: expected a vocabulary with w2i, got {error!r}") from error
+        elif split == "train" or has(self.folder, "train"):
+            own = split == "train"
+            words = _vocabulary(self.sentences if own else sentences_of(self.folder, "train"))["w2i"]
+        else:
+            raise IdentboxError(
+                f"{path}: expected a vocabulary (or the training split), got none; give vocab=PATH"
+            )
+        for mark in (PAD, EOS, UNKNOWN):
+            if mark not in words:
+                raise IdentboxError(f"{where}: expected the token {mark}, got a vocabulary without it")
+        return words
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def image(self, index: int) -> Image.Image:
+        """The image as PIL decodes it, RGB. Raises IdentboxError where it is missing or broken."""
+        try:
+            with Image.open(io.BytesIO(self.source.png(index))) as file:
+                return file.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise IdentboxError(f"{self.source.where(index)}: expected an image, got {error}") from error
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        index = range(len(self))[int(index)]
+        image = self.image(index)
+        if self.transform is not None:
+            pixels = self.transform(image)
+        else:
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+        return {
+            "image": pixels,
+            "text": self.tokens[index],
+            "z_image": {name: column[index] for name, column in self.image_latents.items()},
+            "z_text": {name: column[index] for name, column in self.text_latents.items()},
+        }

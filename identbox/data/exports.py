@@ -1,0 +1,182 @@
+"""Exports of a dataset: Parquet shards, which Hugging Face's datasets opens, or tar shards, which webdataset streams.
+
+A folder of 145 000 small files is slow to copy and to list; shards are a few large ones. What is exported is what
+was there: the bytes of every PNG, latents to the last bit, sentences, the recipe and the vocabulary. identbox reads
+both forms back as it reads the dataset.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from identbox.data.folder import SPLITS, image_name
+from identbox.data.formats import Source, find, has, pyarrow, shard_name
+from identbox.data.png import PNG_END, PNG_SIGNATURE
+from identbox.data.recipe import Recipe
+from identbox.errors import IdentboxError, expect_library
+from identbox.process.distributions import Categorical
+
+FORMATS = {"parquet": "parquet", "webdataset": "tar"}  # and the suffix of their shards
+ROWS = 64  # of a row group, the least of a Parquet file that is read at once: 4 MB of images at 224 pixels
+BESIDE = ("dataset.toml", "vocab.json", "README.md", "gallery.png")  # what goes along with the shards
+
+
+def export(
+    dataset: Path,
+    to: str,
+    out: Path,
+    *,
+    per_shard: int = 1000,
+    on_start: Callable[[int], None] = lambda total: None,
+    on_sample: Callable[[], None] = lambda: None,
+) -> list[Path]:
+    """Write every split of a dataset (a folder, or another export) as shards; returns the shards.
+
+    ``to`` is one of FORMATS. ``out`` appears when all of it is written. Raises IdentboxError for another form, fewer
+    than one sample a shard, an ``out`` that exists, a dataset with a part missing or an image damaged, a library
+    that is not installed, and a folder that cannot be written.
+    """
+    if to not in FORMATS:
+        raise IdentboxError(f"to: expected one of {', '.join(FORMATS)}; got {to}")
+    if per_shard < 1:
+        raise IdentboxError(f"per_shard: expected at least 1 sample, got {per_shard}")
+    if out.exists():
+        raise IdentboxError(f"{out}: expected a new folder, got one that exists")
+    _expect_library(to)
+    sources = {split: find(dataset, split) for split in SPLITS if has(dataset, split)}
+    if not sources:
+        raise IdentboxError(f"{dataset}: expected a dataset, got a folder without splits")
+    on_start(sum(len(source.sentences) for source in sources.values()))
+    classes = _classes(dataset)
+    part = out.with_name(f".{out.name}.part")
+    shards = []
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of an export that was killed
+        (part / "data").mkdir(parents=True)
+        for name in BESIDE:
+            if (dataset / name).exists():
+                shutil.copyfile(dataset / name, part / name)
+        for split, source in sources.items():
+            n = len(source.sentences)
+            count = -(-n // per_shard)
+            for place in range(count):
+                name = shard_name(split, place, count, FORMATS[to])
+                indices = range(place * n // count, (place + 1) * n // count)
+                if to == "parquet":
+                    _write_parquet(part / "data" / name, source, indices, classes, on_sample)
+                else:
+                    _write_tar(part / "data" / name, split, source, indices, on_sample)
+                shards.append(out / "data" / name)
+        part.rename(out)
+    except OSError as error:
+        raise IdentboxError(f"{out}: expected a folder to write to, got {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return shards
+
+
+def _expect_library(to: str) -> None:
+    if to == "parquet":
+        pyarrow()
+        return
+    with expect_library("export", "webdataset", "export"):
+        import webdataset  # noqa: F401
+
+
+def _classes(dataset: Path) -> dict[str, tuple[str, ...]]:
+    """The names of the classes of each variable that has some."""
+    recipe = Recipe.read(dataset)
+    variables = () if recipe is None else recipe.process.variables
+    return {
+        variable.name: variable.distribution.classes
+        for variable in variables
+        if isinstance(variable.distribution, Categorical) and isinstance(variable.distribution.classes, tuple)
+    }
+
+
+def _samples(source: Source, indices: range) -> Iterator[dict[str, Any]]:
+    """The samples of a shard, images as whole PNGs."""
+    for index in indices:
+        try:
+            png = source.png(index)
+        except OSError as error:
+            raise IdentboxError(f"{source.where(index)}: expected an image, got {error}") from error
+        if not (png.startswith(PNG_SIGNATURE) and png.endswith(PNG_END)):
+            raise IdentboxError(f"{source.where(index)}: expected a whole PNG, got {len(png)} other bytes")
+        latents = {
+            view: {name: _plain(column[index]) for name, column in columns.items()}
+            for view, columns in (("z_image", source.image_latents), ("z_text", source.text_latents))
+        }
+        yield {"png": png, "text": source.sentences[index], **latents}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _write_parquet(
+    path: Path,
+    source: Source,
+    indices: range,
+    classes: dict[str, tuple[str, ...]],
+    on_sample: Callable[[], None],
+) -> None:
+    arrow, parquet = pyarrow()
+    kinds = {"i": arrow.int64(), "f": arrow.float64(), "O": arrow.string()}
+    views = {"z_image": source.image_latents, "z_text": source.text_latents}
+    schema = arrow.schema(
+        {
+            "image": arrow.struct({"bytes": arrow.binary(), "path": arrow.string()}),
+            "text": arrow.string(),
+            **{
+                view: arrow.struct({name: kinds[column.dtype.kind] for name, column in columns.items()})
+                for view, columns in views.items()
+            },
+        }
+    ).with_metadata({"huggingface": json.dumps(_features(views, classes))})
+    # PNGs are compressed already.
+    options = {"compression": {"image.bytes": "none"}, "write_statistics": False}
+    with parquet.ParquetWriter(path, schema, **options) as writer:
+        rows: list[dict[str, Any]] = []
+        for index, sample in zip(indices, _samples(source, indices), strict=True):
+            image = {"bytes": sample.pop("png"), "path": image_name(index, len(source.sentences))}
+            rows.append({"image": image, **sample})
+            if len(rows) == ROWS or index == indices[-1]:
+                writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+                rows = []
+            on_sample()
+
+
+def _features(views: dict[str, Any], classes: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """What Hugging Face's datasets is told of the columns: images to be decoded, numbers with names of classes."""
+    dtypes = {"i": "int64", "f": "float64", "O": "string"}
+    features: dict[str, Any] = {"image": {"_type": "Image"}, "text": {"dtype": "string", "_type": "Value"}}
+    for view, columns in views.items():
+        features[view] = {
+            name: {"names": list(classes[name]), "_type": "ClassLabel"}
+            if name in classes and column.dtype.kind == "i"
+            else {"dtype": dtypes[column.dtype.kind], "_type": "Value"}
+            for name, column in columns.items()
+        }
+    return {"info": {"features": features}}
+
+
+def _write_tar(path: Path, split: str, source: Source, indices: range, on_sample: Callable[[], None]) -> None:
+    import webdataset
+
+    with path.open("wb") as file, webdataset.TarWriter(file, encoder=False, mtime=0) as writer:
+        for index, sample in zip(indices, _samples(source, indices), strict=True):
+            latents = {view: sample[view] for view in ("z_image", "z_text")}
+            writer.write(
+                {
+                    "__key__": f"{split}-{Path(image_name(index, len(source.sentences))).stem}",
+                    "png": sample["png"],
+                    "txt": sample["text"].encode(),
+                    "json": json.dumps(latents).encode(),
+                }
+            )
+            on_sample()

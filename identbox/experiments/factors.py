@@ -1,0 +1,162 @@
+"""Every ground-truth factor of a rendered dataset (Table 4.1), predicted from the encodings of images and sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from identbox import seeding
+from identbox.data.factors import CIRCLE, CIRCULAR, TEXT, role
+from identbox.data.pixels import Split
+from identbox.errors import IdentboxError
+from identbox.metrics import predictors, probing
+from identbox.metrics.targets import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings:
+    """How encodings are probed: fitted on training samples, scored on the test split."""
+
+    samples: int = 4096  # at most, of each
+    bootstrap: int = 200  # resamples of the intervals
+    train_mode: bool = False  # once more with batch norm in training mode, as earlier code left it
+
+    def __post_init__(self) -> None:
+        if self.samples < 10:
+            raise IdentboxError(f"samples: expected at least 10, got {self.samples}")
+
+
+Encode = Callable[[Split, int, bool], Mapping[str, Tensor]]
+
+
+def probes(
+    encode: Encode,
+    train: Split,
+    test: Split,
+    settings: ProbeSettings,
+    *,
+    process: Mapping[str, Any] = {},
+    seed: int,
+) -> dict[str, Any]:
+    """Predict every factor from the encodings of every view, fitted on training and scored on test samples.
+
+    ``encode`` gives each view's encodings (n, d) of the first n samples of a split, with batch norm in training mode
+    or not. ``process`` is the table of the process that made the data, and tells which factors are content (default:
+    those of the published dataset). Returns ``probes``, where asked for ``probes_train_mode``, and ``from_content``:
+    what content alone tells of each factor, by the same predictors.
+    """
+    fit, score = (min(len(split), settings.samples) for split in (train, test))
+    wanted = targets(train, test, fit, score)
+    options = predictors.Settings(bootstrap=settings.bootstrap, centre=True)
+    found: dict[str, Any] = {}
+    for key, mode in (("probes", False), ("probes_train_mode", True)):
+        if mode and not settings.train_mode:
+            continue
+        learned = encode(train, fit, mode)
+        held_out = encode(test, score, mode)
+        found[key] = [
+            dataclasses.asdict(one.record(view))
+            for view in learned
+            for one in probing.probe(
+                learned[view],
+                held_out[view],
+                wanted,
+                settings=options,
+                seed=seeding.derive(seed, "probing", view),
+            )
+        ]
+    learned_content, held_out_content = content_columns([train, test], [fit, score], process)
+    found["from_content"] = [
+        dataclasses.asdict(one.record("content"))
+        for one in probing.probe(
+            learned_content,
+            held_out_content,
+            wanted,
+            settings=options,
+            seed=seeding.derive(seed, "probing", "content"),
+        )
+    ]
+    return found
+
+
+def factors(splits: Sequence[Split]) -> list[dict[str, np.ndarray]]:
+    """Every factor of either view by name, of each split; numbers only.
+
+    A factor that both views have is there once, or where they differ in some sample also as NAME (text).
+    """
+    images, texts = ([_numbers(columns) for columns in found] for found in zip(
+        *((split.image_latents, split.text_latents) for split in splits), strict=True
+    ))  # fmt: skip
+    named = {}
+    for name in texts[0]:
+        shared = name in images[0]
+        if not (shared and all(np.array_equal(i[name], t[name]) for i, t in zip(images, texts, strict=True))):
+            named[name] = name + TEXT if shared else name
+    return [
+        {**image, **{new: text[name] for name, new in named.items()}}
+        for image, text in zip(images, texts, strict=True)
+    ]
+
+
+def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column for name, column in columns.items() if column.dtype.kind in "if"}
+
+
+def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
+    """What probes predict: every factor that varies, of the first ``fit`` and ``score`` samples.
+
+    Whole numbers are classes, those that occur. A hue is predicted as a number and as a point on the circle.
+    """
+    found = []
+    learned_from, held_out = factors([train, test])
+    for name, column in learned_from.items():
+        one, other = column[:fit], held_out[name][:score]
+        if len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
+            continue
+        if column.dtype.kind == "i":
+            # Numbered anew: of a thousand names of colours one in ten occurs, and the others would cost as much.
+            numbers = torch.from_numpy(np.unique(np.concatenate([one, other]), return_inverse=True)[1])
+            learned, held = numbers[:, None].split([len(one), len(other)])
+            found.append(Target(name=name, train=learned, test=held, kind="discrete"))
+            continue
+        learned, held = torch.from_numpy(one)[:, None], torch.from_numpy(other)[:, None]
+        found.append(Target(name=name, train=learned, test=held))
+        if name in CIRCULAR:
+            period = CIRCULAR[name]
+            found.append(Target(name=name + CIRCLE, train=learned, test=held, kind="circular", period=period))
+    return found
+
+
+def content_columns(
+    splits: Sequence[Split], counts: Sequence[int], process: Mapping[str, Any] = {}
+) -> list[Float[Tensor, "n k"]]:
+    """Content of the first samples of each split, so many as ``counts`` says.
+
+    Classes are a column of 0 and 1 each, hues a cosine and a sine, other numbers themselves; what is constant is
+    left out.
+    """
+    known = [_numbers(split.image_latents) for split in splits]
+    columns: list[list[Tensor]] = [[] for _ in splits]
+    for name in known[0]:
+        whole = np.concatenate([split[name] for split in known])
+        if role(name, process) != "content" or len(np.unique(whole)) < 2:
+            continue
+        values = [torch.from_numpy(split[name][:n]) for split, n in zip(known, counts, strict=True)]
+        for found, value in zip(columns, values, strict=True):
+            if whole.dtype.kind == "i":
+                found.append(functional.one_hot(value, 1 + int(whole.max())))
+            elif name in CIRCULAR:
+                angle = value * (2 * math.pi / CIRCULAR[name])
+                found.append(torch.stack([angle.cos(), angle.sin()], 1))
+            else:
+                found.append(value[:, None])
+    return [torch.cat(found, dim=1).double() for found in columns]

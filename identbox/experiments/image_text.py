@@ -1,0 +1,398 @@
+"""Contrastive learning of images and their sentences on a rendered dataset (sections 8.4.2 and 8.4.3, Table A.2b).
+
+An image and a text encoder are trained with the symmetrised InfoNCE objective on the pairs of a dataset folder, and
+every factor of either modality (Table 4.1) is then predicted from either encoding. A run's folder is that of a
+simulation: ``config.toml``, ``metrics.jsonl``, ``checkpoint.pt``, ``results.json``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from identbox import config, seeding
+from identbox.data.factors import VIEWS
+from identbox.data.folder import PAD, SPLITS
+from identbox.data.formats import fingerprint
+from identbox.data.pixels import Split, batch, open_split
+from identbox.data.recipe import Recipe
+from identbox.errors import IdentboxError
+from identbox.experiments import run as experiments_run
+from identbox.experiments.factors import ProbeSettings, probes
+from identbox.experiments.records import LEASE, RESULTS
+from identbox.experiments.run import is_finished
+from identbox.jobs import leases
+from identbox.learning import contrastive, training
+from identbox.learning.augmentation import lit, moved, turned
+from identbox.learning.contrastive import Objective
+from identbox.learning.encoders import IMAGE_ENCODERS, image_encoder, text_encoder
+from identbox.process import presets
+from identbox.process.tables import table_from_process
+
+KIND = "image-text"
+VALIDATION = 2000  # samples, at most, that the validation loss is taken on (section 8.4.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings:
+    """The two encoders."""
+
+    image: str = "resnet18"  # or small
+    encoding_size: int = 4  # dimensions of both encodings
+    hidden: int = 100  # units of the image encoder's head
+    width: int = 64  # channels of the text encoder
+
+    def __post_init__(self) -> None:
+        if self.image not in IMAGE_ENCODERS:
+            raise IdentboxError(f"image: expected one of {', '.join(IMAGE_ENCODERS)}; got {self.image}")
+        for name in ("encoding_size", "hidden", "width"):
+            if getattr(self, name) < 1:
+                raise IdentboxError(f"{name}: expected at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How images are read."""
+
+    image_size: int | None = None  # pixels a side to resize to; without it, the images' own
+    shift: int = (
+        0  # pixels, at most, by which a training image is moved each way at random, its edges repeated
+    )
+    hue: float = 0.0  # turns, at most, by which all hues of a training image are turned each way at random
+    light: float = (
+        0.0  # log of the gain, at most, by which one side of a training image is brighter than its middle
+    )
+    more_sentences: int = 0  # that each image of a batch is told from, besides the batch's own
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hue <= 0.5:
+            raise IdentboxError(f"hue: expected 0 to 0.5 turns, got {self.hue:g}")
+        for name in ("shift", "light", "more_sentences"):
+            if getattr(self, name) < 0:
+                raise IdentboxError(f"{name}: expected at least 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """All that an experiment is, but for its seed and its dataset."""
+
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    objective: Objective = field(default_factory=lambda: Objective(similarity="cosine"))
+    training: training.Settings = field(default_factory=training.Settings)
+    probes: ProbeSettings = field(default_factory=ProbeSettings)
+
+    def __post_init__(self) -> None:
+        if self.objective.negatives != "other-view":
+            raise IdentboxError(f"objective: negatives: expected other-view, got {self.objective.negatives}")
+
+    def table(self) -> dict[str, Any]:
+        """Every key with its value, as tables of TOML."""
+        return dataclasses.asdict(self)
+
+
+SECTIONS: dict[str, type] = {
+    "encoder": EncoderSettings,
+    "data": DataSettings,
+    "objective": Objective,
+    "training": training.Settings,
+    "probes": ProbeSettings,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Table A.2b.
+    "thesis": {
+        "objective": {"similarity": "cosine", "temperature": 1.0},
+        "training": {"steps": 100_000, "batch": 256, "learning_rate": 1e-5},
+    },
+    # Small images and a small encoder, with interventions on hue and light: 40 minutes on two cores.
+    "quick": {
+        "encoder": {"image": "small", "encoding_size": 6},
+        "data": {"image_size": 64, "shift": 4, "hue": 0.5, "light": 0.8, "more_sentences": 128},
+        "objective": {"similarity": "cosine", "temperature": 0.1},
+        "training": {
+            "steps": 6000,
+            "batch": 64,
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "weight_decay": 0.05,
+            "log_every": 200,
+        },
+    },
+}
+
+
+def experiment(preset: str, table: Mapping[str, Any] = {}, where: str = "config") -> Experiment:
+    """The configuration of a preset, changed by a table of the same form as config.toml.
+
+    Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+    """
+    return config.configuration(Experiment, SECTIONS, PRESETS, preset, table, where)
+
+
+class Learner(nn.Module):
+    """The two encoders, and how they are trained and read."""
+
+    def __init__(self, experiment: Experiment, train: Split, *, seed: int) -> None:
+        super().__init__()
+        _expect_a_batch(train, experiment.training.batch)
+        _expect_sentences(train, experiment)
+        self.experiment, self.split, self.seed = experiment, train, seed
+        made = experiment.encoder
+        self.image = image_encoder(
+            made.image, made.encoding_size, hidden=made.hidden, seed=seed, name="encoder/image"
+        )
+        self.text = text_encoder(
+            len(train.vocabulary),
+            made.encoding_size,
+            width=made.width,
+            padding=train.vocabulary[PAD],
+            seed=seed,
+            name="encoder/text",
+        )
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(
+        self, images: Float[Tensor, "n 3 h w"], tokens: Int[Tensor, "m l"]
+    ) -> list[Float[Tensor, "_ d"]]:
+        """The encodings of images and of their sentences, in float32 whatever the precision inside."""
+        low = self.experiment.training.precision == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
+            return [self.image(images).float(), self.text(tokens).float()]
+
+    def loss(self, step: int) -> Float[Tensor, ""]:
+        """The objective on a step's own batch: every sample comes once an epoch, each epoch in its order."""
+        size, data = self.experiment.training.batch, self.experiment.data
+        epoch, place = divmod(step, len(self.split) // size)
+        if self._order[0] != epoch:
+            order = torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch))
+            self._order = epoch, order
+        order = self._order[1].roll(-place * size)
+        images, tokens = self._read(self.split, order[:size])
+        if data.shift:
+            generator = seeding.generator(self.seed, "shift", step)
+            images = moved(images, torch.randint(-data.shift, data.shift + 1, (size, 2), generator=generator))
+        if data.hue:
+            turns = torch.rand(size, generator=seeding.generator(self.seed, "hue", step))
+            images = turned(images, data.hue * (2 * turns - 1), self.split.mean, self.split.std)
+        if data.light:
+            drawn = torch.rand(2, size, generator=seeding.generator(self.seed, "light", step))
+            strength, side = data.light * drawn[0], 2 * math.pi * drawn[1]
+            images = lit(images, strength, side, self.split.mean, self.split.std)
+        more = data.more_sentences
+        if not more:
+            return contrastive.info_nce(self(images, tokens), self.experiment.objective)
+        # One pass for all sentences, so that batch norm sees them together.
+        tokens = torch.cat([tokens, self.split.tokens[order[size : size + more]].to(tokens.device)])
+        image, text = self(images, tokens)
+        further = [None, text[size:]]
+        return contrastive.info_nce([image, text[:size]], self.experiment.objective, further=further)
+
+    def _read(self, split: Split, indices: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        """A batch of any split, normalised by the statistics of the training split."""
+        return batch(split, indices, device=self.device, mean=self.split.mean, std=self.split.std)
+
+    @torch.no_grad()
+    def validation_loss(self, split: Split) -> float:
+        """The objective on the first samples of a split in evaluation mode, in batches of the training's size."""
+        size = self.experiment.training.batch
+        _expect_a_batch(split, size)
+        with self._in_mode(training=False):
+            losses = [
+                contrastive.info_nce(
+                    self(*self._read(split, torch.arange(k * size, (k + 1) * size))),
+                    self.experiment.objective,
+                )
+                for k in range(max(1, min(len(split), VALIDATION) // size))
+            ]
+        return torch.stack(losses).mean().item()
+
+    @torch.no_grad()
+    def encodings(self, split: Split, n: int, train_mode: bool = False) -> dict[str, Float[Tensor, "n d"]]:
+        """The encodings of the first n samples, with batch norm's running statistics.
+
+        They are as the objective sees them: of length 1 where it compares by the cosine, for it leaves the length
+        of an encoding to chance. With ``train_mode`` batch norm takes the statistics of each batch instead. Batches
+        are equal but for one sample, and at most as large as the training's: a small rest would have statistics of
+        its own.
+        """
+        batches = torch.arange(n).tensor_split(-(-n // self.experiment.training.batch))
+        with self._in_mode(training=train_mode):
+            parts = [self(*self._read(split, part)) for part in batches]
+        found = {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
+        if self.experiment.objective.similarity == "cosine":
+            return {view: functional.normalize(encodings, dim=1) for view, encodings in found.items()}
+        return found
+
+    @contextmanager
+    def _in_mode(self, *, training: bool) -> Iterator[None]:
+        """Training or evaluation mode inside; outside the mode and the statistics of batch norms as before."""
+        was, before = self.training, [buffer.clone() for buffer in self.buffers()]
+        self.train(training)
+        try:
+            yield
+        finally:
+            self.train(was)
+            for buffer, value in zip(self.buffers(), before, strict=True):
+                buffer.copy_(value)
+
+
+def _expect_a_batch(split: Split, size: int) -> None:
+    if len(split) < size:
+        raise IdentboxError(
+            f"training.batch: expected at most the {len(split)} samples of the split {split.name}, got {size}"
+        )
+
+
+def _expect_sentences(split: Split, experiment: Experiment) -> None:
+    more, rest = experiment.data.more_sentences, len(split) - experiment.training.batch
+    if more > rest:
+        raise IdentboxError(
+            f"data.more_sentences: expected at most the {rest} of the split {split.name} beyond a batch, got {more}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The splits of a dataset that an experiment needs."""
+
+    folder: Path
+    sha256: str
+    process: dict[str, Any]  # as the table of a process file
+    train: Split
+    val: Split
+    test: Split
+
+
+def open_data(
+    dataset: Path,
+    settings: DataSettings,
+    *,
+    workers: int = 1,
+    on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> Data:
+    """Open the three splits of a dataset folder, decoding images where that was not done before.
+
+    Raises IdentboxError where one is missing or broken.
+    """
+
+    def one(name: str) -> Split:
+        return open_split(
+            dataset,
+            name,
+            settings.image_size,
+            workers=workers,
+            on_progress=lambda done, total: on_progress(name, done, total),
+            on_message=on_message,
+        )
+
+    train, val, test = map(one, SPLITS)
+    process = _process(dataset)
+    return Data(folder=dataset, sha256=fingerprint(dataset), process=process, train=train, val=val, test=test)
+
+
+def run(
+    experiment: Experiment,
+    data: Data,
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    on_start: Callable[[int], None] = lambda step: None,
+    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Train and probe, and write the record to ``folder``/results.json; returns the record.
+
+    A folder that has the record already gives it back. Raises IdentboxError for a folder of another configuration or
+    dataset (naming the keys), one that another process is at, a batch larger than a split, and where a step is not
+    finite.
+    """
+    learner = Learner(experiment, data.train, seed=seed).to(device)
+    _expect_a_batch(data.val, experiment.training.batch)
+    claim(folder, experiment, data.folder, data.sha256, seed=seed)
+    done = is_finished(folder)  # perhaps in a folder that nobody may write to
+    with nullcontext() if done else leases.hold(folder / LEASE, on_message):
+        if is_finished(folder):
+            return experiments_run.read_results(folder / RESULTS)
+        trained = training.train(
+            learner,
+            learner.loss,
+            experiment.training,
+            folder,
+            watch=lambda: {"validation_loss": learner.validation_loss(data.val)},
+            on_start=on_start,
+            on_metrics=on_metrics,
+            on_message=on_message,
+        )
+        record = {
+            **experiments_run.record_of(KIND, experiment.table(), trained, seed=seed, device=learner.device),
+            "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
+            "process": data.process,
+            "losses": config.plain(
+                {
+                    "train": trained.loss,
+                    "validation": learner.validation_loss(data.val),
+                    "chance": math.log(experiment.training.batch),
+                }
+            ),
+            **probe(learner, data),
+        }
+        experiments_run.write_results(folder / RESULTS, record)
+        return record
+
+
+def claim(folder: Path, experiment: Experiment, dataset: Path, sha256: str, *, seed: int) -> None:
+    """Make the folder of a run, or see that it is of the same configuration and data, wherever the dataset lies now.
+
+    Raises IdentboxError if not.
+    """
+    table = {"seed": seed, **experiment.table(), "dataset": {"folder": str(dataset), "sha256": sha256}}
+    experiments_run.claim_table(folder, table, free=("dataset.folder",))
+
+
+def _process(folder: Path) -> dict[str, Any]:
+    recipe = Recipe.read(folder)
+    if recipe is None:  # the published dataset
+        return config.plain(table_from_process(presets.multimodal3dident()))
+    return config.plain(table_from_process(recipe.process.realise(seed=recipe.seed)))
+
+
+def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Learner, Data]:
+    """The learner of a run with its last weights, and its data; ``options`` are those of `open_data`.
+
+    The dataset may have moved to ``dataset``. Raises IdentboxError where the folder is no such run, has no
+    checkpoint, or the dataset is another.
+    """
+    table = config.read_toml(folder / experiments_run.CONFIG)
+    there, seed = table.pop("dataset", None), table.pop("seed", None)
+    if there is None or seed is None:
+        raise IdentboxError(f"{folder}: expected a run of identbox train, got another")
+    found = experiment("thesis", table, str(folder))
+    data = open_data(dataset or Path(there["folder"]), found.data, **options)
+    if data.sha256 != there["sha256"]:
+        raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
+    learner = Learner(found, data.train, seed=seed)
+    training.load_model(folder, learner)
+    return learner, data
+
+
+def probe(learner: Learner, data: Data) -> dict[str, Any]:
+    """What can be read from a learner's encodings, as the record has it; see `factor_probing.probes`."""
+    settings = learner.experiment.probes
+    return probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)

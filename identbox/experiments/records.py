@@ -1,0 +1,201 @@
+"""What runs and sweeps left on disk, read and checked, and their statistics over seeds. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from identbox import config
+from identbox.errors import IdentboxError
+from identbox.metrics.scores import Probe
+
+FORMAT = 1
+SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
+LEASE = "run.lease"
+KINDS = ("table", "interventions", "lines", "elbow", "factors")
+ROLES = {
+    "content": "content",
+    "style": "style",
+    "specific": "modality",
+}  # as the tables of the thesis call them
+BLOCKS = tuple(block + prime for block in ROLES.values() for prime in ("", "'"))
+INTERVENTIONS = (None, *ROLES)
+PROBES = {"probes", "probes_train_mode", "from_content"}  # keys of a record that hold lists of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The record of a run, as far as reports need it."""
+
+    format: int
+    identbox: str
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    steps: int
+    seconds: float
+    losses: dict[str, float]
+    probes: tuple[Probe, ...]
+    process: dict[str, Any] = field(default_factory=dict)
+    kind: str = "simulation"  # or image-text
+    # Of image/text runs: what content alone tells of each factor, and probes with batch norm in training mode.
+    from_content: tuple[Probe, ...] = ()
+    probes_train_mode: tuple[Probe, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise IdentboxError(f"format: expected {FORMAT}, got {self.format}")
+
+    def block(self, probe: Probe) -> str | None:
+        """The block that a target belongs to: content, style or modality, with ' where it is what was permuted.
+
+        None for a block specific to another view than the one probed.
+        """
+        name = probe.target.removesuffix("'")
+        variable = self.process.get("variables", {}).get(name, {})
+        role = variable.get("role", name.partition("_")[0])
+        own = variable.get("view", name.partition("_")[2])
+        if role not in ROLES or (role == "specific" and own not in ("", probe.view)):
+            return None
+        return ROLES[role] + "'" * probe.target.endswith("'")
+
+    def scores(self, intervention: str | None) -> dict[tuple[str, str], tuple[float, float]]:
+        """Nonlinear score and chance of each (block, metric), averaged over views and the block's variables."""
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for probe in self.probes:
+            block = self.block(probe)
+            if probe.intervention == intervention and probe.probe != "linear" and block is not None:
+                found.setdefault((block, probe.metric), []).append((probe.score, probe.chance))
+        return {key: (fmean(s for s, _ in pairs), fmean(c for _, c in pairs)) for key, pairs in found.items()}
+
+    @cached_property
+    def content(self) -> int | None:
+        """The true number of content factors, where the record tells it."""
+        sizes = [
+            variable.get("dim", 1)
+            for variable in self.process.get("variables", {}).values()
+            if variable.get("role") == "content" and variable.get("distribution") != "constant"
+        ]
+        return sum(sizes) or self.config.get("process", {}).get("content")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What distinguishes the runs of a cell from the others."""
+
+    name: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """The keys of sweep.toml."""
+
+    format: int
+    name: str
+    title: str
+    preset: str
+    report: str
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    published: str | None = None  # file under simulations/published
+    x: str | None = None  # the value along the x axis, for lines, elbow and factors
+    panel: str | None = None  # the value that names the panel, for lines
+    kind: str = "simulation"  # or image-text
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise IdentboxError(f"format: expected {FORMAT}, got {self.format}")
+        if self.report not in KINDS:
+            raise IdentboxError(f"report: expected one of {', '.join(KINDS)}; got {self.report}")
+        if not self.seeds or not self.cells or len({cell.name for cell in self.cells}) < len(self.cells):
+            raise IdentboxError(
+                "cells and seeds: expected at least one of each and different names, got others"
+            )
+        if self.report in ("lines", "elbow", "factors"):
+            if self.x is None:
+                raise IdentboxError(f"x: expected the name of a value for the report {self.report}, got none")
+            for cell in self.cells:
+                x = cell.values.get(self.x)
+                if isinstance(x, bool) or not isinstance(x, int | float if self.report == "lines" else int):
+                    wanted = "a number" if self.report == "lines" else "a whole number"
+                    raise IdentboxError(f"cells: {cell.name}: {self.x}: expected {wanted}, got {x!r}")
+
+
+def read_run(path: Path) -> Run:
+    """Read results.json. Raises IdentboxError where it is damaged or of another format."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
+    return run_of(table, path)
+
+
+def run_of(record: Any, path: Path) -> Run:
+    """A run from the table that ``path`` holds; raises as `read_run` does."""
+    table = known(Run, record, str(path))
+    table.setdefault("probes", None)
+    for key in PROBES & table.keys():
+        if not isinstance(table[key], list):
+            raise IdentboxError(f"{path}: {key}: expected a list, got {table[key]!r}")
+        built = []
+        for place, probe in enumerate(table[key]):
+            where = f"{path}: {key}[{place}]"
+            built.append(config.build(Probe, known(Probe, probe, where), where))
+        table[key] = built
+    return config.build(Run, table, str(path))
+
+
+def known(cls: type, table: Any, where: str) -> dict[str, Any]:
+    """The keys of a record that a class has; others are for other readers."""
+    if not isinstance(table, dict):
+        raise IdentboxError(f"{where}: expected a table, got {table!r}")
+    names = {f.name for f in fields(cls)}
+    return {key: value for key, value in table.items() if key in names}
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read sweep.toml. Raises IdentboxError for unknown keys and values that do not fit."""
+    table = config.read_toml(path)
+    cells = table.get("cells", [])
+    if not isinstance(cells, list):
+        raise IdentboxError(f"{path}: cells: expected a list of tables, got {cells!r}")
+    built = [config.build(Cell, cell, f"{path}: cells[{place}]") for place, cell in enumerate(cells)]
+    return config.build(Sweep, {**table, "cells": built}, str(path))
+
+
+def run_folder(folder: Path, cell: str, seed: int) -> Path:
+    """The folder of a run within that of its sweep."""
+    return folder / RUNS / f"{cell}-seed{seed}"
+
+
+Runs = dict[str, dict[int, Run]]  # by cell and seed, those that are finished
+
+
+def read_runs(folder: Path, sweep: Sweep) -> Runs:
+    """The finished runs of a sweep.
+
+    Raises IdentboxError for a record that is damaged, of another seed, or made otherwise than the others of its cell.
+    """
+    found: Runs = {}
+    for cell in sweep.cells:
+        runs = found[cell.name] = {}
+        for seed in sweep.seeds:
+            path = run_folder(folder, cell.name, seed) / RESULTS
+            if not path.exists():
+                continue
+            run = read_run(path)
+            if run.seed != seed:
+                raise IdentboxError(f"{path}: seed: expected {seed}, got {run.seed}")
+            first = next(iter(runs.values()), run)
+            if run.config != first.config:
+                raise IdentboxError(
+                    f"{path}: config: expected that of seed {first.seed} of its cell, got another one"
+                )
+            runs[seed] = run
+    return found

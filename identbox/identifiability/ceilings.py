@@ -1,0 +1,220 @@
+"""What can be predicted of every variable from a perfect encoding of content: the ceiling of each probe.
+
+A perfect encoder of content still lets a probe predict style that content causes. Where causes are linear the
+ceiling is known in closed form: of a component j of a variable z, as a view sees it,
+
+    R2_j = Cov(z_j, c) Cov(c)^-1 Cov(c, z_j) / (Var(z_j) + pi_j Sigma_epsilon,jj),
+
+where the last term stands for noise that changes the component with probability pi_j, and R2 is the mean over
+components. For s = a + B c + noise this is (B Sigma_c B^T)_jj / ((B Sigma_c B^T)_jj + Sigma_s,jj + pi_j Sigma_eps,jj).
+It is exact where all variables are Gaussian, and where nothing causes content, since E[z | c] is linear then.
+Elsewhere a nonlinear probe is fitted on content itself.
+
+After an intervention that permutes a block and leaves its effects alone, an encoder of content sees the new values of
+what was permuted. What was before can be predicted from content that was not permuted alone, so that to permute all
+content takes every ceiling but its own to chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from identbox import seeding
+from identbox.identifiability.assumptions import invariant
+from identbox.metrics import predictors, probing
+from identbox.metrics.targets import seen, target_of
+from identbox.process.distributions import Categorical, Laplace, Normal, Uniform
+from identbox.process.effects import Linear
+from identbox.process.model import ROLES, Process, Sample, Variable
+
+SAMPLES = 2048  # that a probe is fitted on, and as many that it is scored on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    """The score of a variable's best prediction from content: R2, or accuracy where the variable is discrete."""
+
+    score: float
+    low: float  # interval of the estimate; the score itself in closed form
+    high: float
+    how: Literal["closed form", "probe"]
+
+
+Key = tuple[str, str, str | None]  # view, target, intervention, as in a run's record
+
+
+def ceilings(
+    process: Process,
+    *,
+    content: Sequence[Variable] | None = None,
+    interventions: bool = True,
+    seed: int = 0,
+    samples: int = SAMPLES,
+) -> dict[Key, Ceiling]:
+    """The ceiling of every variable but constants, for every view of a realised process.
+
+    With ``interventions`` also after a permutation of each block, where ``NAME'`` is what was permuted as it is now.
+    A variable that a view does not see is meant as it is. Unless variables are given as ``content`` it is all that
+    is the same in every view, style that never changes included; its own ceiling is 1. Probes draw ``samples`` from
+    streams of ``seed``.
+    """
+    content = invariant(process) if content is None else content
+    roles = [role for role in ROLES if any(v.role == role for v in process.variables)]
+    variables = [v for v in process.variables if v.distribution.kind != "constant"]
+    solver = _Solver(process, seed, samples)
+    found: dict[Key, Ceiling] = {}
+    for intervention in [None, *(roles if interventions else [])]:
+        kept = [v for v in content if v.role != intervention]
+        moved = [v for v in content if v.role == intervention]
+        for view in process.views:
+            for variable in variables:
+                found[view, variable.name, intervention] = solver.ceiling(view, variable, kept)
+                if variable.role == intervention:
+                    # A block is permuted as a whole, so that what holds within it still does.
+                    found[view, f"{variable.name}'", intervention] = solver.ceiling(view, variable, moved)
+    return found
+
+
+class _Solver:
+    """Ceilings of single variables given some others, with what they share computed once."""
+
+    def __init__(self, process: Process, seed: int, samples: int) -> None:
+        self.process, self.seed, self.samples = process, seed, samples
+        self.linear = all(
+            not isinstance(v.distribution, Categorical)
+            and not getattr(v.distribution, "circular", False)
+            and all(isinstance(effect, Linear) for effect in v.effects.values())
+            for v in process.variables
+        )
+        self.gaussian = all(v.distribution.kind in ("normal", "constant") for v in process.variables)
+        self.joint = _covariances(process) if self.linear else {}
+        self.done: dict[tuple[str, str, tuple[str, ...]], Ceiling] = {}
+
+    def ceiling(self, view: str, variable: Variable, given: Sequence[Variable]) -> Ceiling:
+        names = tuple(v.name for v in given)
+        key = view, variable.name, names
+        if key not in self.done:
+            if variable.name in names:
+                self.done[key] = _known(1.0)
+            elif not any(self.process.dependent(variable.name, name) for name in names):
+                self.done[key] = _known(self._chance(variable))
+            elif self.linear and (self.gaussian or not any(v.effects for v in given)):
+                self.done[key] = _known(self._closed(view, variable, names))
+            else:
+                self.done[key] = self._probed(view, variable, given)
+        return self.done[key]
+
+    def _chance(self, variable: Variable) -> float:
+        """The score of the best constant prediction."""
+        distribution = variable.distribution
+        if not isinstance(distribution, Categorical):
+            return 0.0
+        if not variable.effects:
+            return max(distribution.probabilities or (1 / distribution.k,))
+        values = self._sample("score").values[variable.name]
+        return functional.one_hot(values, distribution.k).double().mean(0).amax(1).mean().item()
+
+    def _closed(self, view: str, variable: Variable, names: Sequence[str]) -> float:
+        across = torch.cat([self.joint[variable.name, name] for name in names], dim=1)
+        inner = torch.cat([torch.cat([self.joint[a, b] for b in names], dim=1) for a in names])
+        explained = (across @ torch.linalg.pinv(inner, hermitian=True) * across).sum(1)
+        total = self.joint[variable.name, variable.name].diagonal()
+        change = variable.change
+        if change is not None and change.how == "noise" and self.process.perturbs(view):
+            dim = variable.distribution.dim
+            total = (
+                total
+                + torch.tensor(change.probability, dtype=torch.float64)
+                * _matrix(change.covariance, dim).diagonal()
+            )
+        return (explained / total).mean().item()
+
+    def _probed(self, view: str, variable: Variable, given: Sequence[Variable]) -> Ceiling:
+        fit, score = self._sample("fit"), self._sample("score")
+        target = target_of(variable, variable.name, seen(fit, view, variable), seen(score, view, variable))
+        (found,) = probing.probe(
+            _features(fit, given),
+            _features(score, given),
+            [target],
+            settings=predictors.Settings(centre=True),
+            seed=seeding.derive(self.seed, "ceilings", view, variable.name),
+            kinds=("nonlinear",),
+        )
+        return Ceiling(score=found.score, low=found.low, high=found.high, how="probe")
+
+    def _sample(self, part: str) -> Sample:
+        return self.process.sample(self.samples, generator=seeding.generator(self.seed, "ceilings", part))
+
+
+def _known(score: float) -> Ceiling:
+    return Ceiling(score=score, low=score, high=score, how="closed form")
+
+
+def _features(sample: Sample, given: Sequence[Variable]) -> Float[Tensor, "n f"]:
+    """Variables as a probe takes them in best: classes one-hot, circular ones as cosine and sine."""
+    columns = []
+    for variable in given:
+        values, distribution = sample.values[variable.name], variable.distribution
+        if isinstance(distribution, Categorical):
+            columns.append(functional.one_hot(values, distribution.k).flatten(1).double())
+        elif isinstance(distribution, Uniform) and distribution.circular:
+            angles = 2 * torch.pi * values.double() / (distribution.high - distribution.low)
+            columns += [angles.cos(), angles.sin()]
+        else:
+            columns.append(values.double())
+    return torch.cat(columns, dim=1)
+
+
+def _matrix(covariance: object, dim: int) -> Float[Tensor, "d d"]:
+    if covariance == "identity":
+        return torch.eye(dim, dtype=torch.float64)
+    return torch.tensor(covariance, dtype=torch.float64)
+
+
+def _own_covariance(variable: Variable) -> Float[Tensor, "d d"]:
+    """The covariance of a variable's own noise."""
+    distribution = variable.distribution
+    if isinstance(distribution, Normal):
+        return _matrix(distribution.covariance, distribution.dim)
+    variance = 0.0
+    if isinstance(distribution, Laplace):
+        variance = 2 * distribution.scale**2
+    elif isinstance(distribution, Uniform):
+        variance = (distribution.high - distribution.low) ** 2 / 12
+    return variance * torch.eye(distribution.dim, dtype=torch.float64)
+
+
+def _covariances(process: Process) -> dict[tuple[str, str], Float[Tensor, "_ _"]]:
+    """The covariance of every pair of variables of a linear process, as they are before any change.
+
+    In causal order: Cov(v, w) for all w before v is sum_p B_p Cov(p, w) over v's parents p, and the covariance of v
+    itself adds that of its noise.
+    """
+    joint: dict[tuple[str, str], Tensor] = {}
+    before: list[str] = []
+    for variable in process.variables:
+        matrices = {
+            parent: torch.tensor(effect.matrix, dtype=torch.float64)
+            for parent, effect in variable.effects.items()
+            if isinstance(effect, Linear)
+        }
+        dim, name = variable.distribution.dim, variable.name
+        for other in before:
+            width = process[other].distribution.dim
+            cross = torch.zeros(dim, width, dtype=torch.float64)
+            for parent, matrix in matrices.items():
+                cross = cross + matrix @ joint[parent, other]
+            joint[name, other], joint[other, name] = cross, cross.T
+        own = _own_covariance(variable)
+        for parent, matrix in matrices.items():
+            own = own + joint[name, parent] @ matrix.T
+        joint[name, name] = own
+        before.append(name)
+    return joint

@@ -1,0 +1,208 @@
+"""Contrastive objectives: the InfoNCE family (section 3.4, Eq. 8.1 and 8.2) and its asymptotic form (Eq. 8.3, 8.9).
+
+Between n encodings of one view and m of another stand n x m similarities. They are never kept: the forward pass
+goes through blocks of rows and keeps the log-sum-exp of every row and every column, and the backward pass makes each
+block once more. One pass over the blocks serves both directions of the symmetrised loss.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from identbox.errors import IdentboxError
+from identbox.learning.distances import SIMILARITIES, Similarity, _blocks, _paired, _similarities
+from identbox.learning.entropy import entropy
+
+Negatives = Literal["other-view", "same-view"]
+NEGATIVES: tuple[Negatives, ...] = ("other-view", "same-view")
+# Exponentials are of base 2, which a CPU raises twice as fast as e. What is below 2^-100 of the largest is taken as
+# that much: too little to count in a sum, and a CPU is ten times slower where the results are next to zero.
+LOG2_E, LN_2 = math.log2(math.e), math.log(2)
+LOWEST = -100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Which contrastive loss is minimised.
+
+    ``euclidean`` is sim(a, b) = -|a - b|^2, ``cosine`` the cosine of the angle. ``other-view`` takes the negatives
+    from the other view of the same batch (Eq. 8.1); ``same-view`` from a second draw of the anchor's own view, as
+    earlier simulation code did.
+    """
+
+    similarity: Similarity = "euclidean"
+    temperature: float = 1.0
+    negatives: Negatives = "other-view"
+
+    def __post_init__(self) -> None:
+        if self.similarity not in SIMILARITIES:
+            raise IdentboxError(
+                f"similarity: expected one of {', '.join(SIMILARITIES)}; got {self.similarity}"
+            )
+        if self.negatives not in NEGATIVES:
+            raise IdentboxError(f"negatives: expected one of {', '.join(NEGATIVES)}; got {self.negatives}")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise IdentboxError(f"temperature: expected a positive number, got {self.temperature}")
+
+
+def info_nce(
+    views: Sequence[Float[Tensor, "n d"]],
+    objective: Objective,
+    *,
+    negatives: Sequence[Float[Tensor, "m d"]] | None = None,
+    further: Sequence[Float[Tensor, "_ d"] | None] | None = None,
+    block: int | None = None,
+) -> Float[Tensor, ""]:
+    """The symmetrised InfoNCE loss of aligned encodings, a mean over samples, directions and pairs of views.
+
+    For views a and b, with sim the similarity over the temperature (Eq. 8.1, 8.2; the thesis writes the sum over
+    the batch where this is the mean):
+
+        1/2n sum_k [ log sum_l exp sim(a_k, b_l) + log sum_l exp sim(a_l, b_k) ] - 1/n sum_k sim(a_k, b_k)
+
+    With ``negatives`` (one tensor a view, encodings of a second draw) the denominator of anchor a_k is instead
+    exp sim(a_k, b_k) + sum_l exp sim(a_k, a'_l). With ``further`` (for each view one tensor, or None: encodings of
+    samples without the other view) the sums over l go through those as well. ``block`` is the number of rows at a
+    time; it changes the memory used, and the result by rounding alone. Constant encodings give log n (or log(m + 1)).
+
+    Raises IdentboxError for fewer than two views, encodings of unequal shape, where ``negatives`` are given or
+    missing against the objective's own, and for ``further`` ones beside them or not of each view.
+    """
+    _check(views, objective, negatives)
+    if further is not None and (len(further) != len(views) or negatives is not None):
+        got = f"{len(further)} beside negatives" if negatives is not None else f"{len(further)}"
+        raise IdentboxError(
+            f"info_nce: expected further encodings, or None, of {len(views)} views; got {got}"
+        )
+    others = [torch.cat([view, more]) if more is not None else view
+              for view, more in zip(views, further or [None] * len(views), strict=True)]  # fmt: skip
+    if objective.similarity == "cosine":
+        normalize = torch.nn.functional.normalize
+        views, others = ([normalize(one, dim=1) for one in each] for each in (views, others))
+        negatives = negatives and [normalize(view, dim=1) for view in negatives]
+    scale = 1 / objective.temperature
+    losses = []
+    for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
+        positive = _paired(a, b, objective.similarity) * scale
+        if further is not None:
+            rows = log_sum_exp(a, others[j], objective.similarity, scale, block)[0]
+            columns = log_sum_exp(b, others[i], objective.similarity, scale, block)[0]
+        elif negatives is None:
+            rows, columns = log_sum_exp(a, b, objective.similarity, scale, block)
+        else:
+            rows = torch.logaddexp(
+                positive, log_sum_exp(a, negatives[i], objective.similarity, scale, block)[0]
+            )
+            columns = torch.logaddexp(
+                positive, log_sum_exp(b, negatives[j], objective.similarity, scale, block)[0]
+            )
+        losses.append((rows.mean() + columns.mean()) / 2 - positive.mean())
+    return torch.stack(losses).mean()
+
+
+def _check(views: Sequence[Tensor], objective: Objective, negatives: Sequence[Tensor] | None) -> None:
+    if len(views) < 2:
+        raise IdentboxError(f"info_nce: expected encodings of at least two views, got {len(views)}")
+    shapes = {tuple(view.shape) for view in views}
+    if len(shapes) > 1 or 0 in min(shapes):
+        raise IdentboxError(
+            f"info_nce: expected non-empty encodings of one shape, got {' and '.join(map(str, sorted(shapes)))}"
+        )
+    if (negatives is not None) != (objective.negatives == "same-view"):
+        raise IdentboxError(
+            f"info_nce: expected a second draw for same-view negatives and none for other-view ones, "
+            f"got {'one' if negatives else 'none'} for {objective.negatives}"
+        )
+    if negatives is not None and len(negatives) != len(views):
+        raise IdentboxError(
+            f"info_nce: expected negatives of {len(views)} views, got those of {len(negatives)}"
+        )
+
+
+def log_sum_exp(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "m d"],
+    similarity: Similarity,
+    scale: float,
+    block: int | None = None,
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
+    """log sum_l exp(scale sim(a_k, b_l)) for every k, and log sum_k of the same for every l.
+
+    For ``cosine`` the rows of a and b are expected to have norm 1. Needs memory for one block, forward and backward.
+    """
+    if similarity == "euclidean":
+        # Distances do not change, and the rounding of inner products falls with the norms.
+        centre = b.detach().mean(0)
+        a, b = a - centre, b - centre
+    return _LogSumExp.apply(a, b, similarity, scale, block)
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, similarity: Similarity, scale: float, block: int | None
+    ) -> tuple[Tensor, Tensor]:
+        rows = a.new_empty(len(a))
+        # The columns grow with every block: a running maximum, and the sum of exponentials relative to it.
+        highest = a.new_full((len(b),), -torch.inf)
+        total = a.new_zeros(len(b))
+        for part in _blocks(len(a), len(b), a.device, block):
+            logits = _similarities(a[part], b, similarity).mul_(scale * LOG2_E)
+            top = logits.amax(1, keepdim=True)
+            rows[part] = top[:, 0] + _exp2_(torch.sub(logits, top)).sum(1).log2_()
+            higher = torch.maximum(highest, logits.amax(0))
+            total.mul_(torch.exp2(highest - higher)).add_(_exp2_(logits.sub_(higher)).sum(0))
+            highest = higher
+        columns = highest + total.log2_()
+        ctx.save_for_backward(a, b, rows, columns)
+        ctx.settings = similarity, scale, block
+        return rows * LN_2, columns * LN_2
+
+    @staticmethod
+    def backward(ctx: Any, row_gradient: Tensor, column_gradient: Tensor) -> Any:
+        a, b, rows, columns = ctx.saved_tensors
+        similarity, scale, block = ctx.settings
+        euclidean = similarity == "euclidean"
+        # With w_kl = dloss/dlogit_kl the gradients are sums over weighted partners, and for distances
+        # -2 (a_k w_k. - sum_l w_kl b_l): a column of ones beside the partners sums the weights as well.
+        ones_a, ones_b = a.new_ones(len(a), 1), b.new_ones(len(b), 1)
+        partners_a, partners_b = torch.cat([a, ones_a], 1), torch.cat([b, ones_b], 1)
+        for_a, for_b = torch.empty_like(partners_a), b.new_zeros(b.shape[1] + 1, len(b))
+        for part in _blocks(len(a), len(b), a.device, block):
+            logits = _similarities(a[part], b, similarity).mul_(scale * LOG2_E)
+            weights = _exp2_(logits - columns).mul_(column_gradient)
+            weights += _exp2_(logits.sub_(rows[part, None])).mul_(row_gradient[part, None])
+            torch.mm(weights, partners_b, out=for_a[part])
+            for_b.addmm_(partners_a[part].T, weights)
+        for_b = for_b.T
+        if not euclidean:
+            return scale * for_a[:, :-1], scale * for_b[:, :-1], None, None, None
+        grad_a = (2 * scale) * (for_a[:, :-1] - a * for_a[:, -1:])
+        grad_b = (2 * scale) * (for_b[:, :-1] - b * for_b[:, -1:])
+        return grad_a, grad_b, None, None, None
+
+
+def _exp2_(x: Tensor) -> Tensor:
+    """2^x in place, for x of at most about 0; see LOWEST."""
+    return x.clamp_(min=LOWEST).exp2_()
+
+
+def asymptotic(views: Sequence[Float[Tensor, "n d"]], *, neighbours: int = 3) -> Float[Tensor, ""]:
+    """What the symmetrised InfoNCE loss becomes with many negatives: alignment minus entropy (Eq. 8.3, 8.9).
+
+        E |g_1(x_1) - g_2(x_2)|_2 - 1/2 (H(g_1(x_1)) + H(g_2(x_2)))
+
+    in nats, a mean over pairs of views. Encodings in (0, 1)^d attain 0 at best (Theorem 2). Differentiable.
+    """
+    _check(views, Objective(), None)
+    alignments = [torch.linalg.vector_norm(a - b, dim=1).mean() for a, b in itertools.combinations(views, 2)]
+    entropies = [entropy(view, neighbours=neighbours) for view in views]
+    return torch.stack(alignments).mean() - torch.stack(entropies).mean()

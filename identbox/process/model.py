@@ -1,0 +1,392 @@
+"""The generative process: named variables with roles, what causes what, and the views of them.
+
+A `Process` is a structural causal model over named variables (section 8.2). Each variable has a role
+
+- ``content``: the same in every view (Assumption 4);
+- ``style``: passed on to the other views through a perturbation, its `Change` (Assumption 5);
+- ``specific``: seen by one view alone (m_1, m_2 of Eq. 8.4);
+
+a distribution, and effects of other variables on it. Sampling draws all exogenous noise first and then solves
+the structural equations, so that an intervention can be answered with the same noise. Nothing loops over
+samples, and nothing is copied from the device to the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from identbox.errors import IdentboxError
+from identbox.process.distributions import (
+    Categorical,
+    Covariance,
+    Distribution,
+    check_covariance,
+    constant,
+    correlate,
+    draw_covariance,
+)
+from identbox.process.effects import Effect, Interval, Linear, Table
+from identbox.process.interventions import Intervention, Permute, Set, Shift
+
+Role = Literal["content", "style", "specific"]
+ROLES: tuple[Role, ...] = ("content", "style", "specific")
+Values = dict[str, Shaped[Tensor, "n _"]]
+Streams = torch.Generator | Callable[[str], torch.Generator]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How a style variable differs between views (Assumption 5, Eq. 8.8).
+
+    Each component changes with its ``probability``, independently; what changes is drawn jointly:
+
+    - ``noise``: s + epsilon, epsilon ~ N(0, covariance), restricted to the components that change;
+    - ``resample``: a fresh draw given the same causes;
+    - ``mechanism``: the value is passed on as it is, and the view's own mechanism perturbs what it shows of it
+      (the text names the nearest colour of a palette).
+    """
+
+    how: Literal["noise", "resample", "mechanism"] = "noise"
+    probability: float | tuple[float, ...] = 1.0  # of each component
+    covariance: Covariance = "identity"
+
+    def check(self, variable: Variable) -> None:
+        dim = variable.distribution.dim
+        given = self.probability if isinstance(self.probability, tuple) else (self.probability,) * dim
+        if len(given) != dim:
+            raise IdentboxError(f"probability: expected {dim} numbers, got {len(given)}")
+        if any(not 0 <= p <= 1 for p in given):
+            raise IdentboxError(f"probability: expected numbers in [0, 1], got {self.probability}")
+        if self.how == "noise" and variable.distribution.discrete:
+            raise IdentboxError(
+                "how: expected 'resample' or 'mechanism' for a discrete variable, got 'noise'"
+            )
+        check_covariance(self.covariance, dim)
+
+    def __str__(self) -> str:
+        what = {"noise": "noise added", "resample": "drawn anew", "mechanism": "by the view's mechanism"}[
+            self.how
+        ]
+        return what if self.how == "mechanism" else f"{what} with p = {self.probability}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """One named variable of a process; ``effects`` maps the names of its parents to their effects."""
+
+    name: str
+    role: Role
+    distribution: Distribution
+    view: str | None = None  # the one view that sees a variable of role "specific"
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    change: Change | None = None
+
+    def __post_init__(self) -> None:
+        if (self.role == "specific") != (self.view is not None):
+            raise IdentboxError(
+                f"view: expected one for the role 'specific' and for no other, got {self.view}"
+            )
+        if (self.role == "style") != (self.change is not None):
+            raise IdentboxError(
+                f"change: expected one for the role 'style' and for no other, got {self.change}"
+            )
+        if self.change is not None:
+            self.change.check(self)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The exogenous draws of a sample: ``own`` by variable; ``change`` by style variable and view.
+
+    A change is a pair: which components change (bool), and the noise that they change by.
+    """
+
+    own: Values
+    change: dict[tuple[str, str], tuple[Bool[Tensor, "n d"], Float[Tensor, "n d"]]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """n joint draws: ``values`` of each variable, and for each view what it sees (both of shape (n, dim)).
+
+    ``process.intervene`` answers what the sample would have been.
+    """
+
+    process: Process
+    values: Values
+    views: dict[str, Values]
+    noise: Noise
+    overrides: dict[str, tuple[Tensor, bool]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
+
+    def block(self, view: str, role: str) -> Float[Tensor, "n d"]:
+        """The variables of one role that a view sees, side by side: (n, summed dim)."""
+        return self._join(view, [v.name for v in self.process.seen_by(view) if v.role == role])
+
+    def latents(self, view: str) -> Float[Tensor, "n d"]:
+        """z of a view, (n, d): content, then style, then what is specific to it (Eq. 8.4)."""
+        return torch.cat([self.block(view, role) for role in ROLES], dim=1)
+
+    def _join(self, view: str, names: list[str]) -> Float[Tensor, "n d"]:
+        some = next(iter(self.noise.own.values()))
+        parts = [self.views[view][name].to(some.dtype) for name in names]
+        return torch.cat(parts, dim=1) if parts else some.new_empty(len(self), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """An ordered set of variables and the views of them (Eq. 8.4 to 8.8).
+
+    The first view sees style as it was drawn and every other view a perturbed copy (Eq. 8.5); with
+    ``symmetric`` every view sees a perturbed copy of its own (appendix A.7). Variables are put into causal
+    order. Raises IdentboxError for unknown parents or views, effects that do not fit, and cycles.
+    """
+
+    name: str
+    variables: tuple[Variable, ...]
+    views: tuple[str, ...] = ("1", "2")
+    symmetric: bool = False
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.views) < 2 or len(set(self.views)) < len(self.views):
+            raise IdentboxError(f"views: expected at least two different names, got {', '.join(self.views)}")
+        names = [variable.name for variable in self.variables]
+        if not names or len(set(names)) < len(names):
+            raise IdentboxError(f"variables: expected different names, got {', '.join(names) or 'none'}")
+        for variable in self.variables:
+            where = f"variables.{variable.name}"
+            if variable.view is not None and variable.view not in self.views:
+                raise IdentboxError(
+                    f"{where}.view: expected one of {', '.join(self.views)}, got {variable.view}"
+                )
+            for parent, effect in variable.effects.items():
+                if parent not in names:
+                    raise IdentboxError(
+                        f"{where}.effects: expected parents among {', '.join(names)}; got {parent}"
+                    )
+                try:
+                    effect.check(variable.distribution, self[parent].distribution)
+                except IdentboxError as error:
+                    raise IdentboxError(f"{where}.effects.{parent}: {error}") from error
+            if sum(not isinstance(effect, Linear) for effect in variable.effects.values()) > 1:
+                raise IdentboxError(f"{where}.effects: expected one interval or table at most, got more")
+        object.__setattr__(self, "variables", _causal_order(self.variables))
+
+    def __getitem__(self, name: str) -> Variable:
+        for variable in self.variables:
+            if variable.name == name:
+                return variable
+        known = ", ".join(variable.name for variable in self.variables)
+        raise IdentboxError(f"process {self.name}: expected a variable among {known}; got {name}")
+
+    def seen_by(self, view: str) -> list[Variable]:
+        """The variables that a view sees, in causal order."""
+        if view not in self.views:
+            raise IdentboxError(
+                f"process {self.name}: expected a view among {', '.join(self.views)}; got {view}"
+            )
+        return [variable for variable in self.variables if variable.view in (None, view)]
+
+    def perturbs(self, view: str) -> bool:
+        """Whether a view sees a perturbed copy of style."""
+        return self.symmetric or view != self.views[0]
+
+    @cached_property
+    def ancestors(self) -> dict[str, set[str]]:
+        """For each variable the names of all its causes, direct or not."""
+        found: dict[str, set[str]] = {}
+        for variable in self.variables:
+            found[variable.name] = set(variable.effects).union(*(found[p] for p in variable.effects))
+        return found
+
+    def dependent(self, one: str, other: str) -> bool:
+        """Whether two variables are dependent by the graph: one causes the other, or they share a cause."""
+        a, b = self.ancestors[one] | {one}, self.ancestors[other] | {other}
+        return bool(a & b)
+
+    def realise(self, *, seed: int) -> Process:
+        """The process with every random parameter (covariances, linear effects) drawn from the seed's streams."""
+        drawn = []
+        for variable in self.variables:
+            change = variable.change
+            if change is not None:
+                covariance = draw_covariance(
+                    change.covariance, variable.distribution.dim, seed, f"{variable.name}/change"
+                )
+                change = dataclasses.replace(change, covariance=covariance)
+            effects = {
+                parent: effect.realise(
+                    variable.distribution, self[parent].distribution, seed, (parent, variable.name)
+                )
+                for parent, effect in variable.effects.items()
+            }
+            distribution = variable.distribution.realise(seed, variable.name)
+            drawn.append(
+                dataclasses.replace(variable, distribution=distribution, effects=effects, change=change)
+            )
+        return dataclasses.replace(self, variables=tuple(drawn))
+
+    def sample(self, n: int, *, generator: Streams, dtype: torch.dtype = torch.float32) -> Sample:
+        """Draw n joint samples of all views on the generator's device.
+
+        ``generator`` is a torch generator, or a function from the name of a variable to one (named streams).
+        Raises IdentboxError for n < 1 and for random parameters that `realise` has not drawn.
+        """
+        if n < 1:
+            raise IdentboxError(f"n: expected at least 1 sample, got {n}")
+        noise = self._draw_noise(n, generator if callable(generator) else lambda name: generator, dtype)
+        return self._solve(noise, {})
+
+    def intervene(
+        self, sample: Sample, *interventions: Intervention, recompute: bool, generator: torch.Generator
+    ) -> Sample:
+        """The sample as it would have been under interventions, with the noise that made it.
+
+        With ``recompute`` the descendants of the targets follow (a do-intervention). Without, they stay as
+        they are: the cut of appendix A.6, x' = f(c', s, m) with s still caused by c. Other views see the new
+        style through the same perturbation as before. A target is a variable or a role.
+        """
+        noise, overrides = sample.noise, dict(sample.overrides)
+        for intervention in interventions:
+            order = torch.randperm(len(sample), generator=generator, device=generator.device)
+            for variable in self._targets(intervention.target):
+                name, old = variable.name, sample.values[variable.name]
+                if isinstance(intervention, Permute):
+                    new = old[order]
+                    change = {
+                        key: (flags[order], draws[order]) if key[0] == name else (flags, draws)
+                        for key, (flags, draws) in noise.change.items()
+                    }
+                    noise = Noise(noise.own, change)
+                elif isinstance(intervention, Set):
+                    new = self._filled(name, old, intervention.to, "to")
+                elif isinstance(intervention, Shift):
+                    new = old + self._filled(name, old, intervention.by, "by")
+                else:
+                    dtype = noise.own[name].dtype
+                    draws = variable.distribution.noise(len(sample), generator, dtype)
+                    new = variable.distribution.value(draws)
+                overrides[name] = (new, recompute)
+            sample = self._solve(noise, overrides)
+        return sample
+
+    @staticmethod
+    def _filled(name: str, old: Tensor, new: float | Tensor, what: str) -> Tensor:
+        try:
+            return torch.as_tensor(new, dtype=old.dtype, device=old.device).expand_as(old)
+        except RuntimeError as error:
+            shape = tuple(torch.as_tensor(new).shape)
+            raise IdentboxError(
+                f"intervention on {name}, {what}: expected a shape like {tuple(old.shape)}, got {shape}"
+            ) from error
+
+    def _targets(self, target: str) -> list[Variable]:
+        if target in ROLES and target not in {variable.name for variable in self.variables}:
+            return [variable for variable in self.variables if variable.role == target]
+        return [self[target]]
+
+    def _draw_noise(self, n: int, pick: Callable[[str], torch.Generator], dtype: torch.dtype) -> Noise:
+        own: Values = {}
+        change = {}
+        for variable in self.variables:
+            generator = pick(variable.name)
+            distribution, dim = variable.distribution, variable.distribution.dim
+            own[variable.name] = distribution.noise(n, generator, dtype)
+            if variable.change is None or variable.change.how == "mechanism":
+                continue
+            for view in self.views:
+                if not self.perturbs(view):
+                    continue
+                uniform = torch.rand(n, dim, generator=generator, dtype=dtype, device=generator.device)
+                flags = uniform < constant(variable.change.probability, dtype, generator.device)
+                if variable.change.how == "noise":
+                    draws = torch.randn(n, dim, generator=generator, dtype=dtype, device=generator.device)
+                    draws = correlate(draws, variable.change.covariance)
+                else:
+                    draws = distribution.noise(n, generator, dtype)
+                change[variable.name, view] = (flags, draws)
+        return Noise(own, change)
+
+    def _solve(self, noise: Noise, overrides: dict[str, tuple[Tensor, bool]]) -> Sample:
+        # `causes` is what children see of a variable. It differs from its value where an intervention left
+        # the descendants alone.
+        causes: Values = {}
+        values: Values = {}
+        views: dict[str, Values] = {view: {} for view in self.views}
+        for variable in self.variables:
+            name = variable.name
+            value, follow = overrides.get(name, (None, False))
+            if value is None or not follow:
+                causes[name] = self._value(variable, noise.own[name], causes)
+            else:
+                causes[name] = value
+            values[name] = causes[name] if value is None else value
+            for view in self.views:
+                if variable.view not in (None, view):
+                    continue
+                seen = values[name]
+                if (name, view) in noise.change and variable.change is not None:
+                    flags, draws = noise.change[name, view]
+                    if variable.change.how == "noise":
+                        seen = torch.where(flags, seen + draws, seen)
+                    else:
+                        seen = torch.where(flags, self._value(variable, draws, causes), seen)
+                views[view][name] = seen
+        return Sample(self, values, views, noise, overrides)
+
+    def _value(self, variable: Variable, noise: Tensor, causes: Values) -> Tensor:
+        distribution, shift = variable.distribution, None
+        rows = None
+        for name, effect in variable.effects.items():
+            parent = causes[name]
+            if isinstance(effect, Interval):
+                k = self[name].distribution.k  # type: ignore[union-attr]
+                noise = effect.squeeze(noise, parent, k)
+            elif isinstance(effect, Table) and isinstance(distribution, Categorical):
+                rows = effect.look_up(parent, noise.dtype)
+            else:
+                if isinstance(effect, Table):
+                    added = effect.look_up(parent, noise.dtype)
+                    added = added[:, 0] if parent.shape[1] == 1 else added.diagonal(dim1=1, dim2=2)
+                else:
+                    added = effect.shift(parent, noise.dtype)
+                shift = added if shift is None else shift + added
+        if isinstance(distribution, Categorical):
+            return distribution.value(noise, rows)
+        value = distribution.value(noise)
+        return value if shift is None else value + shift
+
+
+def _causal_order(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Causes before effects, otherwise as given."""
+    left, done = list(variables), list[Variable]()
+    while left:
+        placed = {variable.name for variable in done}
+        ready = [variable for variable in left if placed.issuperset(variable.effects)]
+        if not ready:
+            raise IdentboxError(f"effects: expected no cycle, got {_cycle(left)}")
+        done.append(ready[0])
+        left.remove(ready[0])
+    return tuple(done)
+
+
+def _cycle(variables: list[Variable]) -> str:
+    """One cycle among variables of which each has a parent in the list, as ``a -> b -> a``."""
+    parents = {
+        v.name: [p for p in v.effects if any(p == other.name for other in variables)] for v in variables
+    }
+    path = [variables[0].name]
+    while path[-1] not in path[:-1]:
+        path.append(parents[path[-1]][0])
+    return " -> ".join(reversed(path[path.index(path[-1]) :]))

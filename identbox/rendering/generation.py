@@ -1,0 +1,262 @@
+"""Makes a dataset folder from a recipe: latents and sentences first, then images, then the card and picture."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from identbox import config, files, seeding
+from identbox.config import _flat
+from identbox.data import cards, png
+from identbox.data.checks import Finding
+from identbox.data.folder import (
+    SPLITS,
+    Columns,
+    image_name,
+    write_split,
+    write_vocabulary,
+)
+from identbox.data.recipe import Recipe, check_views, draw_latents
+from identbox.data.scene import Scene, check_image_latents
+from identbox.data.text import describe
+from identbox.errors import IdentboxError, first_few
+from identbox.jobs import leases
+from identbox.rendering import blender, shapes, workers
+from identbox.rendering.workers import ATTEMPTS, Outcome, Run, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which of the images to render: those of some splits, and of K equal parts the I-th."""
+
+    splits: tuple[str, ...] = SPLITS
+    shard: tuple[int, int] = (1, 1)  # I, K
+
+    def __post_init__(self) -> None:
+        place, count = self.shard
+        if not 1 <= place <= count:
+            raise IdentboxError(f"--shard: expected I/K with 1 <= I <= K, got {place}/{count}")
+
+    @property
+    def name(self) -> str:
+        """As a file may be called."""
+        return f"{'+'.join(self.splits)}-{self.shard[0]}of{self.shard[1]}"
+
+    def indices(self, n: int) -> range:
+        """The indices of a split of n that belong to the part."""
+        place, count = self.shard
+        return range((place - 1) * n // count, place * n // count)
+
+
+def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
+    """Write the recipe, the latents and the sentences, where they are missing or were cut short.
+
+    Raises IdentboxError where the folder holds something else: another dataset (the keys that differ are
+    named), or files that are none. ``overwrite`` removes another dataset first, and nothing else.
+    """
+    check_views(recipe.process)
+    listing, content = folder / "dataset.toml", config.toml_of(recipe.table())
+    ready = {split: _observe(recipe, split) for split, n in recipe.splits.items() if n}
+    if overwrite and listing.exists():
+        _remove_dataset(folder)
+    elif listing.exists() and not files.is_cut(listing, content):
+        _expect_same(folder, recipe)
+        content = listing.read_bytes()  # of an earlier version of identbox, perhaps
+    elif not listing.exists() and _is_taken(folder):
+        raise IdentboxError(f"{folder}: expected a new or empty folder, or a dataset, got something else")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_once(listing, content)
+        for split, (latents, sentences, text) in ready.items():
+            write_split(folder / split, latents, sentences, text)
+            if split == "train":
+                write_vocabulary(folder / "vocab.json", sentences)
+    except OSError as error:
+        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
+
+
+def _remove_dataset(folder: Path) -> None:
+    """Remove what a dataset consists of; other files in the folder stay."""
+    for name in (*SPLITS, "logs", ".cache"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("vocab.json", "README.md", "gallery.png", "dataset.toml"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str], dict[str, list]]:
+    """Latents, sentences and text latents of a split, all known to be in range before anything is written."""
+    latents = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
+    check_image_latents(latents["image"], len(recipe.shape_names), f"process {recipe.process.name}: {split}")
+    return latents, *describe(latents["text"], recipe.shape_names)
+
+
+def _is_taken(folder: Path) -> bool:
+    """Whether a folder without a recipe holds something; another shard may be writing the recipe just now."""
+    if not folder.is_dir():
+        return folder.exists()
+    others = [path for path in folder.iterdir() if path.suffix != ".part"]
+    return bool(others) and not (folder / "dataset.toml").exists()
+
+
+def _expect_same(folder: Path, recipe: Recipe) -> None:
+    there = _flat(config.read_toml(folder / "dataset.toml"))
+    wanted = _flat(config.plain(recipe.table()))
+    differing = sorted(key for key in there.keys() | wanted.keys() if there.get(key) != wanted.get(key))
+    differing = [key for key in differing if key != "identbox"]
+    if differing:
+        details = [f"{key} ({there.get(key)} there, {wanted.get(key)} asked for)" for key in differing]
+        raise IdentboxError(
+            f"{folder}: expected the same dataset, got one that differs in {first_few(details, 3)}; "
+            f"choose another --out, or --overwrite"
+        )
+
+
+def records_of(recipe: Recipe, split: str) -> list[dict]:
+    """The scene records of a split, each with its ``file`` below the dataset folder and its sampling ``seed``."""
+    n = recipe.splits[split]
+    latents = draw_latents(recipe.process, recipe.seed, split, n)["image"]
+    records = Scene(flavour=recipe.scene).records(latents, recipe.shape_names)
+    for index, record in enumerate(records):
+        record["file"] = f"{split}/images/{image_name(index, n)}"
+        record["seed"] = seeding.derive(recipe.seed, "render", split, index) % 2**31
+    return records
+
+
+def missing_records(folder: Path, recipe: Recipe, part: Part) -> tuple[list[dict], int]:
+    """The records of a part whose images are not there whole, and how many images the part has."""
+    missing, total = [], 0
+    for split in part.splits:
+        if not recipe.splits.get(split):
+            continue
+        chosen = part.indices(recipe.splits[split])
+        total += len(chosen)
+        wanted = records_of(recipe, split)[chosen.start : chosen.stop]
+        size = recipe.renderer["size"]
+        missing += [record for record in wanted if not png.is_whole(folder / record["file"], size)]
+    return missing, total
+
+
+def remove_leftovers(folder: Path, records: list[dict]) -> None:
+    """Remove the temporary files that killed workers left of these records."""
+    names = {Path(record["file"]).name for record in records}
+    for images in {(folder / record["file"]).parent for record in records}:
+        for path in images.glob(".*.part"):
+            match = re.fullmatch(r"\.(.+\.png)\.\d+\.part", path.name)
+            if match and match[1] in names:
+                path.unlink(missing_ok=True)
+
+
+def render(
+    folder: Path,
+    recipe: Recipe,
+    part: Part,
+    shapes: dict[str, Path],
+    runner: blender.Blender,
+    *,
+    workers: int,
+    on_start: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[], None] = lambda: None,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> Outcome:
+    """Render the images of a part that are missing.
+
+    ``on_start`` gets the number of images already whole and that of all. Raises IdentboxError as
+    `rendering.Run.execute` does, for images that could not be rendered, and where another process renders this part.
+    """
+    with leases.hold(folder / "logs" / f"{part.name}.lease", on_message):
+        missing, total = missing_records(folder, recipe, part)
+        on_start(total - len(missing), total)
+        outcome = Outcome()
+        if missing:
+            remove_leftovers(folder, missing)
+            chosen = {name: recipe.renderer[name] for name in ("size", "samples", "device")}
+            settings = Settings(**chosen)
+            run = Run(missing, folder, shapes, settings, runner, on_image=on_image)
+            outcome = run.execute(workers)
+    if outcome.failed:
+        file, reason = next(iter(outcome.failed.items()))
+        raise IdentboxError(
+            f"{folder}: expected {total} images, got {len(outcome.failed)} that failed "
+            f"{ATTEMPTS} times: {first_few(outcome.failed, 3)} ({file}: {reason}; logs: {folder / 'logs'})"
+        )
+    return outcome
+
+
+def finish(folder: Path, recipe: Recipe) -> None:
+    """Write the card and the picture, and remove the logs, when every image of every split is there."""
+    if is_complete(folder, recipe):
+        for name in (*SPLITS, "logs"):
+            for path in (folder / name).rglob(".*.part"):  # that killed processes left
+                path.unlink(missing_ok=True)
+        shutil.rmtree(folder / "logs", ignore_errors=True)
+        cards.write(folder, recipe)
+
+
+def images_there(folder: Path, split: str) -> int:
+    """The number of images of a split, by name."""
+    return sum(1 for _ in (folder / split / "images").glob("*.png"))
+
+
+def is_complete(folder: Path, recipe: Recipe) -> bool:
+    """Whether every image of every split is there, by name."""
+    return all(images_there(folder, split) == n for split, n in recipe.splits.items() if n)
+
+
+PIXEL_STEP = 1  # levels by which a pixel may differ between instruction sets
+
+
+def rerender(
+    folder: Path,
+    count: int,
+    *,
+    runner: blender.Blender,
+    pack: str = "builtin",
+    offline: bool = False,
+    seed: int = 0,
+) -> Finding:
+    """Render ``count`` random images of a dataset again with its recipe, and compare them pixel for pixel.
+
+    Raises IdentboxError for a dataset without a recipe, and for a pack of another content.
+    """
+    recipe = Recipe.read(folder)
+    if recipe is None:
+        raise IdentboxError(f"{folder}: expected a dataset.toml to render images again, got none")
+    version = blender.probe(runner)["blender"]
+    found = shapes.load(pack, recipe.shape_names, runner, offline=offline)
+    if found.sha256 != recipe.shapes["sha256"]:
+        raise IdentboxError(
+            f"--shapes {pack}: expected the pack {recipe.shapes['name']} of the recipe, got one of another content"
+        )
+    records = [record for split, n in recipe.splits.items() if n for record in records_of(recipe, split)]
+    records = random.Random(seed).sample(records, min(count, len(records)))
+    scratch = Path(tempfile.mkdtemp(prefix="identbox-"))
+    try:
+        for record in records:
+            (scratch / record["file"]).parent.mkdir(parents=True, exist_ok=True)
+        chosen = {name: recipe.renderer[name] for name in ("size", "samples", "device")}
+        run = workers.Run(records, scratch, found.files, workers.Settings(**chosen), runner)
+        outcome = run.execute(min(len(records), os.cpu_count() or 1))
+        if outcome.failed:
+            return Finding(
+                "", "rerender", False, f"{len(outcome.failed)} images failed: {first_few(outcome.failed, 3)}"
+            )
+        worst, differing = 0, 0
+        for record in records:
+            with Image.open(folder / record["file"]) as old, Image.open(scratch / record["file"]) as new:
+                gap = np.abs(np.asarray(old.convert("RGB"), int) - np.asarray(new.convert("RGB"), int))
+            worst, differing = max(worst, int(gap.max())), differing + bool(gap.any())
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    detail = f"{len(records)} images, {differing} that differ, by {worst} levels at most"
+    if version != recipe.renderer["blender"]:
+        detail += f" (Blender {version} instead of {recipe.renderer['blender']})"
+    return Finding("", "rerender", worst <= PIXEL_STEP, detail)

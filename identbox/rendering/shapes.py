@@ -1,0 +1,246 @@
+"""Packs of meshes: the built-in one, the published one, or a folder of the user's own.
+
+A pack may describe itself in a pack.toml; a folder without one has one file a class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from identbox import config
+from identbox import files as files_
+from identbox.errors import IdentboxError, first_few
+from identbox.files import cache_folder
+from identbox.rendering import blender, downloads
+
+ENDINGS = (".obj", ".ply", ".stl", ".glb", ".blend")
+CONVERSION = 1  # raise it when the normalised mesh of the same file would be another
+NAME = re.compile("[a-z][a-z-]*")  # one word of a sentence
+LEAST_SCALE, MOST_SCALE = 0.05, 1.5  # beyond it a shape is a dot, or larger than the picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One class of a pack: the table [shapes.NAME] of its pack.toml."""
+
+    file: str  # inside the pack's folder
+    orientation: tuple[float, ...] = (0.0, 0.0, 0.0)  # Euler XYZ, degrees: to Z up, facing +Y
+    scale: float = 1.0  # of the largest extent, relative to the other shapes
+
+    def __post_init__(self) -> None:
+        if len(self.orientation) != 3 or not all(map(isfinite, self.orientation)):
+            raise IdentboxError(f"orientation: expected three angles in degrees, got {self.orientation}")
+        if not LEAST_SCALE <= self.scale <= MOST_SCALE:
+            raise IdentboxError(f"scale: expected {LEAST_SCALE} to {MOST_SCALE}, got {self.scale}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackFile:
+    """The keys of a pack.toml."""
+
+    name: str = ""  # default: that of the folder
+    licence: str = ""
+    credit: str = ""
+    shapes: dict[str, dict[str, Any]]  # class -> keys of Entry; their order is that of the classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a pack holds, known before any of its meshes is read.
+
+    ``declared`` says whether the pack names its classes itself, rather than has files that happen to be there.
+    """
+
+    name: str
+    folder: Path
+    entries: dict[str, Entry]
+    licence: str = ""
+    credit: str = ""
+    declared: bool = True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.entries)
+
+    def path(self, shape: str) -> Path:
+        """The file of a class."""
+        return self.folder / self.entries[shape].file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Normalised meshes (extent 1 times their scale, volume-weighted centre at the origin) by class."""
+
+    name: str
+    files: dict[str, Path]  # class -> .npz that the renderer reads
+    sha256: str  # over the names, orientations, scales and contents of the source files
+    licence: str = ""
+    credit: str = ""
+
+    def table(self) -> dict[str, str]:
+        """The table [shapes] of dataset.toml."""
+        keys = ("name", "sha256", "licence", "credit")
+        return {key: getattr(self, key) for key in keys if getattr(self, key)}
+
+
+def find(name: str) -> Listing:
+    """What the pack of that name holds: ``builtin``, ``published``, or a folder. Nothing is fetched or converted.
+
+    Raises IdentboxError where there is no such pack, and for all that is wrong in its pack.toml.
+    """
+    if name == "builtin":
+        return _described(files_.folder("render") / "shapes", (".npz",))
+    if name == "published":
+        return _published()
+    folder = Path(name)
+    if not folder.is_dir():
+        raise IdentboxError(f"--shapes: expected 'builtin', 'published' or a folder, got {name}")
+    return _described(folder, ENDINGS) if (folder / "pack.toml").exists() else _undescribed(folder)
+
+
+def load(
+    name: str,
+    classes: tuple[str, ...] | None,
+    runner: blender.Blender,
+    *,
+    offline: bool = False,
+    on_download: Callable[[str], None] = lambda name: None,
+) -> Pack:
+    """The pack of that name with the given classes (None: all it has), ready to be rendered.
+
+    Meshes are read by Blender once and kept, normalised, in the cache; those of the published pack are
+    downloaded first, unless ``offline``. Raises IdentboxError for a class without a file, two files of one
+    class, a mesh that cannot be shown, and a download that fails.
+    """
+    listing = find(name)
+    for shape in classes or ():
+        _expect(shape, listing, name)
+    entries = {shape: listing.entries[shape] for shape in classes or listing.classes}
+    if not entries:
+        raise IdentboxError(f"--shapes {name}: expected a mesh a class, got no file of {', '.join(ENDINGS)}")
+    if name == "published":
+        wanted = [entry.file for entry in entries.values()]
+        downloads.fetch(listing.folder, wanted, offline=offline, on_file=on_download)
+    sources = {shape: (listing.path(shape), entry) for shape, entry in entries.items()}
+    ready = name == "builtin"  # its meshes are kept normalised
+    return Pack(
+        name=listing.name,
+        files={shape: path for shape, (path, _) in sources.items()} if ready else _convert(sources, runner),
+        sha256=_digest(sources),
+        licence=listing.licence,
+        credit=listing.credit,
+    )
+
+
+def _published() -> Listing:
+    return Listing(
+        name="published",
+        folder=cache_folder() / "published",
+        entries={
+            file.removeprefix("Shape").removesuffix(".blend").lower(): Entry(file=file)
+            for file in downloads.BLOBS
+        },
+        licence="MIT (of the generator's repository)",
+        credit=f"github.com/imantdaunhawer/Multimodal3DIdent at {downloads.COMMIT[:12]}",
+    )
+
+
+def _described(folder: Path, endings: tuple[str, ...]) -> Listing:
+    """The pack of a folder with a pack.toml."""
+    where = str(folder / "pack.toml")
+    described = config.build(PackFile, config.read_toml(folder / "pack.toml"), where)
+    if not described.shapes:
+        raise IdentboxError(f"{where}: expected at least one table [shapes.NAME], got none")
+    entries = {}
+    for shape, table in described.shapes.items():
+        place = f"{where}: shapes.{shape}"
+        if not NAME.fullmatch(shape):
+            raise IdentboxError(f"{place}: expected a word of the letters a to z and hyphens, got {shape!r}")
+        entry = config.build(Entry, table, place)
+        path = downloads.inside(folder, entry.file, f"{place}.file")
+        if path.suffix.lower() not in endings:
+            raise IdentboxError(f"{place}.file: expected a file of {', '.join(endings)}, got {entry.file}")
+        if not path.is_file():
+            raise IdentboxError(f"{place}.file: expected a file, got no {entry.file} in {folder}")
+        entries[shape] = entry
+    return Listing(
+        name=described.name or folder.resolve().name,
+        folder=folder,
+        entries=entries,
+        licence=described.licence,
+        credit=described.credit,
+    )
+
+
+def _undescribed(folder: Path) -> Listing:
+    """The pack of a folder with one file a class."""
+    entries: dict[str, Entry] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+            if path.stem in entries:
+                raise IdentboxError(
+                    f"{folder}: expected one file a class, got {entries[path.stem].file} and {path.name}"
+                )
+            entries[path.stem] = Entry(file=path.name)
+    return Listing(name=folder.resolve().name, folder=folder, entries=entries, declared=False)
+
+
+def _expect(shape: str, listing: Listing, pack: str) -> None:
+    if shape in listing.entries:
+        return
+    there = first_few(listing.classes, 8) or f"no file of {', '.join(ENDINGS)}"
+    if listing.declared:
+        raise IdentboxError(
+            f"--shapes {pack}: expected the class {shape} of the process in the pack, got {there}; "
+            f"variables.object_shape.classes of a process file names the classes to draw"
+        )
+    raise IdentboxError(
+        f"--shapes {pack}: expected a mesh for the class {shape} ({shape}.obj, ...), got {there}; "
+        f"with a pack.toml a folder may have other classes"
+    )
+
+
+def _settings(entry: Entry) -> bytes:
+    return f"{entry.orientation} {entry.scale}\0".encode()
+
+
+def _digest(sources: dict[str, tuple[Path, Entry]]) -> str:
+    total = hashlib.sha256()
+    for shape, (path, entry) in sources.items():
+        total.update(f"{shape}\0".encode() + _settings(entry) + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _convert(sources: dict[str, tuple[Path, Entry]], runner: blender.Blender) -> dict[str, Path]:
+    folder = cache_folder() / "meshes"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IdentboxError(
+            f"{folder}: expected a cache folder that can be written (IDENTBOX_CACHE names another), "
+            f"got {error.strerror}"
+        ) from error
+    targets, items = {}, []
+    for shape, (source, entry) in sources.items():
+        known = source.suffix.lower().encode() + _settings(entry) + source.read_bytes()
+        targets[shape] = folder / f"{hashlib.sha256(known).hexdigest()[:32]}-{CONVERSION}.npz"
+        if not targets[shape].is_file():
+            items.append(
+                {
+                    "source": str(source.resolve()),
+                    "target": str(targets[shape]),
+                    "orientation": entry.orientation,
+                    "scale": entry.scale,
+                }
+            )
+    if items:
+        for report in blender.run_once(runner, {"task": "convert"}, items):
+            if "failed" in report:
+                raise IdentboxError(f"{items[report['failed']]['source']}: {report['error']}")
+    return targets

@@ -1,0 +1,205 @@
+"""Runs the renderer over many images: shards in restartable child processes.
+
+What is on disk is the truth. An image appears under its name only when it is whole, so that an interrupted
+run goes on with whatever is missing, and the pixels of an image depend on its record alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from identbox.errors import IdentboxError
+from identbox.rendering import blender
+
+SHARD = 200  # images a child renders at the most: few enough to share, many enough to make up for its start
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all images of a run share; the pixels depend on all but ``threads``."""
+
+    size: int = 224  # pixels a side
+    samples: int = 4  # Cycles samples a pixel, before denoising
+    device: str = "cpu"  # one of blender.DEVICES
+    threads: int = 2  # of a worker; with two, one worker samples while another synchronises its scene
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("size", 8, 8192), ("samples", 1, 65536)):
+            if not least <= getattr(self, name) <= most:
+                raise IdentboxError(f"{name}: expected {least} to {most}, got {getattr(self, name)}")
+
+
+@dataclass
+class Outcome:
+    """What a run did: images ``done``, those ``failed`` with their reason, and whether it was ``stopped``."""
+
+    done: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
+
+
+class Run:
+    """Renders records into a folder with several workers.
+
+    ``records`` are scene records with ``file`` (relative to ``folder``) and ``seed``; ``shapes`` maps a shape
+    to its .npz. ``on_image`` is called, from any thread, after each image. `execute` returns an Outcome;
+    `stop` makes it return soon.
+    """
+
+    def __init__(
+        self,
+        records: list[dict],
+        folder: Path,
+        shapes: dict[str, Path],
+        settings: Settings,
+        runner: blender.Blender,
+        *,
+        timeout: float = 1200.0,  # seconds that one image may take
+        on_image: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._records, self._folder, self._timeout = records, folder, timeout
+        self._runner, self._on_image = runner, on_image
+        self._header = {
+            "task": "render",
+            "folder": str(folder.resolve()),
+            "settings": {**asdict(settings), "shapes": {k: str(v) for k, v in shapes.items()}},
+        }
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[blender.Child] = set()
+        self._full_disk: str | None = None
+        self._start_failure: str | None = None
+        self._false_starts = 0  # of all workers, since one of them last said something
+        self.outcome = Outcome()
+
+    def execute(self, workers: int) -> Outcome:
+        """Render all records. Raises IdentboxError for a full disk or a worker that cannot start.
+
+        An image that fails ATTEMPTS times is named in the outcome; the others are rendered all the same.
+        """
+        size = max(1, min(SHARD, -(-len(self._records) // workers)))
+        shards = [self._records[k : k + size] for k in range(0, len(self._records), size)]
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="render")
+        futures = [pool.submit(self._render_shard, shard) for shard in shards]
+        try:
+            while wait(futures, timeout=0.5).not_done:
+                pass  # short waits, so that a signal reaches this thread
+        except BaseException:
+            self.stop()
+            wait(futures)
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        for future in futures:
+            future.result()
+        if self._full_disk:
+            raise IdentboxError(
+                f"{self._folder}: expected room for images, got '{self._full_disk}' after {self.outcome.done} "
+                f"of {len(self._records)}; make room and give the same command again"
+            )
+        if self._start_failure:
+            raise IdentboxError(self._start_failure)
+        return self.outcome
+
+    def stop(self) -> None:
+        """End all workers; images that are whole stay."""
+        self.outcome.stopped = True
+        self._halt()
+
+    def _halt(self) -> None:
+        self._stop.set()
+        with self._lock:
+            for process in self._running:
+                process.stop()
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        with self._lock:
+            return [process.pid for process in self._running]
+
+    def _render_shard(self, shard: list[dict]) -> None:
+        attempts: Counter[str] = Counter()
+        waits = 0
+        name = shard[0]["file"].replace("/", "-").removesuffix(".png")
+        log = self._folder / "logs" / f"{name}.log"
+        log.parent.mkdir(exist_ok=True)
+        left, clean = list(shard), True
+        while left and not self._stop.is_set():
+            left, started, reason = self._run_child(left, attempts, log)
+            clean = clean and not reason
+            if self._stop.is_set():
+                break
+            with self._lock:
+                # A worker that is killed as it starts is no reason to give up while others render.
+                self._false_starts = 0 if started else self._false_starts + 1
+                hopeless = self._false_starts == ATTEMPTS
+            if hopeless:
+                self._start_failure = (
+                    f"Blender: expected a worker that starts, got {reason} {ATTEMPTS} times: "
+                    f"{blender.last_words(log)} (log: {log})"
+                )
+                self._halt()
+            elif reason and left:
+                waits = 0 if started else min(waits + 1, 50)
+                time.sleep(0.2 * (1 + waits))
+        if clean and not self._stop.is_set():
+            log.unlink(missing_ok=True)
+
+    def _run_child(
+        self, records: list[dict], attempts: Counter[str], log: Path
+    ) -> tuple[list[dict], bool, str]:
+        """Start a child on records; return those left, whether it got ready, and how it died ('' if it did not)."""
+        left = {record["file"]: record for record in records}
+        current: str | None = None
+        ready = False
+        with self._lock:
+            if self._stop.is_set():
+                return records, True, ""
+            child = blender.Child(self._runner, self._header, records, log)
+            self._running.add(child)
+        reason = ""
+        try:
+            for report in child.reports(self._timeout):
+                ready = True
+                self._false_starts = 0
+                if "start" in report:
+                    current = records[report["start"]]["file"]
+                elif "done" in report:
+                    del left[records[report["done"]]["file"]]
+                    current = None
+                    with self._lock:
+                        self.outcome.done += 1
+                    self._on_image()
+                elif "failed" in report:
+                    if report["errno"] in (errno.ENOSPC, errno.EDQUOT):
+                        self._full_disk = report["error"]
+                        threading.Thread(target=self._halt).start()
+                    file = records[report["failed"]]["file"]
+                    attempts[file] += 1
+                    current = None
+                    reason = report["error"]
+                    self._give_up(file, left, attempts, reason)
+        finally:
+            with self._lock:
+                self._running.discard(child)
+            code = child.close()
+        if not child.finished:
+            reason = child.death(code)
+            if current is not None and not self._stop.is_set():
+                attempts[current] += 1
+                self._give_up(current, left, attempts, reason)
+        return list(left.values()), ready, reason
+
+    def _give_up(self, file: str, left: dict[str, dict], attempts: Counter[str], reason: str) -> None:
+        if attempts[file] >= ATTEMPTS:
+            del left[file]
+            with self._lock:
+                self.outcome.failed[file] = reason

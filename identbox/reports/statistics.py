@@ -1,0 +1,153 @@
+"""Statistics of the runs of a sweep over their seeds, beside published figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from identbox import files
+from identbox.errors import IdentboxError
+from identbox.experiments.records import BLOCKS, Cell, Runs, Sweep
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One quantity of one cell over seeds."""
+
+    cell: Cell
+    target: str  # content, content', style, modality, or a loss
+    metric: str
+    scores: dict[int, float]  # by seed, those that are finished
+    planned: int  # number of seeds
+    intervention: str | None = None
+    chance: float | None = None
+    published: float | None = None
+    published_sd: float | None = None
+
+    @property
+    def mean(self) -> float | None:
+        return fmean(self.scores.values()) if self.scores else None
+
+    @property
+    def sd(self) -> float | None:
+        """With ddof = 1; None for fewer than two seeds."""
+        return stdev(self.scores.values()) if len(self.scores) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% confidence interval of the mean by Student's t."""
+        if self.mean is None or self.sd is None:
+            return None
+        from scipy.stats import t
+
+        half = float(t.ppf(0.5 + CONFIDENCE / 2, len(self.scores) - 1)) * self.sd / sqrt(len(self.scores))
+        return self.mean - half, self.mean + half
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.mean is None or self.published is None else self.mean - self.published
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Figures to hold results against."""
+
+    source: str
+    rows: tuple[
+        tuple[dict[str, Any], dict[str, tuple[float, float]]], ...
+    ]  # values of a cell; mean, sd by target
+
+    def of(self, values: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation by target for the cell of those values; empty where none is published."""
+        for key, figures in self.rows:
+            if all(name in values and values[name] == value for name, value in key.items()):
+                return figures
+        return {}
+
+
+def read_published(name: str) -> Published:
+    """Read a file under simulations/published.
+
+    Its first line is ``# source: ...``; a column that has another beside it named NAME_sd is a target, any other one
+    a value of the cell. Raises IdentboxError for a file that is not there or not of this form.
+    """
+    path = files.folder("simulations") / "published" / name
+    if Path(name).name != name or not path.is_file():
+        raise IdentboxError(f"published: expected a file in {path.parent}, got {name}")
+    source, *lines = path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    for line in csv.DictReader(lines):
+        targets = [column for column in line if f"{column}_sd" in line]
+        if not set(targets) <= set(BLOCKS):
+            raise IdentboxError(
+                f"{path}: expected targets among {', '.join(BLOCKS)}; got {', '.join(targets)}"
+            )
+        numbers = {t: (line[t], line[f"{t}_sd"]) for t in targets if line[t]}
+        key = {c: _value(line[c]) for c in line if c not in targets and c.removesuffix("_sd") not in targets}
+        try:
+            rows.append((key, {t: (float(mean), float(sd)) for t, (mean, sd) in numbers.items()}))
+        except (TypeError, ValueError) as error:
+            raise IdentboxError(f"{path}: expected numbers for {', '.join(targets)}; got {error}") from error
+    return Published(source=source.removeprefix("# source: "), rows=tuple(rows))
+
+
+def _value(text: str) -> Any:
+    """A value as TOML would have it, or a plain word."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def entries(
+    sweep: Sweep,
+    runs: Runs,
+    interventions: Sequence[str | None],
+    published: Published | None,
+    published_after: str | None = None,
+) -> Iterator[Entry]:
+    """Every block of every cell after each of ``interventions``; published figures are of ``published_after``."""
+    for cell in sweep.cells:
+        for intervention in interventions:
+            scores = {seed: run.scores(intervention) for seed, run in runs[cell.name].items()}
+            figures = published.of(cell.values) if published and intervention == published_after else {}
+            keys = {key for found in scores.values() for key in found}
+            keys |= {(target, "r2") for target in figures}
+            for target, metric in sorted(keys, key=lambda key: (BLOCKS.index(key[0]), key[1] != "r2")):
+                pairs = {s: found[target, metric] for s, found in scores.items() if (target, metric) in found}
+                mean, sd = figures.get(target, (None, None)) if metric == "r2" else (None, None)
+                yield Entry(
+                    cell=cell,
+                    target=target,
+                    metric=metric,
+                    intervention=intervention,
+                    scores={seed: score for seed, (score, _) in pairs.items()},
+                    planned=len(sweep.seeds),
+                    chance=fmean(chance for _, chance in pairs.values()) if pairs else None,
+                    published=mean,
+                    published_sd=sd,
+                )
+
+
+def loss_entries(sweep: Sweep, runs: Runs) -> Iterator[Entry]:
+    """The validation and the training loss of every cell."""
+    for cell in sweep.cells:
+        done = runs[cell.name]
+        for target, key in (("validation", "validation"), ("training", "train")):
+            yield Entry(
+                cell=cell,
+                target=target,
+                metric="loss",
+                scores={seed: run.losses[key] for seed, run in done.items() if key in run.losses},
+                planned=len(sweep.seeds),
+                chance=next((run.losses.get("chance") for run in done.values()), None),
+            )

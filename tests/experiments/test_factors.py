@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+
+from identbox.data import factors, recipe, text
+from identbox.data.pixels import Split
+from identbox.errors import IdentboxError
+from identbox.experiments import factors as factor_probes
+from identbox.experiments.factors import ProbeSettings, content_columns, probes, targets
+from identbox.process import presets
+from identbox.process.tables import process_from_table, table_from_process
+
+CLASSES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
+
+
+def split(name: str, n: int, process=None) -> Split:
+    """A split of drawn latents, without pictures."""
+    latents = recipe.draw_latents(process or presets.multimodal3dident(), 0, name, n)
+    _, said = text.describe(latents["text"], CLASSES)
+    return Split(
+        name=name,
+        pixels=np.zeros((n, 1, 1, 3), dtype=np.uint8),
+        tokens=torch.zeros(n, 1, dtype=torch.int64),
+        image_latents=latents["image"],
+        text_latents={key: np.array(column) for key, column in said.items()},
+        vocabulary={},
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def splits() -> tuple[Split, Split]:
+    return split("train", 900), split("test", 900)
+
+
+def perfect(one: Split, n: int, train_mode: bool) -> dict[str, torch.Tensor]:
+    """Encodings of content alone, from both views."""
+    return dict.fromkeys(("image", "text"), content_columns([one], [n])[0])
+
+
+@pytest.fixture(scope="module")
+def found(splits) -> dict:
+    return probes(perfect, *splits, ProbeSettings(samples=900, bootstrap=20), seed=0)
+
+
+def score(records: list[dict], view: str, target: str) -> float:
+    (one,) = [r for r in records if (r["view"], r["target"]) == (view, target) and r["probe"] != "linear"]
+    return one["score"]
+
+
+def test_content_tells_content_and_eight_ninths_of_the_hue(found):
+    """hue = (x + U) / 3: of its variance 1/12 the third of x explains (2/3) / 9 = 8/9 of it.
+
+    900 samples leave a standard error of 0.01 on R2.
+    """
+    for view in ("image", "text", "content"):
+        records = found["from_content"] if view == "content" else found["probes"]
+        for target in ("object_shape", "object_xpos", "object_ypos"):
+            assert score(records, view, target) > 0.99
+        assert score(records, view, "object_color") == pytest.approx(8 / 9, abs=0.03)
+
+
+def test_content_tells_nothing_of_what_is_specific(found):
+    """Independent of content: R2 of 0, accuracy of 1/5; three standard errors of 900 samples are 0.04."""
+    for target in ("object_alpharot", "spotlight_pos", "spotlight_color", "background_color"):
+        assert abs(score(found["probes"], "image", target)) < 0.05
+    assert score(found["probes"], "text", "text_phrasing") == pytest.approx(0.2, abs=0.06)
+
+
+def test_a_hue_is_also_a_point_on_the_circle_and_constants_are_left_out(splits):
+    made = {target.name: target for target in targets(*splits, 900, 900)}
+    assert made["object_color (circle)"].kind == "circular"
+    assert made["object_color"].kind == "continuous"
+    assert made["object_color_index"].kind == "discrete"
+    assert "object_zpos" not in made
+    assert "object_color_name" not in made
+
+
+def test_training_mode_is_probed_where_asked_for(splits):
+    asked = []
+
+    def encode(one, n, train_mode):
+        asked.append(train_mode)
+        return {"text": content_columns([one], [n])[0][:, :3]}
+
+    found = probes(encode, *splits, ProbeSettings(samples=60, bootstrap=5, train_mode=True), seed=0)
+    assert asked == [False, False, True, True]
+    assert len(found["probes_train_mode"]) == len(found["probes"])
+
+
+def test_the_process_says_what_is_content_and_both_versions_of_a_factor_are_kept_apart():
+    """In this process the hue is content, and the x-position style, drawn anew for the text."""
+    table = {
+        "name": "other",
+        "views": ["image", "text"],
+        "variables": {
+            **{
+                name: variable
+                for name, variable in table_from_process(presets.multimodal3dident())["variables"].items()
+                if name not in ("object_xpos", "object_color")
+            },
+            "object_xpos": {
+                "role": "style",
+                "distribution": "categorical",
+                "classes": ["left", "center", "right"],
+                "change": {"how": "resample", "probability": 1.0},
+            },
+            "object_color": {"role": "content", "distribution": "uniform", "circular": True},
+        },
+    }
+    other = process_from_table(table, "test")
+    splits = [split(name, 900, other) for name in ("train", "test")]
+    found = probes(perfect_for(table), *splits, ProbeSettings(bootstrap=5), process=table, seed=0)
+    names = {r["target"] for r in found["probes"]}
+    assert {"object_xpos", "object_xpos (text)", "object_color (circle)"} <= names
+    assert "object_ypos (text)" not in names
+    # Three standard errors of 900 samples are 0.05.
+    for target in ("object_xpos", "object_xpos (text)"):
+        assert score(found["from_content"], "content", target) == pytest.approx(1 / 3, abs=0.06)
+    assert score(found["from_content"], "content", "object_color (circle)") > 0.99
+    assert factors.role("object_xpos (text)", table) == "style"
+    assert factors.role("object_color_index", table) == "content"
+    assert factors.seen_by("text", names) == [n for n in names if n in SAID_BY_TEXT]
+
+
+SAID_BY_TEXT = ("object_shape", "object_ypos", "object_xpos (text)", "object_color_index", "text_phrasing")
+
+
+def perfect_for(table):
+    def encode(one, n, train_mode):
+        return dict.fromkeys(("image", "text"), content_columns([one], [n], table)[0])
+
+    return encode
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(IdentboxError, match="samples: expected at least 10, got 9"):
+        factor_probes.ProbeSettings(samples=9)

@@ -1,0 +1,287 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from conftest import identbox
+from identbox import config, seeding
+from identbox.errors import IdentboxError
+from identbox.experiments import run
+from identbox.experiments import simulation as simulations
+from identbox.experiments.simulation import Learner, simulation
+from identbox.jobs import leases
+from identbox.process.interventions import Permute
+
+TINY = {
+    "process": {"content": 1, "style": 1, "specific": 1},
+    "mixing": {"pool": 100, "ratio": 0.1},
+    "encoder": {"widths": [8]},
+    "training": {"steps": 300, "batch": 64, "log_every": 20, "checkpoint_every": 0.0, "learning_rate": 0.01},
+    "probes": {"samples": 120, "bootstrap": 20},
+}
+
+
+def learner(table=None, seed=0):
+    made = simulation("quick", config.merge(TINY, table or {}))
+    return Learner(made, made.process.make(made.setting), seed=seed)
+
+
+def without_time(record):
+    return {key: value for key, value in record.items() if key != "seconds"}
+
+
+def test_a_run_leaves_its_record(tmp_path):
+    record = simulations.run(simulation("quick", TINY), tmp_path / "run", seed=3)
+    assert json.loads((tmp_path / "run" / "results.json").read_text()) == record
+    assert record["seed"] == 3
+    assert record["steps"] == 300
+    assert record["config"]["process"]["content"] == 1
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["losses"]["validation"] < record["losses"]["chance"] == pytest.approx(4.1589, abs=1e-4)
+    keys = {"view", "target", "intervention", "probe", "metric", "score", "low", "high", "chance"}
+    assert all(set(probe) == keys for probe in record["probes"])
+    found = {(p["view"], p["target"], p["intervention"]) for p in record["probes"]}
+    assert {v for v, _, _ in found} == {"1", "2"}
+    assert {t for _, t, i in found if i is None} == {"content", "style", "specific_1", "specific_2"}
+    assert {t for _, t, i in found if i == "style"} == {
+        "content",
+        "style",
+        "style'",
+        "specific_1",
+        "specific_2",
+    }
+    assert all(probe["low"] <= probe["score"] <= probe["high"] for probe in record["probes"])
+
+
+def test_content_is_read_and_follows_its_permutation(tmp_path):
+    """One dimension each, so a small net is enough; 0.9 and 0.1 leave room for 120 probe samples."""
+    table = config.merge(TINY, {"training": {"steps": 1200, "batch": 256}})
+    record = simulations.run(simulation("quick", table), tmp_path / "run", seed=0)
+    score = {
+        (p["target"], p["intervention"]): p["score"]
+        for p in record["probes"]
+        if p["probe"] == "kernel_ridge" and p["view"] == "1"
+    }
+    assert score["content", None] > 0.9
+    assert score["style", None] < 0.1
+    assert score["specific_1", None] < 0.1
+    assert score["content'", "content"] > 0.9
+    assert score["content", "content"] < 0.1
+    assert score["content", "style"] > 0.9
+
+
+def test_the_same_folder_gives_the_record_back_and_no_other_configuration_may_use_it(tmp_path):
+    made = simulation("quick", TINY)
+    first = simulations.run(made, tmp_path, seed=0)
+    assert simulations.run(made, tmp_path, seed=0) == first
+    other = simulation("quick", config.merge(TINY, {"process": {"causal": True}}))
+    with pytest.raises(IdentboxError, match=r"differs in process.causal \(False there, True here\)"):
+        simulations.run(other, tmp_path, seed=0)
+    with pytest.raises(IdentboxError, match=r"differs in seed \(0 there, 1 here\)"):
+        simulations.run(made, tmp_path, seed=1)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(IdentboxError, match="expected an empty folder or a run, got thesis.tex"):
+        simulations.run(simulation("quick", TINY), tmp_path, seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_killed_run_continues_to_the_same_bits(tmp_path):
+    """A real process, killed without warning at a moment that the clock chooses, twice."""
+    table = config.merge(TINY, {"training": {"steps": 1500}})
+    config.write_toml(tmp_path / "tiny.toml", table)
+
+    def command(folder):
+        return [sys.executable, "-m", "identbox", "simulate", "--config", str(tmp_path / "tiny.toml"),
+                "--out", str(tmp_path / folder)]  # fmt: skip
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command("whole"), check=True, env=environment, capture_output=True)
+    steps = []
+    for least in (1, 400):
+        child = subprocess.Popen(command("parts"), env=environment, stdout=subprocess.DEVNULL)
+        metrics = tmp_path / "parts" / "metrics.jsonl"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and child.poll() is None:
+            lines = metrics.read_text().splitlines() if metrics.exists() else []
+            if len(lines) * 20 >= least:
+                break
+            time.sleep(0.01)
+        assert child.poll() is None, "expected to kill it before it was done"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        steps.append(len(metrics.read_text().splitlines()) * 20)
+    assert 0 < steps[0] < 1500
+    assert not (tmp_path / "parts" / "results.json").exists()
+    subprocess.run(command("parts"), check=True, env=environment, capture_output=True)
+
+    def state(folder):
+        return torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)
+
+    whole, parts = state("whole"), state("parts")
+    assert whole["step"] == parts["step"] == 1500
+    for name, value in whole["model"].items():
+        assert torch.equal(value, parts["model"][name]), name
+    records = [run.read_results(tmp_path / folder / "results.json") for folder in ("whole", "parts")]
+    assert without_time(records[0]) == without_time(records[1])
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "checkpoint.pt", "results.json"])
+def test_what_was_cut_short_is_made_again(tmp_path, name):
+    """A finished run whose checkpoint or record broke off is finished again; the rest is only of use on the way."""
+    made_of = simulation("quick", TINY)
+    made = simulations.run(made_of, tmp_path, seed=0)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    if name == "metrics.jsonl":
+        (tmp_path / "results.json").unlink()
+    (tmp_path / name).write_bytes(before[name][: len(before[name]) // 2])
+    again = simulations.run(made_of, tmp_path, seed=0)
+    assert again["probes"] == made["probes"]
+    assert again["losses"] == made["losses"]
+    assert (tmp_path / "config.toml").read_bytes() == before["config.toml"]
+
+    def steps(lines):
+        return [json.loads(line)["step"] for line in lines.splitlines()]
+
+    assert steps((tmp_path / "metrics.jsonl").read_bytes()) == steps(before["metrics.jsonl"])
+    assert run.is_finished(tmp_path)
+
+
+def test_a_run_is_no_ones_but_its_holders(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "LOOK", 0.02)
+    made_of = simulation("quick", TINY)
+    simulations.claim(tmp_path, made_of, seed=0)
+    other = {"token": "other", "host": "there", "pid": 1}
+    (tmp_path / "run.lease").write_text(json.dumps(other))
+    stop = threading.Event()
+
+    def live() -> None:
+        while not stop.wait(0.05):
+            os.utime(tmp_path / "run.lease")
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    with pytest.raises(IdentboxError, match="expected nobody else at it, got process 1 on there"):
+        simulations.run(made_of, tmp_path, seed=0)
+    stop.set()
+    thread.join()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "run.lease"]
+
+
+def test_views_share_what_they_should():
+    multimodal, multiview = learner(), learner({"setting": "multiview"})
+    assert set(multimodal.encoders) == set(multimodal.mixings) == {"1", "2"}
+    assert set(multiview.encoders) == set(multiview.mixings) == {"1"}
+    assert not torch.equal(multimodal.mixings["1"].weights, multimodal.mixings["2"].weights)
+    assert [variable.name for variable in multiview.process.variables] == ["content", "style"]
+    sample = multiview.draw(5, "x")
+    changed = multiview.process.intervene(
+        sample, Permute(target="style"), recompute=False, generator=seeding.generator(0)
+    )
+    assert not torch.equal(multiview.observe(sample, "2"), multiview.observe(changed, "2"))
+
+
+def test_checkpoint_holds_the_mixing_and_the_optimiser_does_not():
+    made = learner()
+    assert any(name.startswith("mixings.") for name in made.state_dict())
+    assert not any(name.startswith("mixings.") for name, _ in made.named_parameters())
+
+
+def test_discrete_blocks_are_scored_by_accuracy(tmp_path):
+    table = config.merge(TINY, {"process": {"discrete": ["style"], "classes": 4}})
+    record = simulations.run(simulation("quick", table), tmp_path, seed=0)
+    probes = [p for p in record["probes"] if p["target"] == "style" and p["intervention"] is None]
+    assert {(p["probe"], p["metric"]) for p in probes} == {("linear", "accuracy"), ("mlp", "accuracy")}
+    assert all(0.15 < p["chance"] < 0.35 for p in probes)
+
+
+def test_a_process_of_ones_own(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'views = ["a", "b"]\n'
+        '[variables.cause]\nrole = "content"\ndistribution = "normal"\ndim = 2\n'
+        '[variables.angle]\nrole = "specific"\nview = "b"\ndistribution = "uniform"\ncircular = true\n'
+    )
+    table = {**TINY, "process": {"file": str(tmp_path / "mine.toml")}}
+    made = config.merge(
+        {"training": {"steps": 20, "batch": 16}, "probes": {"samples": 60, "bootstrap": 5}}, table
+    )
+    record = simulations.run(_thesis_like(made), tmp_path / "run", seed=0)
+    assert {p["view"] for p in record["probes"]} == {"a", "b"}
+    assert {p["target"] for p in record["probes"]} == {"cause", "cause'", "angle", "angle'"}
+
+
+def _thesis_like(table):
+    return simulation("thesis", table)
+
+
+def test_same_view_negatives_and_bfloat16_run():
+    made = learner({"objective": {"negatives": "same-view"}, "training": {"precision": "bfloat16"}})
+    loss = made.loss(0)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert all(parameter.grad.isfinite().all() for parameter in made.encoders.parameters())
+    assert simulations.chance_loss(made.simulation) == pytest.approx(torch.tensor(65.0).log().item())
+
+
+def test_presets_are_those_of_the_thesis_table():
+    """Table A.2a."""
+    made = simulation("thesis")
+    assert (made.training.batch, made.training.steps, made.training.learning_rate) == (6144, 300_000, 1e-4)
+    assert (made.objective.similarity, made.objective.temperature, made.training.clip) == (
+        "euclidean",
+        1.0,
+        2.0,
+    )
+    assert (made.mixing.layers, made.mixing.ratio, len(made.encoder.widths) + 1) == (3, 1e-3, 7)
+    assert made.process.content == made.process.style == made.process.specific == 5
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"encoder": {"encoding_size": 0}}, "encoder: encoding_size: expected at least 1, got 0"),
+        ({"process": {"change_probability": 1.5}}, "probability: expected numbers in [0, 1], got 1.5"),
+        ({"process": {"colour": 1}}, "process: expected keys among"),
+        ({"training": {"steps": "many"}}, "training.steps: expected int, got 'many'"),
+        ({"setting": "bimodal"}, "setting: expected"),
+        ({"process": {"statistical": True, "covariance": [[1.0, 2.0], [2.0, 1.0]]}}, "positive definite"),
+        ({"process": {"file": "x.toml", "content": 3}}, "expected no other key beside it, got"),
+        ({"nothing": 1}, "expected keys among"),
+    ],
+)
+def test_bad_configurations(table, message):
+    with pytest.raises(IdentboxError) as error:
+        simulation("quick", table)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_input_on_the_command_line_is_one_line(tmp_path):
+    for arguments, message in [
+        (["--set", "process.causal"], "--set: expected KEY=VALUE, got process.causal"),
+        (["--set", "proces.causal=true"], "expected keys among"),
+        (["--device", "tpu"], "device: expected auto, cpu, cuda or cuda:N, got tpu"),
+        (["--config", str(tmp_path / "none.toml")], "expected a TOML file"),
+    ]:
+        done = identbox("simulate", *arguments, "--out", tmp_path / "run")
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_with_the_reason(tmp_path):
+    config.write_toml(tmp_path / "steep.toml", config.merge(TINY, {"training": {"learning_rate": 1e30}}))
+    done = identbox("simulate", "--config", tmp_path / "steep.toml", "--out", tmp_path / "run")
+    assert done.returncode == 1
+    assert "expected a finite loss and gradient" in done.stderr
+    assert "learning rate" in done.stderr
+    assert not (tmp_path / "run" / "results.json").exists()

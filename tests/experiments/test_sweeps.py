@@ -1,0 +1,158 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import ROOT, identbox
+from identbox import config
+from identbox.errors import IdentboxError
+from identbox.experiments import records as experiments_records
+from identbox.experiments import simulation, sweeps
+
+FILE = """
+title = "A small sweep"
+report = "table"
+seeds = [0, 1]
+grid.process.change_probability = [1.0, 0.5]
+
+[config]
+process = { content = 1, style = 1, specific = 1 }
+mixing = { pool = 100, ratio = 0.1 }
+encoder = { widths = [8] }
+training = { steps = 60, batch = 32, log_every = 20, checkpoint_every = 0.0 }
+probes = { samples = 60, bootstrap = 5, interventions = false }
+
+[thesis.config]
+training = { steps = 80 }
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_rows_times_grid_times_seeds(file):
+    file.write_text(FILE + '\n[[rows]]\nsetting = "multiview"\n[[rows]]\nprocess.causal = true\n')
+    sweep = sweeps.read(file, "quick")
+    assert [cell.name for cell in sweep.cells] == [
+        "multiview-change_probability1.0",
+        "multiview-change_probability0.5",
+        "causal-change_probability1.0",
+        "causal-change_probability0.5",
+    ]
+    assert sweep.cells[3].values == {"causal": True, "change_probability": 0.5}
+    assert sweep.cells[3].config.process.causal
+    assert sweep.cells[3].config.training.steps == 60
+    assert len(list(sweep.runs())) == 8
+
+
+def test_presets_say_their_own(file):
+    assert sweeps.read(file, "thesis").cells[0].config.training.steps == 80
+    assert sweeps.read(file, "thesis").cells[0].config.process.content == 1
+    assert sweeps.read(file, "quick", seeds=(7,)).plan.seeds == (7,)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "simulations").glob("*_*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("preset", list(simulation.PRESETS))
+def test_every_sweep_of_the_project_can_be_read(path, preset):
+    if path.stem == "shape_causes_background":
+        pytest.skip("a process, not a sweep")
+    sweep = sweeps.read(path, preset)
+    command = "verify --preset" if path.stem == "theorem_2" else f"sweep simulations/{path.name}"
+    assert f"identbox {command}" in path.read_text()
+    for cell in sweep.cells:
+        if isinstance(cell.config, simulation.Simulation):
+            cell.config.process.make(cell.config.setting).realise(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("grid.process.colour = [1]", "process: expected keys among"),
+        ("grid.setting = []", "grid.setting: expected a list of values, got []"),
+        ("grid.setting = 'multiview'", "grid.setting: expected a list of values, got 'multiview'"),
+        ("seeds = [0, 0]", "seeds: expected different numbers"),
+        ("report = 'pie'", "report: expected"),
+        ("colour = 1", "expected keys among"),
+        ("rows = [{}, {}]", "got change_probability1.0 twice"),
+        ("grid.process.change_probability = [2.0]", "expected numbers in [0, 1], got 2.0"),
+    ],
+)
+def test_bad_sweep_files(file, change, message):
+    key = change.partition(" ")[0]
+    lines = [line for line in FILE.splitlines() if not line.startswith(f"{key} ")]
+    file.write_text(change + "\n" + "\n".join(lines))
+    with pytest.raises(IdentboxError) as error:
+        sweeps.read(file, "quick")
+    assert message in str(error.value)
+
+
+def test_a_sweep_runs_skips_what_is_done_and_names_what_failed(file, tmp_path):
+    out = tmp_path / "out"
+    broken = experiments_records.run_folder(out, "change_probability1.0", 1)
+    broken.mkdir(parents=True)
+    (broken / "notes.txt").write_text("in the way")
+    done = identbox("sweep", file, "--out", out, "--workers", 2)
+    assert done.returncode == 1
+    assert "got 1 that failed (change_probability1.0-seed1)" in done.stderr
+    assert "expected an empty folder or a run, got notes.txt" in done.stderr
+    records = sorted(out.glob("runs/*/results.json"))
+    assert len(records) == 3
+    times = [record.stat().st_mtime_ns for record in records]
+
+    (broken / "notes.txt").unlink()
+    done = identbox("sweep", file, "--out", out, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert [record.stat().st_mtime_ns for record in records] == times
+    assert len(list(out.glob("runs/*/results.json"))) == 4
+    table = config.read_toml(out / "sweep.toml")
+    assert [cell["name"] for cell in table["cells"]] == ["change_probability1.0", "change_probability0.5"]
+
+    done = identbox("sweep", file, "--out", out, "--preset", "thesis")
+    assert done.returncode == 1
+    assert "got one that differs in preset" in done.stderr
+
+
+def test_a_run_that_takes_too_long_is_ended_and_named(file, tmp_path):
+    file.write_text(FILE.replace("steps = 60", "steps = 1000000"))
+    out = tmp_path / "out"
+    done = identbox("sweep", file, "--out", out, "--seeds", 0, "--timeout", 0.0001)  # a third of a second
+    assert done.returncode == 1
+    assert "failed: change_probability1.0-seed0: took longer than 0.36 s" in done.stdout
+    assert "got 2 that failed" in done.stderr
+    assert not list(out.glob("runs/*/results.json"))
+
+
+def test_an_interrupted_sweep_stops_its_runs_and_goes_on(file, tmp_path):
+    file.write_text(FILE.replace("steps = 60", "steps = 600"))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "identbox", "sweep", str(file), "--out", str(out), "--seeds", "0"]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(out.glob("runs/*/metrics.jsonl")):
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=30) == 130
+    lines = [len(path.read_text().splitlines()) for path in out.glob("runs/*/metrics.jsonl")]
+    time.sleep(0.5)
+    assert lines == [len(path.read_text().splitlines()) for path in out.glob("runs/*/metrics.jsonl")]
+    assert not list(out.glob("runs/*/results.json"))
+    done = identbox("sweep", file, "--out", out, "--seeds", "0")
+    assert done.returncode == 0, done.stderr
+    assert {json.loads(path.read_text())["steps"] for path in out.glob("runs/*/results.json")} == {600}
+
+
+def test_more_seeds_may_be_added(file, tmp_path):
+    for seeds, count in (("0", 2), ("1", 4)):
+        assert identbox("sweep", file, "--out", tmp_path / "out", "--seeds", seeds).returncode == 0
+        assert len(list((tmp_path / "out").glob("runs/*/results.json"))) == count
+    assert config.read_toml(tmp_path / "out" / "sweep.toml")["seeds"] == [0, 1]
+    done = identbox("sweep", file, "--seeds", "0,x")
+    assert "--seeds: expected numbers like 0,1,2; got 0,x" in done.stderr

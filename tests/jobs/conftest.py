@@ -1,0 +1,3 @@
+from children import job
+
+__all__ = ["job"]

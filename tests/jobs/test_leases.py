@@ -1,0 +1,165 @@
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from identbox.errors import IdentboxError
+from identbox.jobs import leases
+from identbox.jobs.leases import Lease
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "work.lease"
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def held_elsewhere(path: Path) -> None:
+    """As another machine holds it."""
+    path.write_text(json.dumps({"token": "other", "host": "another machine", "pid": 1}))
+
+
+def test_one_holds_a_lease_until_it_is_given_back(path):
+    lease = Lease.take(path)
+    assert lease is not None
+    assert Lease.take(path) is None
+    assert lease.beat()
+    assert json.loads(path.read_text())["pid"] == os.getpid()
+    lease.release()
+    assert list(path.parent.iterdir()) == []
+    assert Lease.take(path) is not None
+
+
+def test_that_of_another_machine_is_taken_over_when_it_is_stale_and_not_before(path):
+    held_elsewhere(path)
+    age(path, leases.STALE - 5)
+    assert Lease.take(path) is None
+    age(path, leases.STALE + 5)
+    lease = Lease.take(path)
+    assert lease is not None
+    assert lease.is_mine()
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_that_of_a_dead_process_here_is_free_at_once_and_that_of_a_living_one_is_not(path):
+    code = (
+        "import sys; from pathlib import Path; from identbox.jobs.leases import Lease;"
+        "assert Lease.take(Path(sys.argv[1])); print(flush=True); input()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    age(path, 2 * leases.STALE - 1)  # it sleeps, say: alive, but it does not renew
+    path.touch()
+    assert Lease.take(path) is None
+    child.kill()
+    child.wait()
+    assert Lease.take(path) is not None
+
+
+def test_who_lost_a_lease_learns_it_and_takes_nothing_from_its_new_holder(path):
+    late = Lease.take(path)
+    assert late is not None
+    held_elsewhere(path)  # taken over
+    assert not late.beat()
+    late.release()
+    assert json.loads(path.read_text())["token"] == "other"
+
+
+def test_a_clock_that_jumps_on_this_machine_frees_no_lease(path, monkeypatch):
+    held_elsewhere(path)
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    assert Lease.take(path) is None
+
+
+def test_of_many_that_come_at_once_one_gets_a_stale_lease(path):
+    for _ in range(20):
+        held_elsewhere(path)
+        age(path, leases.STALE + 5)
+        found = []
+        barrier = threading.Barrier(8)
+
+        def take(found=found, barrier=barrier) -> None:
+            barrier.wait()
+            found.append(Lease.take(path))
+
+        threads = [threading.Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(lease is not None and lease.is_mine() for lease in found) == 1
+        path.unlink()
+
+
+def test_a_lease_cut_short_is_stale_by_its_time_alone(path):
+    path.write_text('{"token": "oth')
+    assert Lease.take(path) is None
+    age(path, leases.STALE + 5)
+    assert Lease.take(path) is not None
+
+
+def test_what_is_held_is_renewed_and_given_back(path, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT", 0.05)
+    with leases.hold(path):
+        first = path.stat().st_mtime_ns
+        deadline = time.monotonic() + 10
+        while path.stat().st_mtime_ns == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with leases.hold(path):  # as what a child does within
+            leases.expect_held()
+        assert path.exists()
+    assert not path.exists()
+
+
+def test_nobody_comes_beside_a_holder_that_shows_a_sign_of_life(path, monkeypatch):
+    monkeypatch.setattr(leases, "LOOK", 0.02)
+    held_elsewhere(path)
+    messages = []
+
+    def live() -> None:
+        while not messages:
+            time.sleep(0.01)
+        age(path, 1)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    expected = f"{path.parent}: expected nobody else at it, got process 1 on another"
+    with pytest.raises(IdentboxError, match=re.escape(expected)), leases.hold(path, messages.append):
+        pass
+    thread.join()
+    assert len(messages) == 1
+    assert json.loads(path.read_text())["token"] == "other"
+
+
+def test_one_waits_for_a_holder_without_a_sign_of_life_until_its_lease_is_over(path, monkeypatch):
+    monkeypatch.setattr(leases, "LOOK", 0.02)
+    monkeypatch.setattr(leases, "STALE", 0.5)
+    held_elsewhere(path)
+    begun = time.monotonic()
+    with leases.hold(path):
+        assert time.monotonic() - begun > 0.4
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_who_wakes_beside_another_at_its_work_writes_nothing_more(path):
+    with leases.hold(path):
+        leases.expect_held()
+        held_elsewhere(path)
+        with pytest.raises(IdentboxError, match="expected the lease of this process, got another's"):
+            leases.expect_held()
+        path.unlink()  # or a shared folder that does not answer
+        leases.expect_held()

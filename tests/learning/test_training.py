@@ -1,0 +1,207 @@
+import json
+import math
+
+import pytest
+import torch
+
+from identbox import seeding
+from identbox.errors import IdentboxError
+from identbox.learning import training
+from identbox.learning.training import CHECKPOINT, METRICS, PREVIOUS, Settings, load_model, train
+
+QUICK = {"batch": 32, "learning_rate": 0.01, "log_every": 10, "checkpoint_every": 0.0}
+
+
+def model():
+    made = torch.nn.Linear(3, 2)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.uniform_(-1, 1, generator=seeding.generator(0, "weights"))
+    return made
+
+
+def loss_of(made, truth=1.5):
+    def loss(step):
+        x = torch.randn(32, 3, generator=seeding.generator(0, "batch", step))
+        return (made(x) - truth * x[:, :2]).square().mean()
+
+    return loss
+
+
+def run(folder, steps, made=None, **options):
+    made = made or model()
+    folder.mkdir(exist_ok=True)
+    settings = Settings(steps=steps, **{**QUICK, **options.pop("settings", {})})
+    return made, train(made, options.pop("loss", loss_of(made)), settings, folder, **options)
+
+
+def weights(made):
+    return torch.cat([parameter.detach().flatten() for parameter in made.parameters()])
+
+
+def test_training_finds_the_minimum(tmp_path):
+    made, trained = run(tmp_path, 1500)
+    assert trained.steps == 1500
+    assert trained.loss < 1e-3
+    torch.testing.assert_close(made.weight.detach(), 1.5 * torch.eye(3)[:2], atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_continued_run_ends_in_the_same_bits(tmp_path, schedule):
+    whole, _ = run(tmp_path / "whole", 57, settings={"schedule": schedule})
+
+    class Killed(Exception):
+        pass
+
+    made = model()
+    loss = loss_of(made)
+
+    def killed_at(step):
+        if step == 33:
+            raise Killed
+        return loss(step)
+
+    with pytest.raises(Killed):
+        run(tmp_path / "parts", 57, made, loss=killed_at, settings={"schedule": schedule})
+    starts = []
+    again, trained = run(tmp_path / "parts", 57, on_start=starts.append, settings={"schedule": schedule})
+    assert starts == [30]
+    assert trained.steps == 57
+    assert torch.equal(weights(again), weights(whole))
+
+    def without_time(folder):
+        lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+        return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+    assert without_time(tmp_path / "parts") == without_time(tmp_path / "whole")
+
+
+def test_metrics_say_how_it_goes(tmp_path):
+    seen = []
+    run(tmp_path, 25, watch=lambda: {"r2": 0.5}, on_metrics=seen.append)
+    assert [line["step"] for line in seen] == [10, 20, 25]
+    assert seen == [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert seen[0]["loss"] > seen[-1]["loss"] > 0
+    assert seen[0]["r2"] == 0.5
+    assert {"gradient_norm", "learning_rate", "seconds"} <= seen[0].keys()
+
+
+def test_gradients_are_clipped(tmp_path):
+    """Adam hides the scale of gradients, so the gradient is looked at where the optimiser sees it."""
+    made = model()
+    norms = []
+    before = torch.optim.AdamW.step
+
+    def watched(self, *arguments, **options):
+        norms.append(
+            torch.cat([p.grad.flatten() for g in self.param_groups for p in g["params"]]).norm().item()
+        )
+        return before(self, *arguments, **options)
+
+    torch.optim.AdamW.step = watched
+    try:
+        steep = loss_of(made)
+        run(tmp_path, 5, made, loss=lambda step: 1000 * steep(step))
+    finally:
+        torch.optim.AdamW.step = before
+    assert norms == pytest.approx([2.0] * 5, rel=1e-5)
+
+
+@pytest.mark.parametrize("cut", [0, 100, -100])
+def test_a_checkpoint_cut_short_is_told_and_the_one_before_taken(tmp_path, cut):
+    whole, _ = run(tmp_path / "whole", 60)
+    folder = tmp_path / "cut"
+    run(folder, 50)
+    content = (folder / CHECKPOINT).read_bytes()
+    (folder / CHECKPOINT).write_bytes(content[:cut])
+    messages, starts = [], []
+    made, _ = run(folder, 60, on_message=messages.append, on_start=starts.append)
+    assert starts == [40]
+    assert len(messages) == 1
+    assert f"{CHECKPOINT}: expected a whole checkpoint, got a damaged one" in messages[0]
+    assert "going on from step 40" in messages[0]
+    assert torch.equal(weights(made), weights(whole))
+
+
+def test_with_both_checkpoints_cut_short_it_starts_anew(tmp_path):
+    whole, _ = run(tmp_path, 50)
+    for name in (CHECKPOINT, PREVIOUS):
+        (tmp_path / name).write_bytes(b"PK")
+    messages = []
+    made, _ = run(tmp_path, 50, on_message=messages.append)
+    assert len(messages) == 2
+    assert "going on from step 0" in messages[0]
+    assert torch.equal(weights(made), weights(whole))
+    with pytest.raises(IdentboxError, match="expected a file, got none"):
+        load_model(tmp_path.parent, model())
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("sprung",))
+
+    torch.save(
+        {"format": 1, "step": 1, "seconds": 0.0, "model": Trap(), "optimizer": {}}, tmp_path / CHECKPOINT
+    )
+    with pytest.raises(IdentboxError, match="damaged one"):
+        load_model(tmp_path, model())
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    run(tmp_path, 10)
+    with pytest.raises(IdentboxError, match="expected the weights of this configuration"):
+        run(tmp_path, 20, torch.nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("how", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_ends_the_run_with_the_reason(tmp_path, how):
+    made = model()
+    loss = loss_of(made)
+
+    def broken(step):
+        value = loss(step)
+        if step == 23:
+            return value * math.nan if how == "loss" else value + (made.weight.sum() * 0).sqrt() * 0
+        return value
+
+    with pytest.raises(IdentboxError) as error:
+        run(tmp_path, 100, made, loss=broken)
+    message = str(error.value)
+    assert f"{tmp_path}: step 24: expected a finite loss and gradient, got the loss" in message
+    assert "nan" in message
+    assert "learning rate 0.01, losses before: " in message
+    assert message.count(",") >= 3
+    fresh = model()
+    assert load_model(tmp_path, fresh) == 20
+    assert weights(fresh).isfinite().all()
+
+
+def test_no_steps_leave_the_untrained_weights(tmp_path):
+    made, trained = run(tmp_path, 0)
+    assert trained == training.Trained(steps=0, seconds=trained.seconds, loss=None)
+    fresh = torch.nn.Linear(3, 2)
+    assert load_model(tmp_path, fresh) == 0
+    assert torch.equal(weights(fresh), weights(made))
+
+
+def test_rates():
+    assert Settings(learning_rate=2.0, steps=10).rate(7) == 2.0
+    cosine = Settings(learning_rate=2.0, steps=10, schedule="cosine")
+    assert cosine.rate(0) == 2.0
+    assert cosine.rate(5) == pytest.approx(1.0)
+    assert 0 < cosine.rate(9) < 0.1
+    warm = Settings(learning_rate=2.0, steps=10, warmup=4)
+    assert [warm.rate(step) for step in range(6)] == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+    both = Settings(learning_rate=2.0, steps=10, schedule="cosine", warmup=4)
+    assert both.rate(1) == pytest.approx(cosine.rate(1) / 2)
+    assert both.rate(7) == cosine.rate(7)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"steps": -1}, {"batch": 1}, {"warmup": -1}, {"log_every": 0}, {"learning_rate": 0.0}, {"clip": -2.0}],
+)
+def test_bad_settings(settings):
+    with pytest.raises(IdentboxError, match=f"{next(iter(settings))}: expected"):
+        Settings(**settings)

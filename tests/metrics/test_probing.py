@@ -1,0 +1,371 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import StandardScaler
+
+from identbox import seeding
+from identbox.errors import IdentboxError
+from identbox.metrics.predictors import Settings
+from identbox.metrics.probing import probe
+from identbox.metrics.targets import Target
+
+N, M = 400, 500
+SETTINGS = Settings()
+
+
+def normal(n, k, seed=0):
+    return torch.randn(n, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def split(values, n=N):
+    return {"train": values[:n], "test": values[n:]}
+
+
+def scores(x, *targets, n=N, seed=0, settings=SETTINGS, **options):
+    """The scores of encodings split like their targets, by target and probe."""
+    found = probe(x[:n], x[n:], targets, settings=settings, seed=seed, **options)
+    return {(score.target, score.probe): score for score in found}
+
+
+def test_raw_latents_are_read_exactly_and_noise_is_not():
+    z = normal(N + M, 5)
+    target = Target(name="z", **split(z))
+    # A linear map of latents with an offset is as good as they are.
+    for encodings in (z, z @ normal(5, 5, seed=1) + 3.0):
+        assert scores(encodings, target, kinds=["linear"])["z", "linear"].score == pytest.approx(1, abs=1e-10)
+    for score in scores(normal(N + M, 5, seed=2), target).values():
+        # Least squares with k columns of noise has an expected R2 of -k / N = -0.0125; ridge regression less so.
+        assert -0.05 < score.score <= score.chance + 0.01
+        assert score.chance == 0
+        assert score.low < score.score < score.high
+
+
+def test_kernel_ridge_is_that_of_scikit_learn():
+    n = 301  # folds of 101, 100 and 100
+    x = normal(n + M, 4)
+    hue = torch.sigmoid(x[:, 2:4] + 0.1 * normal(n + M, 2, seed=1))
+    targets = [
+        Target(name="smooth", **split(x[:, :3] ** 2 + 0.3 * normal(n + M, 3, seed=2), n)),
+        Target(name="rough", **split(torch.sin(4 * x[:, :1]) + 1.0, n)),
+        Target(name="line", **split(x[:, :2] + 3 * normal(n + M, 2, seed=3), n)),
+        Target(name="hue", kind="circular", **split(hue, n)),
+    ]
+    found = scores(x, *targets, n=n, kinds=["nonlinear"])
+    scaler = StandardScaler().fit(x[:n])
+    chosen = set()
+    for target in targets:
+        score = found[target.name, "kernel_ridge"]
+        search = GridSearchCV(
+            KernelRidge(kernel="rbf"), {"alpha": [1, 0.1, 0.01, 0.001], "gamma": np.logspace(-2, 2, 4)}, cv=3
+        )
+        search.fit(scaler.transform(x[:n]), target.columns(target.train).numpy())
+        assert search.best_params_ == {"alpha": score.alpha, "gamma": score.gamma}
+        expected = search.score(scaler.transform(x[n:]), target.columns(target.test).numpy())
+        # The equations are the same; their condition number of up to N / alpha = 3e5 leaves 1e-10 of float64.
+        assert score.score == pytest.approx(expected, abs=1e-9)
+        chosen.add((score.alpha, score.gamma))
+    assert len(chosen) > 1  # or a single choice for all targets would do
+
+
+def test_least_squares_survives_constant_and_collinear_columns():
+    x = normal(N + M, 4)
+    y = x @ normal(4, 2, seed=1) + 2 + normal(N + M, 2, seed=2)
+    collinear = torch.cat(
+        [x, torch.full((N + M, 1), 0.1, dtype=torch.float64), x[:, :2] @ normal(2, 2)], dim=1
+    )
+    target = Target(name="y", **split(y))
+    fit = LinearRegression().fit(x[:N], y[:N]).predict(x[N:])
+    for encodings in (x, collinear):
+        found = scores(encodings, target, kinds=["linear"])["y", "linear"]
+        assert found.score == pytest.approx(r2_score(y[N:], fit), abs=1e-10)
+    in_floats = scores(collinear.float(), replace(target, train=y[:N].float(), test=y[N:].float()))
+    # Encodings rounded to 1e-7 have as much noise in them; collinearity by rounding may add a column of noise.
+    assert in_floats["y", "linear"].score == pytest.approx(r2_score(y[N:], fit), abs=1e-2)
+    constant = scores(torch.full((N + M, 2), 0.1), target)
+    # Without any information the mean of the training sample is predicted, or, without an intercept, near it.
+    assert all(-0.05 < score.score <= 0 for score in constant.values())
+
+
+def test_least_squares_has_a_solution_with_more_columns_than_samples():
+    x, y = normal(60, 50), normal(60, 1, seed=1)
+    fit = LinearRegression().fit(x[:20], y[:20]).predict(x[20:])
+    found = scores(x, Target(name="y", **split(y, 20)), n=20, kinds=["linear"])["y", "linear"]
+    x = StandardScaler().fit(x[:20]).transform(x)
+    fit = LinearRegression().fit(x[:20], y[:20]).predict(x[20:])
+    assert found.score == pytest.approx(r2_score(y[20:], fit), abs=1e-9)
+
+
+def test_units_of_encodings_do_not_matter():
+    x = normal(N + M, 3)
+    target = Target(name="y", **split((x**2).sum(1, keepdim=True)))
+    moved = x * torch.tensor([1e-3, 1.0, 1e3]).double() + torch.tensor([5.0, 0.0, -100.0]).double()
+    one, other = scores(x, target), scores(moved, target)
+    for key in one:
+        # 5 / 1e-3 = 5000 is the largest loss of digits.
+        assert other[key].score == pytest.approx(one[key].score, abs=1e-8)
+
+
+def test_a_square_is_found_by_the_nonlinear_probe_alone():
+    x = normal(N + M, 2)
+    found = scores(x, Target(name="y", **split(x**2)))
+    # x and its square are uncorrelated; five standard errors of a correlation squared are 25 / N.
+    assert found["y", "linear"].score < 25 / N
+    assert found["y", "kernel_ridge"].score > 0.9
+
+
+def test_the_ends_of_a_circle_are_neighbours():
+    hue = torch.rand(N + M, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.cat([torch.cos(2 * math.pi * hue), torch.sin(2 * math.pi * hue)], dim=1)
+    targets = [
+        Target(name="circle", kind="circular", **split(hue)),
+        Target(name="degrees", kind="circular", period=360.0, **split(hue * 360 + 720)),
+        Target(name="line", **split(hue)),
+    ]
+    found = scores(x, *targets)
+    for name in ("circle", "degrees"):
+        assert found[name, "linear"].score == pytest.approx(1, abs=1e-10)
+        assert found[name, "kernel_ridge"].score > 0.999
+    # hue - 1/2 is a sum of -sin(2 pi j hue) / (pi j), whose first term has 6 / pi^2 of its variance. A correlation
+    # of M samples has a standard error below 1 / sqrt(M), and R2 of twice as much.
+    assert found["line", "linear"].score == pytest.approx(6 / math.pi**2, abs=5 * 2 / M**0.5 / 2)
+    assert found["circle", "kernel_ridge"].score > found["line", "kernel_ridge"].score
+
+
+def test_xor_is_found_by_the_mlp_alone():
+    x = normal(2000 + M, 2)
+    target = Target(name="xor", kind="discrete", **split((x[:, :1] * x[:, 1:] > 0).long(), 2000))
+    found = scores(x, target, n=2000)
+    # A line through the middle is right for half of the samples, give or take; one that cuts off a corner for a
+    # little more. Five standard errors of a binomial.
+    assert abs(found["xor", "linear"].score - 0.5) < 5 * 0.5 / M**0.5
+    assert found["xor", "mlp"].score > 0.95
+    assert found["xor", "mlp"].metric == "accuracy"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logistic_regression_is_that_of_scikit_learn(classes):
+    x = normal(N + M, 4)
+    y = (x @ normal(4, classes, seed=1) + normal(N + M, classes, seed=2)).argmax(1, keepdim=True)
+    found = scores(x, Target(name="y", kind="discrete", **split(y)), kinds=["linear"])["y", "linear"]
+    scaler = StandardScaler().fit(x[:N])
+    model = LogisticRegression(tol=1e-8, max_iter=1000).fit(scaler.transform(x[:N]), y[:N, 0])
+    # At most one sample may lie so near to a border that the optimisers' tolerances decide.
+    assert found.score == pytest.approx(model.score(scaler.transform(x[N:]), y[N:, 0]), abs=1.5 / M)
+    counts = np.bincount(y[:N, 0], minlength=classes)
+    assert found.chance == pytest.approx((y[N:] == counts.argmax()).double().mean().item())
+    assert found.score > found.chance + 0.1
+
+
+def test_two_classes_are_penalised_as_much_as_by_scikit_learn():
+    x = torch.tensor([[-1.0], [-1.0], [-1.0], [1.0]], dtype=torch.float64)
+    y = torch.tensor([[0], [0], [1], [1]])
+    # On so few samples the penalty moves the border: test points on a fine grid show where it is.
+    grid = torch.linspace(-4, 4, 801, dtype=torch.float64)[:, None]
+    model = LogisticRegression(tol=1e-10).fit(StandardScaler().fit(x).transform(x), y[:, 0])
+    expected = model.predict(StandardScaler().fit(x).transform(grid))
+    target = Target(name="y", kind="discrete", train=y, test=torch.as_tensor(expected)[:, None])
+    (found,) = probe(x, grid, [target], settings=SETTINGS, seed=0, kinds=["linear"])
+    assert 0 < expected.mean() < 1
+    assert found.score > 1 - 2 / 801
+
+
+def test_accuracy_is_averaged_over_components_and_noise_is_at_chance():
+    x = normal(N + M, 3)
+    kept = (x[:, :1] > 0).long() + (x[:, :1] > 1).long()
+    lost = (normal(N + M, 1, seed=1) > -0.8).long()
+    pair = Target(name="pair", kind="discrete", **split(torch.cat([kept, lost], dim=1)))
+    found = scores(
+        x,
+        pair,
+        Target(name="kept", kind="discrete", **split(kept)),
+        Target(name="lost", kind="discrete", **split(lost)),
+    )
+    for probe_name in ("linear", "mlp"):
+        parts = [found[name, probe_name] for name in ("kept", "lost")]
+        # The networks of a pair start from other weights than those of single targets, which moves a few samples.
+        tolerance = 1e-12 if probe_name == "linear" else 0.03
+        assert found["pair", probe_name].score == pytest.approx(
+            (parts[0].score + parts[1].score) / 2, abs=tolerance
+        )
+        assert found["pair", probe_name].chance == pytest.approx((parts[0].chance + parts[1].chance) / 2)
+        assert parts[0].score > 0.9
+        assert abs(parts[1].score - parts[1].chance) < 5 * 0.5 / M**0.5
+
+
+def test_a_class_that_the_training_sample_lacks_is_no_obstacle():
+    x = normal(N + M, 2)
+    y = torch.zeros(N + M, 1, dtype=torch.long)
+    y[N:] = (x[N:, :1] > 0).long() * 3
+    for score in scores(x, Target(name="y", kind="discrete", classes=4, **split(y))).values():
+        assert score.score == score.chance == (y[N:] == 0).double().mean().item()
+
+
+def test_the_interval_of_accuracy_is_as_wide_as_a_binomials():
+    x = normal(N + 1000, 1)
+    # Right for 80% of samples: the sign of x, flipped at random.
+    flips = torch.rand(N + 1000, 1, generator=torch.Generator().manual_seed(1)) < 0.2
+    target = Target(name="y", kind="discrete", **split((x > 0).long() ^ flips.long()))
+    for confidence, deviations in ((0.95, 1.96), (0.6827, 1.0)):
+        settings = Settings(bootstrap=4000, confidence=confidence)
+        score = scores(x, target, settings=settings, kinds=["linear"])["y", "linear"]
+        width = 2 * deviations * (score.score * (1 - score.score) / 1000) ** 0.5
+        # The quantiles of 4000 resamples have a relative error of about 3%; accuracy moves in steps of 1 / 1000.
+        assert score.high - score.low == pytest.approx(width, rel=0.1)
+        assert score.low < 0.8 < score.high or confidence < 0.95
+
+
+def test_the_interval_of_r2_is_that_of_resampled_predictions():
+    x = normal(N + M, 2)
+    y = torch.cat([x[:, :1] + normal(N + M, 1, seed=1), 5 + x[:, 1:] + 2 * normal(N + M, 1, seed=2)], dim=1)
+    score = scores(x, Target(name="y", **split(y)), kinds=["linear"])["y", "linear"]
+    fit = torch.as_tensor(LinearRegression().fit(x[:N], y[:N]).predict(x[N:]))
+    stream = seeding.generator(0, "probing", "bootstrap")
+    values = [r2_score(y[N:][rows], fit[rows]) for rows in torch.randint(M, (200, M), generator=stream)]
+    np.testing.assert_allclose([score.low, score.high], np.quantile(values, [0.025, 0.975]), atol=1e-9)
+
+
+def test_nystroem_is_near_the_exact_fit():
+    n = 900
+    x = normal(n + M, 2)
+    target = Target(name="y", **split(torch.sin(2 * x) + 0.3 * normal(n + M, 2, seed=1), n))
+    options = {"n": n, "kinds": ["nonlinear"]}
+    few, exact = (
+        scores(x, target, settings=Settings(landmarks=landmarks), **options)["y", "kernel_ridge"]
+        for landmarks in (300, n)
+    )
+    # A smooth function of two dimensions is spanned by far fewer kernels than 300; the choice may differ.
+    assert few.score == pytest.approx(exact.score, abs=0.01)
+    one_less = Settings(landmarks=n - 1, alphas=(exact.alpha,), gammas=(exact.gamma,))
+    found = scores(x, target, settings=one_less, **options)["y", "kernel_ridge"]
+    # One landmark less than samples leaves out what one sample has in the space of all others.
+    assert found.score == pytest.approx(exact.score, abs=1e-4)
+
+
+def test_a_penalty_below_rounding_still_gives_a_fit():
+    x = normal(N + M, 1).round(decimals=1)  # many samples twice, so that the kernel is singular
+    target = Target(name="y", **split(x**2))
+    found = scores(x, target, settings=Settings(alphas=(1e-30,), gammas=(0.01,)), kinds=["nonlinear"])
+    assert found["y", "kernel_ridge"].score > 0.99
+
+
+def test_centring_makes_kernel_ridge_blind_to_a_constant():
+    x = normal(N + M, 15)
+    y = torch.tanh(x[:, :3]) + 0.3 * normal(N + M, 3, seed=1)
+    one, other = (Target(name=name, **split(y + shift)) for name, shift in (("near", 0.0), ("far", 100.0)))
+    centred = scores(x, one, other, settings=Settings(centre=True), kinds=["nonlinear"])
+    near, far = (centred[name, "kernel_ridge"] for name in ("near", "far"))
+    assert (near.alpha, near.gamma) == (far.alpha, far.gamma)
+    assert near.score == pytest.approx(far.score, abs=1e-8)
+    # Without an intercept a hundred deviations have to be held up by kernels, which reach less far in the tails.
+    plain = scores(x, one, other, kinds=["nonlinear"])
+    assert plain["far", "kernel_ridge"].score < plain["near", "kernel_ridge"].score - 0.1
+
+
+def test_scores_follow_the_seed_alone_and_other_targets_move_nothing():
+    x = normal(N + M, 2)
+    number = Target(name="number", **split(x**2))
+    classes = Target(name="class", kind="discrete", **split((x > 0).long()))
+    noise = Target(name="noise", kind="discrete", **split((normal(N + M, 1, seed=1) > 0).long()))
+    settings = Settings(landmarks=200)
+    before = torch.get_rng_state()
+    once = scores(x, number, classes, settings=settings)
+    assert torch.equal(before, torch.get_rng_state())
+    assert once == scores(x, number, classes, settings=settings)
+    assert list(once) == [
+        ("number", "linear"),
+        ("number", "kernel_ridge"),
+        ("class", "linear"),
+        ("class", "mlp"),
+    ]
+    more = scores(x, noise, classes, number, settings=settings)
+    for key, score in once.items():
+        # Batched products of other sizes round differently: one sample in two components may be moved by it.
+        tolerance = 1 / M if key[1] == "mlp" else 1e-9
+        assert more[key].score == pytest.approx(score.score, abs=tolerance)
+    other = scores(x, number, classes, settings=settings, seed=1)
+    assert other["number", "linear"].score == pytest.approx(once["number", "linear"].score, abs=1e-12)
+    assert other["number", "linear"].low != once["number", "linear"].low
+    assert other["number", "kernel_ridge"].score != once["number", "kernel_ridge"].score
+
+
+def test_probing_works_where_gradients_are_off_and_leaves_none_behind():
+    x = normal(N + M, 2)
+    x.requires_grad_()
+    with torch.no_grad():
+        targets = [Target(name="y", kind="discrete", **split((x > 0).long()))]
+        found = scores(x, *targets)
+    assert found == scores(x, *targets)
+    assert x.grad is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_scores():
+    x = normal(N + M, 3)
+    targets = [
+        Target(name="number", **split(x**2)),
+        Target(name="class", kind="discrete", **split((x > 0).long())),
+    ]
+    settings = Settings(landmarks=200)
+    for key, score in scores(x, *targets, settings=settings).items():
+        there = scores(x.cuda(), *targets, settings=settings)[key]
+        # Training in float32 may move a few samples near a border.
+        assert there.score == pytest.approx(score.score, abs=0.02 if key[1] == "mlp" else 1e-8)
+
+
+def target(**changes):
+    values = normal(30, 2)
+    return Target(**({"name": "style"} | split(values, 20) | changes))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: target(test=torch.ones(10, 2)), "target style, component 0: expected values that vary"),
+        (
+            lambda: target(kind="circular", test=torch.tensor([[0.1, 0.0], [0.2, 0.5]])),
+            "style, component 1 (sine): expected values that vary over the test sample, got 0 alone",
+        ),
+        (lambda: target(test=normal(10, 3)), "(20, 2) and (10, 3)"),
+        (lambda: target(kind="discrete"), "expected integers, got torch.float64"),
+        (lambda: target(train=torch.ones(20, 2).long()), "expected floating point numbers, got torch.int64"),
+        (lambda: target(train=torch.full((20, 2), math.nan)), "target style: expected finite numbers"),
+        (lambda: target(period=0.0), "expected a positive period, got 0.0"),
+        (
+            lambda: target(
+                kind="discrete", classes=2, train=torch.full((20, 1), 2), test=torch.zeros(10, 1).long()
+            ),
+            "target style: expected classes in [0, 2), got 2 to 2",
+        ),
+        (
+            lambda: scores(torch.full((30, 2), math.inf), target(), n=20),
+            "training encodings: expected finite",
+        ),
+        (lambda: scores(normal(31, 2), target(), n=20), "expected 20 training and 11 test values"),
+        (
+            lambda: scores(normal(15, 2), target(), n=5),
+            "expected at least 6 samples to train and 2 to test, got 5",
+        ),
+        (lambda: scores(normal(30, 2), target(), target(), n=20), "different names, got style, style"),
+        (
+            lambda: probe(normal(20, 2), normal(10, 3), [target()], settings=SETTINGS, seed=0),
+            "expected as many columns to train as to test, got 2 and 3",
+        ),
+        (lambda: Settings(alphas=(1.0, 0.0)), "alphas: expected positive numbers, got (1.0, 0.0)"),
+        (lambda: Settings(folds=1), "folds: expected at least 2, got 1"),
+        (lambda: Settings(landmarks=5), "landmarks: expected at least 6, got 5"),
+        (lambda: Settings(confidence=1.0), "confidence: expected a number between 0 and 1, got 1.0"),
+        (lambda: Settings(learning_rate=0.0), "learning_rate: expected a positive number, got 0.0"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(make, message):
+    with pytest.raises(IdentboxError) as error:
+        make()
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from identbox.errors import IdentboxError
+from identbox.process.distributions import Categorical, Constant, Laplace, Normal, Uniform, draw_covariance
+
+N = 20_000
+
+
+def values(distribution, seed=0, n=N):
+    draws = distribution.noise(n, torch.Generator().manual_seed(seed), torch.float64)
+    return distribution.value(draws).numpy()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "reference"),
+    [
+        (Normal(mean=2.0, covariance=((4.0,),)), stats.norm(2, 2)),
+        (Laplace(mean=-1.0, scale=0.5), stats.laplace(-1, 0.5)),
+        (Uniform(low=-2.0, high=3.0), stats.uniform(-2, 5)),
+    ],
+)
+def test_continuous_distributions_are_those_of_scipy(distribution, reference):
+    # A Kolmogorov-Smirnov test on a fixed seed; a wrong scale or mean gives p below 1e-100 at this size.
+    assert stats.kstest(values(distribution)[:, 0], reference.cdf).pvalue > 1e-3
+
+
+def test_normal_has_the_covariance_given():
+    covariance = ((2.0, 0.6, 0.0), (0.6, 1.0, -0.3), (0.0, -0.3, 0.5))
+    sample = values(Normal(dim=3, covariance=covariance), n=200_000)
+    # The standard error of an entry is at most sqrt(2 * 2^2 / n) = 0.0063; five of them.
+    np.testing.assert_allclose(np.cov(sample.T), covariance, atol=0.032)
+
+
+def test_categorical_frequencies():
+    probabilities = (0.1, 0.0, 0.6, 0.3)
+    drawn = values(Categorical(classes=4, probabilities=probabilities))[:, 0]
+    counts = np.bincount(drawn, minlength=4)
+    assert counts[1] == 0
+    expected = N * np.array([0.1, 0.6, 0.3])
+    assert stats.chisquare(counts[[0, 2, 3]], expected).pvalue > 1e-3
+    assert values(Categorical(classes=("a", "b", "c"))).max() == 2
+
+
+def test_categorical_handles_both_ends_of_the_noise():
+    noise = torch.tensor([[0.0], [1 - 2**-53]], dtype=torch.float64)
+    weighted = Categorical(classes=3, probabilities=(1 / 3, 1 / 3, 1 / 3))
+    assert Categorical(classes=3).value(noise).tolist() == weighted.value(noise).tolist() == [[0], [2]]
+
+
+def test_laplace_is_finite_at_zero_noise():
+    assert torch.isfinite(Laplace().value(torch.zeros(1, 1))).all()
+
+
+def test_constant():
+    assert (values(Constant(at=3.0, dim=2), n=5) == 3).all()
+
+
+def test_wishart_draws_each_name_its_own_and_shared_one_a_size():
+    own = draw_covariance("wishart", 3, 0, "content")
+    assert own == draw_covariance("wishart", 3, 0, "content")
+    assert own != draw_covariance("wishart", 3, 0, "style")
+    assert own != draw_covariance("wishart", 3, 1, "content")
+    shared = [draw_covariance("shared-wishart", 3, 0, name) for name in ("content", "style")]
+    assert shared[0] == shared[1]
+
+
+def test_wishart_has_the_mean_of_its_distribution():
+    draws = np.array([draw_covariance("wishart", 3, seed, "x") for seed in range(2000)])
+    # E[W] = dim * identity; an entry has a variance of at most 2 * dim, so a standard error of 0.055.
+    np.testing.assert_allclose(draws.mean(axis=0), 3 * np.eye(3), atol=0.22)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Normal(dim=0), "dim: expected at least 1, got 0"),
+        (
+            lambda: Normal(dim=2, covariance=((1.0, 2.0), (2.0, 1.0))),
+            "positive definite matrix, got one with",
+        ),
+        (lambda: Normal(dim=2, covariance=((1.0, 0.5), (0.0, 1.0))), "symmetric"),
+        (lambda: Normal(dim=2, covariance=((1.0,),)), "expected 2 x 2 numbers, got 1 rows"),
+        (lambda: Normal(dim=1, covariance=((float("nan"),),)), "finite"),
+        (lambda: Normal(dim=2, mean=(1.0,)), "mean: expected 2 numbers, got 1"),
+        (lambda: Laplace(scale=0.0), "scale: expected a positive number, got 0"),
+        (lambda: Uniform(low=1.0, high=1.0), "expected low < high"),
+        (lambda: Categorical(classes=0), "classes: expected at least 1, got 0"),
+        (lambda: Categorical(classes=("a", "a")), "different names"),
+        (lambda: Categorical(classes=2, probabilities=(0.5, 0.6)), "sum to 1"),
+        (lambda: Categorical(classes=2, probabilities=(1.0,)), "expected 2 numbers, one a class, got 1"),
+    ],
+)
+def test_bad_parameters_are_named(make, message):
+    with pytest.raises(IdentboxError, match=message.replace("(", r"\(")):
+        make()

@@ -1,0 +1,151 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from identbox import config
+from identbox.data.scene import IMAGE_FACTORS
+from identbox.data.text import TEXT_FACTORS
+from identbox.experiments.records import run_folder
+from identbox.reports import runs
+
+PROBE = {"intervention": None, "low": 0.0, "high": 1.0}
+SEEDS = (0, 1)
+
+
+def probe(view, target, metric, score, kind="mlp", chance=0.2):
+    return {
+        **PROBE,
+        "view": view,
+        "target": target,
+        "metric": metric,
+        "score": score,
+        "probe": kind,
+        "chance": chance,
+    }
+
+
+def record(seed, size, **more):
+    """A run whose scores rise with the size of the encoding, and differ by 0.02 between seeds."""
+    up = 0.1 * size + 0.02 * seed
+    views = [
+        probe(view, target, metric, score, kind)
+        for view in ("image", "text")
+        for target, metric, score, kind in (
+            ("object_alpharot", "r2", 0.01, "kernel_ridge"),
+            ("object_color", "r2", up, "kernel_ridge"),
+            ("object_color", "r2", 0.5, "linear"),
+            ("object_shape", "accuracy", up + 0.3, "mlp"),
+            ("text_phrasing", "accuracy", 0.4, "mlp"),
+        )
+    ]
+    return {
+        "format": 1,
+        "kind": "image-text",
+        "identbox": "0",
+        "seed": seed,
+        "config": {"encoder": {"encoding_size": size}},
+        "versions": {"python": "3", "torch": "2"},
+        "machine": {"device": "cpu", "cpu": "one", "threads": 1},
+        "steps": 10,
+        "seconds": 60.0,
+        "losses": {"train": 2.0, "validation": 2.5, "chance": 5.5},
+        "probes": views,
+        "from_content": [probe("content", "object_color", "r2", 8 / 9, "kernel_ridge")],
+        **more,
+    }
+
+
+def shown(report):
+    console = Console(width=80, record=True, file=io.StringIO())
+    for grid in report.tables():
+        console.print(grid)
+    return console.export_text()
+
+
+def test_tables_fit_eighty_characters_without_a_cut(tmp_path, sweep):
+    """Every factor of Table 4.1 by the longest names, scores and intervals below zero included."""
+    targets = [*IMAGE_FACTORS, *TEXT_FACTORS, "object_color (circle)"]
+    wide = {"score": -0.06, "low": -0.12, "high": -0.01}
+    found = [
+        {**probe(v, t, "accuracy", 0.0), **wide} for v in ("image", "text") for t in dict.fromkeys(targets)
+    ]
+    run = runs.read(write(tmp_path / "run", record(0, 4, probes=found)))
+    for text in (shown(run), shown(runs.read(sweep))):
+        assert "…" not in text
+
+
+def write(folder, table):
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(table))
+    return folder
+
+
+def test_a_run_shows_content_first_and_what_content_alone_tells(tmp_path):
+    report = runs.read(write(tmp_path / "run", record(0, 4)))
+    continuous, discrete = report.grids
+    assert (continuous.title, discrete.title) == (
+        "What the encodings predict: R²",
+        "What the encodings predict: accuracy",
+    )
+    assert continuous.blocks == ("style", "specific")
+    assert discrete.blocks == ("content", "specific")
+    assert continuous.rows[0] == ("color", "0.40 [0.00, 1.00]", "0.40 [0.00, 1.00]", "0.89", "0.20")
+    assert discrete.rows[0][3] == "–"
+    for part in ("image encoding", "| **shape** |", "| *color* |", "| alpharot |"):
+        assert part in report.markdown()
+
+
+def test_the_effect_of_batch_norm_in_training_mode_is_told(tmp_path):
+    other = [
+        {**p, "score": p["score"] - 0.2 * (p["target"] == "text_phrasing")} for p in record(0, 4)["probes"]
+    ]
+    report = runs.read(write(tmp_path / "run", record(0, 4, probes_train_mode=other)))
+    assert len(report.grids) == 4
+    assert "change by -0.05 on average, most for text phrasing (-0.20)" in report.notes[0].replace("−", "-")
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    sizes = (2, 3, 5)
+    cells = [{"name": f"encoding_size{size}", "values": {"encoding_size": size}} for size in sizes]
+    table = {
+        "format": 1,
+        "name": "f",
+        "title": "Factors",
+        "preset": "quick",
+        "report": "factors",
+        "kind": "image-text",
+    }
+    config.write_toml(
+        tmp_path / "sweep.toml", {**table, "x": "encoding_size", "seeds": SEEDS, "cells": cells}
+    )
+    for size in sizes:
+        for seed in SEEDS:
+            write(run_folder(tmp_path, f"encoding_size{size}", seed), record(seed, size))
+    return tmp_path
+
+
+def test_a_sweep_shows_each_view_its_own_factors_over_the_encoding_size(sweep):
+    report = runs.read(sweep)
+    image, text = report.grids
+    assert list(image.columns) == ["shape", "color", "alpharot"]
+    assert list(text.columns) == ["shape", "text phrasing"]
+    shapes = image.columns["shape"]
+    assert [entry.mean for entry in shapes] == pytest.approx([0.51, 0.61, 0.81])
+    assert [entry.sd for entry in shapes] == pytest.approx([0.02 / 2**0.5] * 3)
+    header, *rows = report.csv().splitlines()
+    assert len(rows) == 3 * (3 + 2)
+    assert "encoding_size" in header
+
+
+def test_figures_are_drawn_with_content_bold_and_style_italic(sweep, tmp_path):
+    report = runs.read(sweep)
+    names = {path.name for path in report.write(tmp_path / "out")}
+    assert {"factors.png", "factors.svg", "report.md", "table.csv"} <= names
+    figure = report.figures["factors"]()
+    legend = {text.get_text(): text for text in figure.axes[0].get_legend().get_texts()}
+    assert legend["shape (accuracy, chance 0.20)"].get_fontweight() == "bold"
+    assert legend["color ($R^2$, from content 0.89)"].get_fontstyle() == "italic"
+    assert [line.get_xdata().tolist() for line in figure.axes[0].get_lines()] == [[2.0, 3.0, 5.0]] * 3

@@ -1,0 +1,510 @@
+import csv
+import io
+import json
+import math
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from identbox import config, files
+from identbox.errors import IdentboxError
+from identbox.experiments import records, sweeps
+from identbox.reports import report as reports_report
+from identbox.reports import runs, statistics, tables
+
+ROWS = [(1.0, False, False), (0.75, True, False), (0.75, True, True)]
+SEEDS = (0, 1, 2)
+
+
+def probe(view: str, target: str, score: float, **other) -> dict:
+    return {
+        "view": view,
+        "target": target,
+        "intervention": None,
+        "probe": "kernel_ridge",
+        "metric": "r2",
+        "score": score,
+        "low": score - 0.01,
+        "high": score + 0.01,
+        "chance": 0.0,
+        **other,
+    }
+
+
+def probes(content: float, style: float, modality: float | None = None, **other) -> list[dict]:
+    """Both views: the first scores 0.02 higher, linear probes are far off, and so is the other view's block."""
+    found = []
+    for view, shift in (("1", 0.02), ("2", 0.0)):
+        scores = {"content": content, "style": style}
+        if modality is not None:
+            scores |= {f"specific_{i}": modality if i == view else 0.5 for i in "12"}
+        for target, score in scores.items():
+            found.append(probe(view, target, score + shift, **other))
+            found.append(probe(view, target, -5.0, probe="linear", intervention=other.get("intervention")))
+    return found
+
+
+def write_run(folder: Path, *, seed: int = 0, scores: list[dict], **other) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "format": 1,
+        "kind": "simulation",
+        "identbox": "0.1.0",
+        "seed": seed,
+        "config": {"process": {"content": 5}},
+        "versions": {"python": "3.11.9", "torch": "2.13.0+cpu"},
+        "machine": {"device": "cpu", "cpu": "A processor", "cores": 2},
+        "steps": 5000,
+        "seconds": 80.1,
+        "losses": {"train": 1.2, "validation": 1.25, "chance": 8.7},
+        "probes": scores,
+        **other,
+    }
+    (folder / "results.json").write_text(json.dumps(record))
+
+
+def write_sweep(folder: Path, cells: dict[str, dict], **other) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    table = {
+        "format": 1,
+        "name": "a",
+        "title": "A title",
+        "preset": "quick",
+        "report": "table",
+        "seeds": SEEDS,
+        "cells": [{"name": name, "values": values} for name, values in cells.items()],
+        **other,
+    }
+    config.write_toml(folder / "sweep.toml", table)
+    return folder
+
+
+def run_at(folder: Path, cell: str, seed: int) -> Path:
+    return folder / "runs" / f"{cell}-seed{seed}"
+
+
+def score(cell: int, seed: int, target: int) -> float:
+    """Content near one, style anywhere, modality a little below zero."""
+    draw = np.random.default_rng([cell, seed, target]).random()
+    return (0.97 + 0.02 * draw, draw, -0.004 * draw)[target]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Six cells in two settings with three seeds; the last cell lacks one, the one before all."""
+    cells = {
+        f"{setting}-{place}": {
+            "setting": setting,
+            "change_probability": p,
+            "statistical": statistical,
+            "causal": causal,
+        }
+        for setting in ("multiview", "multimodal")
+        for place, (p, statistical, causal) in enumerate(ROWS)
+    }
+    folder = write_sweep(tmp_path / "table", cells, published="table_8_1.csv")
+    for number, (name, values) in enumerate(cells.items()):
+        for seed in SEEDS:
+            if (number, seed) == (5, 1) or number == 4:
+                continue
+            found = [score(number, seed, target) for target in range(3)]
+            write_run(
+                run_at(folder, name, seed),
+                seed=seed,
+                scores=probes(*found[: 2 if values["setting"] == "multiview" else 3]),
+            )
+    return folder
+
+
+def lines_of(report: reports_report.Report) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(report.csv())))
+
+
+def shown(report: reports_report.Report, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    for grid in report.tables():
+        console.print(grid)
+    return console.export_text()
+
+
+def test_mean_deviation_and_interval_are_those_of_numpy_and_scipy(table: Path):
+    rows = {(row["cell"], row["target"]): row for row in lines_of(runs.read(table))}
+    names = [f"{s}-{p}" for s in ("multiview", "multimodal") for p in range(3)]
+    for number, name in enumerate(names):
+        for place, target in enumerate(("content", "style", "modality")):
+            if number < 3 and target == "modality":
+                assert (name, target) not in rows
+                continue
+            row = rows[name, target]
+            seeds = [s for s in SEEDS if number != 4 and (number, s) != (5, 1)]
+            assert int(row["seeds"]) == len(seeds)
+            if not seeds:
+                assert row["mean"] == row["sd"] == row["ci_low"] == ""
+                continue
+            values = np.array([score(number, s, place) + 0.01 for s in seeds])  # the mean of two views
+            mean, sd = values.mean(), values.std(ddof=1)
+            interval = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
+            found = [float(row[key]) for key in ("mean", "sd", "ci_low", "ci_high")]
+            np.testing.assert_allclose(found, [mean, sd, *interval], rtol=1e-9, atol=1e-12)
+
+
+def test_differences_from_the_published_figures(table: Path):
+    rows = {(row["cell"], row["target"]): row for row in lines_of(runs.read(table))}
+    row = rows["multiview-2", "style"]
+    assert (float(row["published"]), float(row["published_sd"])) == (0.81, 0.04)
+    expected = np.mean([score(2, s, 1) + 0.01 for s in SEEDS]) - 0.81
+    assert float(row["difference"]) == pytest.approx(expected, rel=1e-9)
+    assert f"{expected:+.2f}" in runs.read(table).markdown()
+    assert rows["multimodal-1", "style"]["published"] == "0.56"
+    assert rows["multimodal-1", "style"]["difference"] == ""
+
+
+def test_no_seed_is_missing_in_silence(table: Path):
+    report = runs.read(table)
+    for text in (report.markdown(), shown(report, 200)):
+        assert "14 of 18 runs finished; missing: " in text
+        assert "2 of 3" in text
+    assert "multimodal-2-seed1" in shown(report, 200)
+    row = next(line for line in report.markdown().splitlines() if "| 0.56 ± 0.23 |" in line)
+    assert row.count("| – |") + row.count("– | –") >= 3
+    assert "preset quick" in report.markdown()
+
+
+def test_small_negative_scores_are_zero_in_tables_and_themselves_in_csv(tmp_path: Path):
+    folder = write_sweep(tmp_path, {"one": {"causal": False}})
+    for seed in SEEDS:
+        found = [probe(view, "style", -0.001 * (seed + 1)) for view in "12"]
+        write_run(run_at(folder, "one", seed), seed=seed, scores=found)
+    report = runs.read(folder)
+    assert "0.00 ± 0.00 [0.00, 0.00]" in report.markdown()
+    assert "-0.00" not in report.markdown() + shown(report)
+    (row,) = lines_of(report)
+    assert [row["mean"], row["seed_0"]] == ["-0.002", "-0.001"]
+
+
+@pytest.mark.parametrize(
+    ("x", "text"), [(-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "-0.01"), (0.994999, "0.99")]
+)
+def test_numbers(x: float, text: str):
+    assert tables.number(x) == text
+    assert tables.number(x, sign=True).lstrip("+") == text
+
+
+def test_the_terminal_table_fits_eighty_characters_without_a_cut(table: Path):
+    text = shown(runs.read(table))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_parts_have_their_columns(table: Path):
+    multiview, multimodal = runs.read(table).grids
+    assert list(multiview.columns) == ["content", "style"]
+    assert list(multimodal.columns) == ["content", "style", "modality"]
+    assert list(multimodal.labels) == ["p(chg.)", "Stat.", "Cau."]
+
+
+def check_files(report: reports_report.Report, folder: Path, figure: str) -> None:
+    paths = report.write(folder)
+    assert [path.name for path in paths] == ["report.md", "table.csv", f"{figure}.png", f"{figure}.svg"]
+    assert (folder / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+    root = ElementTree.parse(folder / f"{figure}.svg").getroot()
+    assert root.tag.endswith("svg")
+    assert f"({figure}.png)" in (folder / "report.md").read_text()
+    assert not list(folder.glob(".*"))
+
+
+def test_files_are_the_same_bytes_each_time(table: Path, tmp_path: Path):
+    for name in ("one", "two"):
+        check_files(runs.read(table), tmp_path / name, "comparison")
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_interventions(tmp_path: Path):
+    cells = {
+        str(place): {"change_probability": p, "statistical": s, "causal": c}
+        for place, (p, s, c) in enumerate(ROWS)
+    }
+    folder = write_sweep(
+        tmp_path / "a6", cells, report="interventions", published="figure_a6.csv", preset="thesis"
+    )
+    for place, name in enumerate(cells):
+        for seed in SEEDS:
+            found = probes(0.98, 0.4, 0.0)
+            found += probes(0.1 * place + 0.01 * seed, 0.2, 0.0, intervention="content")
+            found += [probe(view, "content'", 0.9, intervention="content") for view in "12"]
+            found += probes(0.97, 0.3, 0.0, intervention="style")
+            found += [probe(view, "style'", 0.05, intervention="style") for view in "12"]
+            write_run(run_at(folder, name, seed), seed=seed, scores=found)
+    report = runs.read(folder)
+    first, *matrices = report.grids
+    assert list(first.columns) == ["content c", "content c'", "style s", "modality m"]
+    rows = {(row["cell"], row["intervention"], row["target"]): row for row in lines_of(report)}
+    row = rows["2", "content", "content"]
+    assert float(row["mean"]) == pytest.approx(0.22)
+    assert float(row["sd"]) == pytest.approx(0.01)
+    assert float(row["difference"]) == pytest.approx(0.22 - 0.28)
+    assert float(rows["2", "content", "content'"]["difference"]) == pytest.approx(0.9 - 0.91)
+    assert rows["2", "", "content"]["published"] == ""
+    assert len(matrices) == len(cells)
+    assert matrices[2].head == ("permuted", "content", "content'", "style", "style'", "modality")
+    assert matrices[2].rows == (
+        ("none", "0.99", "–", "0.41", "–", "0.01"),
+        ("content", "0.22", "0.90", "0.21", "–", "0.01"),
+        ("style", "0.98", "–", "0.31", "0.05", "0.01"),
+        ("modality", "–", "–", "–", "–", "–"),
+    )
+    assert "preset quick" not in report.markdown()
+    assert "…" not in shown(report)
+    check_files(report, tmp_path / "out", "comparison")
+
+
+def test_lines(tmp_path: Path):
+    cells = {f"{d}-{k}": {"discrete": d, "classes": k} for d in ("style", "content") for k in (3, 10, 4)}
+    folder = write_sweep(tmp_path / "a5", cells, report="lines", x="classes", panel="discrete")
+    for name, values in cells.items():
+        for seed in SEEDS[:2] if name == "style-4" else SEEDS:
+            found = [
+                {**p, "metric": "accuracy", "chance": 1 / values["classes"]}
+                | ({} if p["probe"] == "linear" else {"probe": "mlp"})
+                if p["target"] == values["discrete"]
+                else p
+                for p in probes(0.95, 0.3, 0.0)
+            ]
+            write_run(run_at(folder, name, seed), seed=seed, scores=found)
+    report = runs.read(folder)
+    style, content = report.grids
+    assert (style.title, content.title) == ("discrete style", "discrete content")
+    assert list(style.columns) == ["content", "style (accuracy)", "modality"]
+    assert list(content.columns) == ["content (accuracy)", "style", "modality"]
+    assert style.labels == {
+        "number of classes": ["3", "4", "10"],
+        "chance of style": ["0.33", "0.25", "0.10"],
+    }
+    assert "(2 of 3)" in report.markdown()
+    assert "missing: style-4-seed2." in report.markdown()
+    assert "…" not in shown(report)
+    check_files(report, tmp_path / "out", "lines")
+    figure = report.figures["lines"]()
+    assert [ax.get_title() for ax in figure.axes] == ["(a) discrete style", "(b) discrete content"]
+    chance = next(
+        line for line in figure.axes[0].lines if line.get_linestyle() == ":" and max(line.get_ydata())
+    )
+    np.testing.assert_allclose(chance.get_xydata(), [[3, 1 / 3], [4, 1 / 4], [10, 1 / 10]])
+    legend = figure.legends[0].get_texts()
+    assert [text.get_text() for text in legend] == ["content", "style", "modality", "chance"]
+    assert (legend[0].get_fontweight(), legend[1].get_fontstyle()) == ("bold", "italic")
+
+
+def write_losses(folder: Path, losses: np.ndarray, **other) -> Path:
+    """Losses of 3 seeds (rows) over encoding sizes from 1; no run where one is not a number."""
+    cells = {f"size{k + 1}": {"encoding_size": k + 1} for k in range(losses.shape[1])}
+    write_sweep(folder, cells, report="elbow", x="encoding_size", **other)
+    for (seed, k), loss in np.ndenumerate(losses):
+        if not math.isnan(loss):
+            written = {"train": loss - 0.1, "validation": loss, "chance": 8.7}
+            write_run(run_at(folder, f"size{k + 1}", seed), seed=seed, scores=[], losses=written)
+    return folder
+
+
+def bent(sizes: int) -> np.ndarray:
+    noise = 0.01 * np.random.default_rng(0).standard_normal((3, sizes))
+    return 7 - np.minimum(np.arange(1.0, sizes + 1), 5) + noise
+
+
+def test_elbow(tmp_path: Path):
+    losses = bent(9)
+    report = runs.read(write_losses(tmp_path / "e", losses))
+    assert report.notes == (
+        "Estimated number of content factors: 5 (95% interval over seeds 5 to 5; by seed: 5 in 3 of 3). "
+        "The true number is 5.",
+    )
+    rows = {(row["cell"], row["target"]): row for row in lines_of(report)}
+    assert float(rows["size3", "validation"]["mean"]) == pytest.approx(losses[:, 2].mean())
+    assert float(rows["size3", "training"]["sd"]) == pytest.approx(losses[:, 2].std(ddof=1))
+    check_files(report, tmp_path / "out", "elbow")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "holes", "text"),
+    [
+        (9, [(1, 4)], "5 (95% interval over seeds 5 to 5; by seed: 5 in 2 of 2), from 2 of 3 seeds"),
+        (
+            9,
+            [(0, 0), (1, 4), (2, 7)],
+            "needs a seed of which the runs of all sizes are finished, there is none",
+        ),
+        (3, [], "needs at least 4 sizes, there are 3"),
+    ],
+)
+def test_an_estimate_needs_whole_curves(tmp_path: Path, sizes: int, holes: list[tuple[int, int]], text: str):
+    losses = bent(sizes)
+    for hole in holes:
+        losses[hole] = math.nan
+    report = runs.read(write_losses(tmp_path / "e", losses))
+    assert text in report.notes[0]
+    check_files(report, tmp_path / "out", "elbow")
+
+
+def test_a_run(tmp_path: Path):
+    found = probes(0.98, 0.4, -0.001) + probes(0.1, 0.2, 0.0, intervention="content")
+    found += [probe(view, "content'", 0.9, intervention="content") for view in "12"]
+    write_run(tmp_path / "run", scores=found)
+    report = runs.read(tmp_path / "run")
+    predicted, matrix = report.grids
+    assert predicted.rows[0] == (*("content", "1", "R²", "1.00", "[0.99, 1.01]", "-5.00", "0.00"),)
+    assert len(predicted.rows) == 8
+    assert matrix.rows[1][:3] == ("content", "0.11", "0.90")
+    text = report.markdown()
+    for part in ("train 1.2000, validation 1.2500, chance 8.7000", "5,000 steps", "1.3 min", "A processor"):
+        assert part in text
+    assert len(lines_of(report)) == len(found)
+    assert "…" not in shown(report)
+    check_files(report, tmp_path / "out", "probes")
+
+
+def test_roles_come_from_the_process_of_the_record(tmp_path: Path):
+    """A process of one's own: two variables of content, and one of each view's own."""
+    variables = {
+        "shape": {"role": "content", "distribution": "categorical"},
+        "place": {"role": "content", "distribution": "normal", "dim": 3},
+        "hue": {"role": "style", "distribution": "normal"},
+        "light": {"role": "specific", "view": "image", "distribution": "normal"},
+    }
+    found = [
+        probe(view, target, value)
+        for view in ("image", "text")
+        for target, value in (("shape", 0.8), ("place", 0.6), ("hue", 0.2), ("light", 0.1))
+    ]
+    folder = write_sweep(tmp_path / "own", {"one": {}})
+    write_run(run_at(folder, "one", 0), scores=found, process={"variables": variables})
+    rows = {row["target"]: float(row["mean"]) for row in lines_of(runs.read(folder)) if row["mean"]}
+    assert rows == pytest.approx({"content": 0.7, "style": 0.2, "modality": 0.1})
+    assert records.read_run(run_at(folder, "one", 0) / "results.json").content == 4
+
+
+def test_a_sweep_without_a_finished_run_has_a_report(tmp_path: Path):
+    report = runs.read(write_sweep(tmp_path / "none", {"one": {"causal": True}}))
+    assert "0 of 3 runs finished" in report.markdown()
+    assert [path.name for path in report.write(tmp_path / "out")] == ["report.md", "table.csv"]
+    assert "–" in shown(report)
+
+
+def test_published_files_carry_the_figures_of_the_thesis():
+    folder = files.folder("simulations") / "published"
+    for name, number, rows in (("table_8_1.csv", "Table 8.1", 10), ("figure_a6.csv", "Figure A.6", 5)):
+        first, *lines = (folder / name).read_text().splitlines()
+        assert first.startswith(f"# source: {number} of I. Daunhawer")
+        assert "Multimodal Representation Learning under Weak Supervision" in first
+        found = statistics.read_published(name)
+        assert len(found.rows) == len(lines) - 1 == rows
+    values = {"setting": "multimodal", "change_probability": 0.75, "statistical": True, "causal": True}
+    table = statistics.read_published("table_8_1.csv")
+    assert table.of(values) == {"content": (0.95, 0.03), "style": (0.89, 0.07), "modality": (0.0, 0.0)}
+    assert table.of({**values, "change_probability": 0.5}) == {}
+    values.pop("setting")
+    assert table.of(values) == {}
+    assert statistics.read_published("figure_a6.csv").of(values)["content'"] == (0.91, 0.03)
+
+
+def test_sweeps_write_what_reports_read(tmp_path: Path):
+    for path in sorted(files.folder("simulations").glob("*.toml")):
+        if "report" not in config.read_toml(path):
+            continue
+        folder = tmp_path / path.stem
+        sweep = sweeps.read(path, "quick")
+        sweeps.prepare(folder, sweep)
+        report = runs.read(folder)
+        assert f"0 of {len(list(sweep.runs()))} runs finished" in report.markdown()
+        cell, seed = next(sweep.runs())
+        write_run(records.run_folder(folder, cell.name, seed), seed=seed, scores=probes(0.9, 0.1, 0.0))
+        assert "1 of " in runs.read(folder).markdown()
+    assert (records.SWEEP, records.run_folder(folder, "cell", 0).parent.name) == (records.SWEEP, records.RUNS)
+    assert (records.RESULTS, records.FORMAT) == (records.RESULTS, records.FORMAT)
+
+
+def damage(folder: Path, text: str) -> None:
+    (folder / "results.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format": 1', "expected the record of a run, got Expecting"),
+        ("[]", "expected a table, got []"),
+        ('{"format": 1, "probes": 3}', "probes: expected a list, got 3"),
+        ('{"format": 1, "probes": []}', "expected the key identbox"),
+        ('{"format": 1, "probes": [{"view": "1"}]}', "probes[0]: expected the key target"),
+        ('{"format": 1, "probes": [7]}', "probes[0]: expected a table, got 7"),
+    ],
+)
+def test_damaged_records(tmp_path: Path, text: str, message: str):
+    damage(tmp_path, text)
+    with pytest.raises(IdentboxError) as error:
+        runs.read(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path / 'results.json'}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_scores_that_are_no_numbers_are_damage(tmp_path: Path):
+    write_run(tmp_path, scores=[probe("1", "content", math.nan)])
+    with pytest.raises(IdentboxError, match=r"probes\[0\].score: expected float, got nan"):
+        runs.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"report": "poem"}, "report: expected one of table, interventions, lines, elbow, factors; got poem"),
+        ({"report": "lines"}, "x: expected the name of a value for the report lines, got none"),
+        ({"report": "lines", "x": "classes"}, "cells: one: classes: expected a number, got None"),
+        ({"report": "elbow", "x": "causal"}, "cells: one: causal: expected a whole number, got True"),
+        ({"format": 2}, "format: expected 1, got 2"),
+        ({"seeds": []}, "cells and seeds: expected at least one of each"),
+        ({"published": "nowhere.csv"}, "published: expected a file in "),
+        ({"published": "../table_8_1.toml"}, "published: expected a file in "),
+        ({"colour": "red"}, "expected keys among format, name"),
+    ],
+)
+def test_sweeps_that_do_not_fit(tmp_path: Path, other: dict, message: str):
+    write_sweep(tmp_path, {"one": {"causal": True}}, **other)
+    with pytest.raises(IdentboxError) as error:
+        runs.read(tmp_path)
+    assert message in str(error.value)
+
+
+def test_cells_of_the_same_x_are_refused(tmp_path: Path):
+    cells = {name: {"classes": 3} for name in ("one", "two")}
+    with pytest.raises(IdentboxError, match="expected one cell of each classes in a panel, got one, two"):
+        runs.read(write_sweep(tmp_path, cells, report="lines", x="classes"))
+
+
+def test_runs_that_do_not_belong_together_are_refused(tmp_path: Path):
+    folder = write_sweep(tmp_path, {"one": {}})
+    write_run(run_at(folder, "one", 0), seed=1, scores=probes(0.9, 0.1))
+    with pytest.raises(IdentboxError, match="seed: expected 0, got 1"):
+        runs.read(folder)
+    write_run(run_at(folder, "one", 0), seed=0, scores=probes(0.9, 0.1))
+    write_run(run_at(folder, "one", 1), seed=1, scores=probes(0.9, 0.1), config={"setting": "multiview"})
+    with pytest.raises(IdentboxError, match="config: expected that of seed 0 of its cell, got another one"):
+        runs.read(folder)
+
+
+def test_folders_that_are_neither(tmp_path: Path):
+    with pytest.raises(
+        IdentboxError, match=r"expected a folder with sweep.toml or results.json, got neither"
+    ):
+        runs.read(tmp_path)
+    with pytest.raises(IdentboxError, match="got no folder"):
+        runs.read(tmp_path / "nowhere")
+
+
+def test_a_folder_that_cannot_be_written_is_said(table: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IdentboxError, match="expected a folder to write to, got"):
+        runs.read(table).write(tmp_path / "file" / "within")
