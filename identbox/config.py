@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from math import isfinite
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import tomli_w
 
 from identbox.errors import IdentboxError
 from identbox.files import write_whole
+from identbox.settings import build
 
 T = TypeVar("T")
 
@@ -42,79 +39,6 @@ def toml_of(table: dict[str, Any]) -> bytes:
     return tomli_w.dumps(plain(table), indent=2).encode()
 
 
-def build(cls: type[T], table: Any, where: str) -> T:
-    """Make a frozen dataclass from a table, every key checked.
-
-    Lists become tuples. Raises IdentboxError, with ``where`` in front, for a value that is no table, a key
-    that the class does not know (the known ones are named), a missing key, or a value of the wrong type.
-    """
-    if not isinstance(table, dict):
-        raise IdentboxError(f"{where}: expected a table, got {table!r}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = [key for key in table if key not in fields]
-    if unknown:
-        raise IdentboxError(f"{where}: expected keys among {', '.join(fields)}; got {', '.join(unknown)}")
-    for name, field in fields.items():
-        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if needed and name not in table:
-            raise IdentboxError(f"{where}: expected the key {name}, got {', '.join(table) or 'no key'}")
-    hints = get_type_hints(cls)
-    values = {}
-    for key, value in table.items():
-        try:
-            values[key] = _convert(value, hints[key])
-        except TypeError:
-            hint: Any = fields[key].type
-            expected = hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
-            expected = expected.replace("None | ", "").replace(" | None", "")
-            raise IdentboxError(f"{where}.{key}: expected {expected}, got {value!r}") from None
-    try:
-        return cls(**values)
-    except IdentboxError as error:
-        raise IdentboxError(f"{where}: {error}") from error
-
-
-def table_of(value: Any) -> dict[str, Any]:
-    """The keys of a dataclass that differ from their defaults, as `build` reads them."""
-    return {
-        field.name: getattr(value, field.name)
-        for field in dataclasses.fields(value)
-        if field.default is dataclasses.MISSING or getattr(value, field.name) != field.default
-    }
-
-
-def _convert(value: Any, hint: Any) -> Any:
-    """The value as its hint has it: lists as tuples, integers as floats. Raises TypeError where it does not fit.
-
-    Every item is looked at, so that one wrong number in a matrix is found.
-    """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (Union, UnionType):
-        for option in arguments:
-            with suppress(TypeError):
-                return _convert(value, option)
-    elif origin is Literal:
-        if isinstance(value, str) and value in arguments:
-            return value
-    elif origin is tuple:
-        if isinstance(value, list | tuple):
-            endless = arguments[-1] is Ellipsis
-            hints = arguments[:1] * len(value) if endless else arguments
-            if len(hints) == len(value):
-                return tuple(map(_convert, value, hints))
-    elif origin in (dict, Mapping):
-        if isinstance(value, dict):
-            return {key: _convert(item, arguments[1]) for key, item in value.items()}
-    elif hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
-            return float(value)
-    elif isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
-        return value
-    raise TypeError
-
-
 def plain(value: Any) -> Any:
     """A value as TOML gives it back: tuples as lists, and no None in tables."""
     if isinstance(value, dict):
@@ -133,24 +57,18 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def configuration(
     cls: type[T],
-    sections: Mapping[str, type],
     presets: Mapping[str, Mapping[str, Any]],
     preset: str,
     table: Mapping[str, Any],
     where: str,
 ) -> T:
-    """A configuration of any kind: a preset changed by a table, each of the sections a dataclass of its own.
+    """A configuration of any kind: a preset changed by a table.
 
     Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
     """
     if preset not in presets:
         raise IdentboxError(f"preset: expected one of {', '.join(presets)}; got {preset}")
-    merged = merge(presets[preset], table)
-    built = {
-        key: build(sections[key], value, f"{where}: {key}") if key in sections else value
-        for key, value in merged.items()
-    }
-    return build(cls, built, where)
+    return build(cls, merge(presets[preset], table), where)
 
 
 def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

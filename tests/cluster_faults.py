@@ -20,7 +20,10 @@ from pathlib import Path
 from faults import PATIENCE, differing, files
 
 # The command line with shards of so many images.
-COMMAND = "import sys; from identbox.rendering import shards; shards.SHARD = {}; from identbox.commands.main import main; main()"
+COMMAND = (
+    "import sys; from identbox.rendering import shards; shards.SHARD = {};"
+    "from identbox.commands.main import main; main()"
+)
 
 
 def until(condition: Callable[[], bool], seconds: float = 120) -> None:

@@ -1,11 +1,14 @@
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 
 from identbox import config, files
 from identbox.errors import IdentboxError, first_few
+from identbox.settings import Count, Positive, Probability, build, settings, table_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +22,13 @@ class Example:
 
 def test_build_reads_what_table_of_writes():
     example = Example(count=3, matrix=((1.0, 2.0),), flag=True)
-    table = config.table_of(example)
+    table = table_of(example)
     assert table == {"count": 3, "matrix": ((1.0, 2.0),), "flag": True}
-    assert config.build(Example, config.plain(table), "x") == example
+    assert build(Example, config.plain(table), "x") == example
 
 
 def test_integers_pass_for_floats():
-    built = config.build(Example, {"count": 1, "rate": 1, "matrix": [[1, 2.5]]}, "x")
+    built = build(Example, {"count": 1, "rate": 1, "matrix": [[1, 2.5]]}, "x")
     assert built.rate == 1.0
     assert isinstance(built.rate, float)
     assert built.matrix == ((1.0, 2.5),)
@@ -37,17 +40,48 @@ def test_integers_pass_for_floats():
         ([], r"x: expected a table, got \[\]"),
         ({"count": 1, "rat": 1}, "x: expected keys among count, rate, matrix, flag, name; got rat"),
         ({}, "x: expected the key count, got no key"),
-        ({"count": 1.5}, "x.count: expected int, got 1.5"),
-        ({"count": True}, "x.count: expected int, got True"),
-        ({"count": 1, "flag": 1}, "x.flag: expected bool, got 1"),
-        ({"count": 1, "rate": float("nan")}, "x.rate: expected float, got nan"),
-        ({"count": 1, "matrix": [[1.0] * 50 + ["a"]]}, "x.matrix: expected .*, got .*'a'"),
-        ({"count": 1, "name": 2}, "x.name: expected str, got 2"),
+        ({"count": 1.5}, "x.count: expected an integer, got 1.5"),
+        ({"count": True}, "x.count: expected an integer, got True"),
+        ({"count": 1, "flag": 1}, "x.flag: expected true or false, got 1"),
+        ({"count": 1, "rate": float("nan")}, "x.rate: expected a number, got nan"),
+        ({"count": 1, "matrix": [[1.0] * 50 + ["a"]]}, r"x.matrix\[0\]\[50\]: expected a number, got 'a'"),
+        ({"count": 1, "name": 2}, "x.name: expected a text, got 2"),
     ],
 )
 def test_build_names_what_is_wrong(table, message):
     with pytest.raises(IdentboxError, match=message):
-        config.build(Example, table, "x")
+        build(Example, table, "x")
+
+
+def test_a_settings_object_checks_types_and_bounds_however_it_is_built():
+    @settings
+    class Layers:
+        count: Count = 3
+        slopes: tuple[Probability, ...] = ()
+        kind: Literal["small", "large"] = "small"
+
+    @settings
+    class Network:
+        layers: Layers = field(default_factory=Layers)
+        rate: Positive | None = None
+
+    assert Layers(count=np.int64(2), slopes=[1, 0.5]) == Layers(count=2, slopes=(1.0, 0.5))
+    assert build(Network, {"layers": {"count": 2}}, "x") == Network(layers=Layers(count=2))
+    for make, message in (
+        (lambda: Layers(count=2.5), "count: expected an integer, got 2.5"),
+        (lambda: Layers(count=0), "count: expected at least 1, got 0"),
+        (lambda: Layers(slopes=(0.5, 1.5)), r"slopes\[1\]: expected a number in \[0, 1\], got 1.5"),
+        (lambda: Layers(kind="huge"), "kind: expected one of small, large; got 'huge'"),
+        (lambda: Network(layers={}), "layers: expected a Layers, got {}"),
+        (lambda: Network(rate=-1), "rate: expected a positive number, got -1.0"),
+        (
+            lambda: build(Network, {"layers": {"count": 0}}, "x"),
+            "x: layers.count: expected at least 1, got 0",
+        ),
+        (lambda: build(Network, {"layers": 3}, "x"), "x: layers: expected a table, got 3"),
+    ):
+        with pytest.raises(IdentboxError, match=message):
+            make()
 
 
 def test_read_toml_names_place_and_fault(tmp_path: Path):

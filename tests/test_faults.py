@@ -36,7 +36,10 @@ def test_what_a_disturbed_command_leaves_is_what_an_undisturbed_one_does(command
 def test_who_wakes_after_another_took_over_changes_nothing(commands, simulated, tmp_path):
     """With leases of three seconds, so that it takes no minute."""
     command = commands["simulate"]
-    code = "from identbox.jobs import leases; leases.STALE, leases.BEAT = 3.0, 0.5; from identbox.commands.main import main; main()"
+    code = (
+        "from identbox.jobs import leases; leases.STALE, leases.BEAT = 3.0, 0.5;"
+        "from identbox.commands.main import main; main()"
+    )
     faults.frozen(command, tmp_path / "out", tmp_path / "log", after=0.3, program=("-c", code))
     assert faults.differing(simulated, command.content(tmp_path / "out")) == []
 

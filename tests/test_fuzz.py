@@ -316,7 +316,7 @@ def checkpoint(tmp_path_factory) -> Path:
     training.train(
         model,
         lambda step: model(torch.ones(1, 3)).square().sum(),
-        training.Settings(steps=2, log_every=1),
+        training.TrainingSettings(steps=2, log_every=1),
         folder,
     )
     return folder

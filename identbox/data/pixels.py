@@ -28,11 +28,12 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from identbox import config, files
+from identbox import files
 from identbox.data.dataset import Multimodal3DIdent
 from identbox.data.folder import EOS, PAD, UNKNOWN, Columns
 from identbox.errors import IdentboxError
 from identbox.files import cache_folder
+from identbox.settings import build
 
 FORMAT = 2  # raise it when the pixels made of the same images would be others
 SMALLEST = 8  # pixels a side
@@ -208,7 +209,7 @@ def _examine(path: Path, source: str, shape: tuple[int, ...]) -> Note:
     """What is known of a cache file. Raises IdentboxError where it is missing, damaged, or of other images."""
     place = path.with_suffix(".json")
     try:
-        note = config.build(Note, json.loads(place.read_text(encoding="utf-8")), str(place))
+        note = build(Note, json.loads(place.read_text(encoding="utf-8")), str(place))
         if (note.format, note.source) != (FORMAT, source):
             raise IdentboxError(f"{path}: expected the pixels of these images, got those of others")
         pixels = np.lib.format.open_memmap(path, mode="r")

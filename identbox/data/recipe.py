@@ -18,6 +18,7 @@ from identbox.process import presets, tables
 from identbox.process.distributions import Categorical
 from identbox.process.model import Process
 from identbox.process.tables import table_from_process
+from identbox.settings import build
 
 BLOCK = 4096  # samples drawn from one set of streams
 FORMAT = 1
@@ -71,7 +72,7 @@ class Recipe:
         table = {key: value for key, value in table.items() if key not in ("format", "identbox")}
         if "process" in table:
             table["process"] = tables.from_table(table["process"], f"{path}: process")
-        return config.build(Recipe, table, str(path))
+        return build(Recipe, table, str(path))
 
 
 def shape_names(process: Process) -> tuple[str, ...]:

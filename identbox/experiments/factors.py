@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,22 +16,18 @@ from torch.nn import functional
 from identbox import seeding
 from identbox.data.factors import CIRCLE, CIRCULAR, TEXT, role
 from identbox.data.pixels import Split
-from identbox.errors import IdentboxError
 from identbox.metrics import predictors, probing
 from identbox.metrics.targets import Target
+from identbox.settings import Count, at_least, settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProbeSettings:
+@settings
+class FactorProbeSettings:
     """How encodings are probed: fitted on training samples, scored on the test split."""
 
-    samples: int = 4096  # at most, of each
-    bootstrap: int = 200  # resamples of the intervals
+    samples: Annotated[int, at_least(10)] = 4096  # at most, of each
+    bootstrap: Count = 200  # resamples of the intervals
     train_mode: bool = False  # once more with batch norm in training mode, as earlier code left it
-
-    def __post_init__(self) -> None:
-        if self.samples < 10:
-            raise IdentboxError(f"samples: expected at least 10, got {self.samples}")
 
 
 Encode = Callable[[Split, int, bool], Mapping[str, Tensor]]
@@ -42,7 +37,7 @@ def probes(
     encode: Encode,
     train: Split,
     test: Split,
-    settings: ProbeSettings,
+    settings: FactorProbeSettings,
     *,
     process: Mapping[str, Any] = {},
     seed: int,
@@ -56,7 +51,7 @@ def probes(
     """
     fit, score = (min(len(split), settings.samples) for split in (train, test))
     wanted = targets(train, test, fit, score)
-    options = predictors.Settings(bootstrap=settings.bootstrap, centre=True)
+    options = predictors.PredictorSettings(bootstrap=settings.bootstrap, centre=True)
     found: dict[str, Any] = {}
     for key, mode in (("probes", False), ("probes_train_mode", True)):
         if mode and not settings.train_mode:

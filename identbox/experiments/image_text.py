@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -28,69 +28,57 @@ from identbox.data.pixels import Split, batch, open_split
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.experiments import run as experiments_run
-from identbox.experiments.factors import ProbeSettings, probes
+from identbox.experiments.factors import FactorProbeSettings, probes
 from identbox.experiments.records import LEASE, RESULTS
 from identbox.experiments.run import is_finished
 from identbox.jobs import leases
 from identbox.learning import contrastive, training
 from identbox.learning.augmentation import lit, moved, turned
 from identbox.learning.contrastive import Objective
-from identbox.learning.encoders import IMAGE_ENCODERS, image_encoder, text_encoder
+from identbox.learning.encoders import image_encoder, text_encoder
+from identbox.learning.training import TrainingSettings
 from identbox.process import presets
 from identbox.process.tables import table_from_process
+from identbox.settings import Count, NonNegative, at_least, between, settings
 
 KIND = "image-text"
 VALIDATION = 2000  # samples, at most, that the validation loss is taken on (section 8.4.3)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class EncoderSettings:
     """The two encoders."""
 
-    image: str = "resnet18"  # or small
-    encoding_size: int = 4  # dimensions of both encodings
-    hidden: int = 100  # units of the image encoder's head
-    width: int = 64  # channels of the text encoder
-
-    def __post_init__(self) -> None:
-        if self.image not in IMAGE_ENCODERS:
-            raise IdentboxError(f"image: expected one of {', '.join(IMAGE_ENCODERS)}; got {self.image}")
-        for name in ("encoding_size", "hidden", "width"):
-            if getattr(self, name) < 1:
-                raise IdentboxError(f"{name}: expected at least 1, got {getattr(self, name)}")
+    image: Literal["small", "resnet18"] = "resnet18"
+    encoding_size: Count = 4  # dimensions of both encodings
+    hidden: Count = 100  # units of the image encoder's head
+    width: Count = 64  # channels of the text encoder
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class DataSettings:
     """How images are read."""
 
     image_size: int | None = None  # pixels a side to resize to; without it, the images' own
-    shift: int = (
-        0  # pixels, at most, by which a training image is moved each way at random, its edges repeated
-    )
-    hue: float = 0.0  # turns, at most, by which all hues of a training image are turned each way at random
-    light: float = (
-        0.0  # log of the gain, at most, by which one side of a training image is brighter than its middle
-    )
-    more_sentences: int = 0  # that each image of a batch is told from, besides the batch's own
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.hue <= 0.5:
-            raise IdentboxError(f"hue: expected 0 to 0.5 turns, got {self.hue:g}")
-        for name in ("shift", "light", "more_sentences"):
-            if getattr(self, name) < 0:
-                raise IdentboxError(f"{name}: expected at least 0, got {getattr(self, name)}")
+    # pixels, at most, by which a training image is moved in each direction at random; its edges are repeated
+    shift: Annotated[int, at_least(0)] = 0
+    # turns, at most, by which all hues of a training image are rotated in either direction at random
+    hue: Annotated[float, between(0, 0.5)] = 0.0
+    # logarithm of the gain, at most, by which one side of a training image is brighter than its middle
+    light: NonNegative = 0.0
+    # extra sentences used as negatives for each image, besides those of the batch
+    more_sentences: Annotated[int, at_least(0)] = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Experiment:
     """All that an experiment is, but for its seed and its dataset."""
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     data: DataSettings = field(default_factory=DataSettings)
     objective: Objective = field(default_factory=lambda: Objective(similarity="cosine"))
-    training: training.Settings = field(default_factory=training.Settings)
-    probes: ProbeSettings = field(default_factory=ProbeSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    probes: FactorProbeSettings = field(default_factory=FactorProbeSettings)
 
     def __post_init__(self) -> None:
         if self.objective.negatives != "other-view":
@@ -100,14 +88,6 @@ class Experiment:
         """Every key with its value, as tables of TOML."""
         return dataclasses.asdict(self)
 
-
-SECTIONS: dict[str, type] = {
-    "encoder": EncoderSettings,
-    "data": DataSettings,
-    "objective": Objective,
-    "training": training.Settings,
-    "probes": ProbeSettings,
-}
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Table A.2b.
@@ -137,7 +117,7 @@ def experiment(preset: str, table: Mapping[str, Any] = {}, where: str = "config"
 
     Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
     """
-    return config.configuration(Experiment, SECTIONS, PRESETS, preset, table, where)
+    return config.configuration(Experiment, PRESETS, preset, table, where)
 
 
 class Learner(nn.Module):

@@ -12,6 +12,7 @@ from typing import Any
 from identbox import config
 from identbox.errors import IdentboxError
 from identbox.metrics.scores import Probe
+from identbox.settings import build
 
 FORMAT = 1
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
@@ -146,9 +147,9 @@ def run_of(record: Any, path: Path) -> Run:
         built = []
         for place, probe in enumerate(table[key]):
             where = f"{path}: {key}[{place}]"
-            built.append(config.build(Probe, known(Probe, probe, where), where))
+            built.append(build(Probe, known(Probe, probe, where), where))
         table[key] = built
-    return config.build(Run, table, str(path))
+    return build(Run, table, str(path))
 
 
 def known(cls: type, table: Any, where: str) -> dict[str, Any]:
@@ -165,8 +166,8 @@ def read_sweep(path: Path) -> Sweep:
     cells = table.get("cells", [])
     if not isinstance(cells, list):
         raise IdentboxError(f"{path}: cells: expected a list of tables, got {cells!r}")
-    built = [config.build(Cell, cell, f"{path}: cells[{place}]") for place, cell in enumerate(cells)]
-    return config.build(Sweep, {**table, "cells": built}, str(path))
+    built = [build(Cell, cell, f"{path}: cells[{place}]") for place, cell in enumerate(cells)]
+    return build(Sweep, {**table, "cells": built}, str(path))
 
 
 def run_folder(folder: Path, cell: str, seed: int) -> Path:

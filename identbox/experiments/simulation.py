@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,7 @@ from identbox.jobs import leases
 from identbox.learning import contrastive, training
 from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import MLP, MLPSettings
+from identbox.learning.training import TrainingSettings
 from identbox.metrics import predictors, probing
 from identbox.metrics import targets as metrics_targets
 from identbox.metrics.scores import Probe
@@ -37,6 +38,7 @@ from identbox.process.interventions import Permute
 from identbox.process.mixing import Mixing
 from identbox.process.model import ROLES, Process, Role, Sample
 from identbox.process.tables import table_from_process
+from identbox.settings import Count, at_least, settings, table_of
 
 WATCHED = 1024  # samples of the R2 that is shown during training, each for fit and score
 VALIDATION_BATCHES = (
@@ -44,7 +46,7 @@ VALIDATION_BATCHES = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ProcessSettings:
     """The generative process of a simulation: section 8.4.1, or a file of one's own."""
 
@@ -61,7 +63,7 @@ class ProcessSettings:
     classes: int = 3  # of each component of a discrete block
 
     def __post_init__(self) -> None:
-        others = [key for key in config.table_of(self) if key != "file"]
+        others = [key for key in table_of(self) if key != "file"]
         if self.file is not None and others:
             raise IdentboxError(f"file: expected no other key beside it, got {', '.join(others)}")
 
@@ -83,24 +85,20 @@ class ProcessSettings:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ProbeSettings:
     """How encodings are probed (section 2.5)."""
 
-    samples: int = 4096  # to fit on, and as many others to score on
+    samples: Annotated[int, at_least(10)] = 4096  # to fit on, and as many others to score on
     interventions: bool = True  # probe after a permutation of each block, too (appendix A.6)
-    bootstrap: int = 200  # resamples of the intervals
-
-    def __post_init__(self) -> None:
-        if self.samples < 10:
-            raise IdentboxError(f"samples: expected at least 10, got {self.samples}")
+    bootstrap: Count = 200  # resamples of the intervals
 
 
 Setting = Literal["multimodal", "multiview"]
 SETTINGS: tuple[Setting, ...] = ("multimodal", "multiview")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Simulation:
     """All that a simulation is, but for its seed."""
 
@@ -110,26 +108,13 @@ class Simulation:
     mixing: Mixing = field(default_factory=Mixing)
     encoder: MLPSettings = field(default_factory=MLPSettings)
     objective: Objective = field(default_factory=Objective)
-    training: training.Settings = field(default_factory=training.Settings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     probes: ProbeSettings = field(default_factory=ProbeSettings)
-
-    def __post_init__(self) -> None:
-        if self.setting not in SETTINGS:
-            raise IdentboxError(f"setting: expected one of {', '.join(SETTINGS)}; got {self.setting}")
 
     def table(self) -> dict[str, Any]:
         """Every key with its value, as tables of TOML."""
         return dataclasses.asdict(self)
 
-
-SECTIONS: dict[str, type] = {
-    "process": ProcessSettings,
-    "mixing": Mixing,
-    "encoder": MLPSettings,
-    "objective": Objective,
-    "training": training.Settings,
-    "probes": ProbeSettings,
-}
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Table A.2a: the defaults of every section.
@@ -149,7 +134,7 @@ def simulation(preset: str, table: Mapping[str, Any] = {}, where: str = "config"
 
     Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
     """
-    made = configuration(Simulation, SECTIONS, PRESETS, preset, table, where)
+    made = configuration(Simulation, PRESETS, preset, table, where)
     try:
         made.process.make(made.setting)
     except IdentboxError as error:
@@ -370,7 +355,7 @@ def probe(learner: Learner) -> list[Probe]:
                 fit,
                 score,
                 _targets(learner.process, view, befores, afters, intervention),
-                settings=predictors.Settings(bootstrap=settings.bootstrap, centre=True),
+                settings=predictors.PredictorSettings(bootstrap=settings.bootstrap, centre=True),
                 seed=seeding.derive(learner.seed, "probing", view, str(intervention)),
             )
             records += [found.record(view, intervention) for found in scores]

@@ -23,6 +23,7 @@ from identbox.experiments.image_text import DataSettings, Experiment
 from identbox.experiments.records import FORMAT, SWEEP, run_folder
 from identbox.experiments.simulation import Simulation
 from identbox.jobs.execution import Job
+from identbox.settings import build
 
 Report = Literal["table", "interventions", "lines", "elbow", "factors"]
 Kind = Literal["simulation", "image-text"]
@@ -115,13 +116,13 @@ def read(
         raise IdentboxError(f"{path}: {preset}.config: expected a table, got {own['config']!r}")
     shared = config.merge(config.merge(table.get("config", {}), own.get("config", {})), changes)
     table = {**table, **own, "config": shared, **({"seeds": seeds} if seeds is not None else {})}
-    plan = config.build(Plan, table, str(path))
+    plan = build(Plan, table, str(path))
     cells: dict[str, Cell] = {}
     grid = flat(plan.grid)
     for row, *values in itertools.product(plan.rows, *grid.values()):
         dotted = {**flat(row), **dict(zip(grid, values, strict=True))}
-        build = image_text.experiment if plan.kind == image_text.KIND else simulation.simulation
-        built = build(preset, config.merge(shared, nested(dotted, str(path))), str(path))
+        configured = image_text.experiment if plan.kind == image_text.KIND else simulation.simulation
+        built = configured(preset, config.merge(shared, nested(dotted, str(path))), str(path))
         cell = Cell(
             name=slug(dotted),
             values={key.rpartition(".")[2]: shown(value) for key, value in dotted.items()},

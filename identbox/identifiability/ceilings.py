@@ -143,7 +143,7 @@ class _Solver:
             _features(fit, given),
             _features(score, given),
             [target],
-            settings=predictors.Settings(centre=True),
+            settings=predictors.PredictorSettings(centre=True),
             seed=seeding.derive(self.seed, "ceilings", view, variable.name),
             kinds=("nonlinear",),
         )

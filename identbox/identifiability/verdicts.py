@@ -25,6 +25,7 @@ from identbox.identifiability.assumptions import Assumption, effective_dimension
 from identbox.identifiability.ceilings import Ceiling, Key
 from identbox.metrics.scores import Probe
 from identbox.process.model import Process, Variable
+from identbox.settings import Fraction, settings
 
 Outcome = Literal["identified", "not identified", "undecided"]
 SHOWN_REASONS = 4  # of a verdict where it is told in brief; its conditions have all
@@ -48,18 +49,13 @@ class Evidence(Protocol):
         """What a perfect encoding of ``content`` would tell of everything that was probed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Margins:
     """What counts as identified."""
 
-    content: float = 0.95  # least score of the block
-    excess: float = 0.05  # most that anything else is predicted beyond its ceiling
-    confidence: float = 0.95  # of the intervals
-
-    def __post_init__(self) -> None:
-        for name in ("content", "excess", "confidence"):
-            if not 0 < getattr(self, name) < 1:
-                raise IdentboxError(f"{name}: expected a number in (0, 1), got {getattr(self, name)}")
+    content: Fraction = 0.95  # least score of the block
+    excess: Fraction = 0.05  # most that anything else is predicted beyond its ceiling
+    confidence: Fraction = 0.95  # of the intervals
 
 
 @dataclass(frozen=True, kw_only=True)

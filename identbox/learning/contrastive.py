@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -18,8 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox.errors import IdentboxError
-from identbox.learning.distances import SIMILARITIES, Similarity, _blocks, _paired, _similarities
+from identbox.learning.distances import Similarity, _blocks, _paired, _similarities
 from identbox.learning.entropy import entropy
+from identbox.settings import Positive, settings
 
 Negatives = Literal["other-view", "same-view"]
 NEGATIVES: tuple[Negatives, ...] = ("other-view", "same-view")
@@ -29,7 +29,7 @@ LOG2_E, LN_2 = math.log2(math.e), math.log(2)
 LOWEST = -100
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Objective:
     """Which contrastive loss is minimised.
 
@@ -39,18 +39,8 @@ class Objective:
     """
 
     similarity: Similarity = "euclidean"
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     negatives: Negatives = "other-view"
-
-    def __post_init__(self) -> None:
-        if self.similarity not in SIMILARITIES:
-            raise IdentboxError(
-                f"similarity: expected one of {', '.join(SIMILARITIES)}; got {self.similarity}"
-            )
-        if self.negatives not in NEGATIVES:
-            raise IdentboxError(f"negatives: expected one of {', '.join(NEGATIVES)}; got {self.negatives}")
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise IdentboxError(f"temperature: expected a positive number, got {self.temperature}")
 
 
 def info_nce(

@@ -7,7 +7,6 @@ widths are multiples of the input's dimension.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -16,21 +15,16 @@ from torch import Tensor, nn
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning.linear import Linear
+from identbox.settings import Count, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MLPSettings:
     """A multilayer perceptron: one linear layer more than ``widths`` has entries, LeakyReLU between them."""
 
-    encoding_size: int | None = None  # dimensions of the encoding; without it, those of content
-    widths: tuple[int, ...] = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in input dimensions
+    encoding_size: Count | None = None  # dimensions of the encoding; without it, those of content
+    widths: tuple[Count, ...] = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in input dimensions
     slope: float = 0.01  # of LeakyReLU below 0
-
-    def __post_init__(self) -> None:
-        if self.encoding_size is not None and self.encoding_size < 1:
-            raise IdentboxError(f"encoding_size: expected at least 1, got {self.encoding_size}")
-        if any(width < 1 for width in self.widths):
-            raise IdentboxError(f"widths: expected numbers of at least 1, got {self.widths}")
 
 
 class MLP(nn.Sequential):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from identbox.errors import IdentboxError
 from identbox.files import write_whole
 from identbox.jobs import leases
+from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
 FORMAT = 2
 PREVIOUS, METRICS = "checkpoint.previous.pt", "metrics.jsonl"
@@ -33,30 +34,22 @@ Schedule = Literal["constant", "cosine"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+@settings
+class TrainingSettings:
     """How an experiment is trained; the defaults are those of Table A.2a."""
 
-    steps: int = 300_000
-    batch: int = 6144  # samples of each view in a step
-    learning_rate: float = 1e-4  # of Adam
+    steps: Annotated[int, at_least(0)] = 300_000
+    batch: Annotated[int, at_least(2)] = 6144  # samples of each view in a step
+    learning_rate: Positive = 1e-4  # of Adam
     schedule: Schedule = "constant"  # or falling to 0 along half a cosine
-    warmup: int = 0  # steps in which the rate grows to the schedule's, along a line (Goyal et al., 2017)
-    clip: float = 2.0  # largest 2-norm of the gradient
-    weight_decay: float = 0.0  # of AdamW (Loshchilov and Hutter, 2019), which without it is Adam
+    warmup: Annotated[int, at_least(0)] = (
+        0  # steps in which the rate grows to the schedule's, along a line (Goyal et al., 2017)
+    )
+    clip: Positive = 2.0  # largest 2-norm of the gradient
+    weight_decay: NonNegative = 0.0  # of AdamW (Loshchilov and Hutter, 2019), which without it is Adam
     precision: Precision = "float32"  # of the encoders' products; tf32 has an effect on GPUs alone
-    log_every: int = 100  # steps from one line of metrics.jsonl to the next
+    log_every: Count = 100  # steps from one line of metrics.jsonl to the next
     checkpoint_every: float = 60.0  # seconds, at least; a checkpoint follows a line of metrics
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 0), ("batch", 2), ("warmup", 0), ("log_every", 1)):
-            if getattr(self, name) < least:
-                raise IdentboxError(f"{name}: expected at least {least}, got {getattr(self, name)}")
-        for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise IdentboxError(f"{name}: expected a positive number, got {getattr(self, name)}")
-        if self.weight_decay < 0:
-            raise IdentboxError(f"weight_decay: expected at least 0, got {self.weight_decay}")
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -78,7 +71,7 @@ class Trained:
 def train(
     model: nn.Module,
     loss: Callable[[int], Tensor],
-    settings: Settings,
+    settings: TrainingSettings,
     folder: Path,
     *,
     watch: Callable[[], dict[str, float]] = dict,
@@ -163,7 +156,7 @@ def load_model(folder: Path, model: nn.Module) -> int:
 
 
 def _expect_finite(
-    values: Tensor, first: int, settings: Settings, folder: Path, earlier: list[float]
+    values: Tensor, first: int, settings: TrainingSettings, folder: Path, earlier: list[float]
 ) -> None:
     finite = values.isfinite().all(1)
     if finite.all():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch.nn import functional
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning.distances import _squared_distances
+from identbox.settings import Count, Fraction, Positive, at_least, settings
 
 CHUNK = 4096  # rows of a kernel or of a hidden layer that are held at a time
 JITTER = (
@@ -28,8 +29,8 @@ JITTER = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+@settings
+class PredictorSettings:
     """How probes are fit; the grid and the folds are those of the published evaluation.
 
     ``centre`` takes the mean off a target before kernel ridge regression, which has no intercept, and adds it to
@@ -38,38 +39,31 @@ class Settings:
     costs about 0.01 without it, one of a hundred 0.2 where there are 15 encodings.
     """
 
-    alphas: tuple[float, ...] = (1.0, 0.1, 0.01, 0.001)  # kernel ridge: penalties to choose from
-    gammas: tuple[float, ...] = tuple(np.logspace(-2, 2, 4).tolist())  # exp(-gamma |a - b|^2) to choose from
-    folds: int = 3  # contiguous parts of the training sample, by which both are chosen
-    landmarks: int = (
-        4096  # exact up to so many training samples, beyond Nystroem's approximation with so many
+    alphas: tuple[Positive, ...] = (1.0, 0.1, 0.01, 0.001)  # kernel ridge: penalties to choose from
+    gammas: tuple[Positive, ...] = tuple(
+        np.logspace(-2, 2, 4).tolist()
+    )  # exp(-gamma |a - b|^2) to choose from
+    folds: Annotated[int, at_least(2)] = (
+        3  # contiguous parts of the training sample, by which both are chosen
     )
+    # kernel ridge is exact up to this number of training samples; beyond, Nystroem's approximation with as many
+    landmarks: Annotated[int, at_least(4)] = 4096
     centre: bool = False
-    hidden: int = 100  # units of the MLP
-    epochs: int = 200  # at most
-    patience: int = 10  # epochs without a lower loss on the part held out, after which an MLP is done
-    held_out: float = 0.1  # of the training sample, for that
-    batch: int = 200  # samples
-    learning_rate: float = 1e-3  # Adam's
-    bootstrap: int = 200  # resamples of the test sample
-    confidence: float = 0.95  # of the interval
+    hidden: Count = 100  # units of the MLP
+    epochs: Count = 200  # at most
+    patience: Count = 10  # epochs without a lower loss on the part held out, after which an MLP is done
+    held_out: Fraction = 0.1  # of the training sample, for that
+    batch: Count = 200  # samples
+    learning_rate: Positive = 1e-3  # Adam's
+    bootstrap: Count = 200  # resamples of the test sample
+    confidence: Fraction = 0.95  # of the interval
 
     def __post_init__(self) -> None:
         for name in ("alphas", "gammas"):
-            values = getattr(self, name)
-            if not values or not all(0 < value < math.inf for value in values):
-                raise IdentboxError(f"{name}: expected positive numbers, got {values}")
-        least = {"folds": 2, "landmarks": 2 * self.folds} | dict.fromkeys(
-            ("hidden", "epochs", "patience", "batch", "bootstrap"), 1
-        )
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise IdentboxError(f"{name}: expected at least {bound}, got {getattr(self, name)}")
-        for name in ("held_out", "confidence"):
-            if not 0 < getattr(self, name) < 1:
-                raise IdentboxError(f"{name}: expected a number between 0 and 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise IdentboxError(f"learning_rate: expected a positive number, got {self.learning_rate}")
+            if not getattr(self, name):
+                raise IdentboxError(f"{name}: expected at least one number, got none")
+        if self.landmarks < 2 * self.folds:
+            raise IdentboxError(f"landmarks: expected at least {2 * self.folds}, got {self.landmarks}")
 
 
 def r2(y: Float[Tensor, "n d"], fit: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
@@ -100,7 +94,7 @@ def kernel_ridge(
     blocks: Sequence[Float[Tensor, "n _"]],
     x_test: Float[Tensor, "m k"],
     *,
-    settings: Settings,
+    settings: PredictorSettings,
     seed: int,
 ) -> list[tuple[Float[Tensor, "m _"], float, float]]:
     """Predictions of each block of targets, and the alpha and gamma that cross-validation chose for it.
@@ -142,7 +136,7 @@ def kernel_ridge(
 
 
 def _choose(
-    x: Float[Tensor, "n k"], blocks: Sequence[Float[Tensor, "n _"]], settings: Settings
+    x: Float[Tensor, "n k"], blocks: Sequence[Float[Tensor, "n _"]], settings: PredictorSettings
 ) -> list[tuple[float, float]]:
     """For each block the alpha and gamma of the highest mean R2 over the folds, the first ones among equals."""
     y = torch.cat(list(blocks), dim=1)
@@ -165,7 +159,7 @@ def _choose(
     ]
 
 
-def _offset(y: Float[Tensor, "n d"], settings: Settings) -> Float[Tensor, " d"]:
+def _offset(y: Float[Tensor, "n d"], settings: PredictorSettings) -> Float[Tensor, " d"]:
     return y.mean(0) if settings.centre else y.new_zeros(y.shape[1])
 
 
@@ -244,7 +238,7 @@ def shallow_mlp(
     x_test: Float[Tensor, "m k"],
     streams: Sequence[torch.Generator],
     *,
-    settings: Settings,
+    settings: PredictorSettings,
     seed: int,
 ) -> Int[Tensor, "m h"]:
     """Predicted classes by h networks with one hidden layer, row i of ``labels`` having ``sizes[i]`` classes.
@@ -286,7 +280,7 @@ def _train(
     x: Float[Tensor, "n k"],
     labels: Int[Tensor, "h n"],
     absent: Bool[Tensor, "h c"],
-    settings: Settings,
+    settings: PredictorSettings,
     seed: int,
 ) -> list[Tensor]:
     """The parameters of the lowest loss on held-out samples, of each network until its patience is over."""

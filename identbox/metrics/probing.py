@@ -21,7 +21,14 @@ from torch import Tensor
 
 from identbox import seeding
 from identbox.errors import IdentboxError
-from identbox.metrics.predictors import Settings, kernel_ridge, least_squares, logistic, r2, shallow_mlp
+from identbox.metrics.predictors import (
+    PredictorSettings,
+    kernel_ridge,
+    least_squares,
+    logistic,
+    r2,
+    shallow_mlp,
+)
 from identbox.metrics.scores import Score
 from identbox.metrics.targets import Target
 
@@ -33,7 +40,7 @@ def probe(
     test: Float[Tensor, "m _"],
     targets: Sequence[Target],
     *,
-    settings: Settings,
+    settings: PredictorSettings,
     seed: int,
     kinds: Sequence[Predictor] = ("linear", "nonlinear"),
 ) -> list[Score]:
@@ -72,7 +79,11 @@ def probe(
 
 
 def _check(
-    train: Tensor, test: Tensor, targets: Sequence[Target], settings: Settings, kinds: Sequence[Predictor]
+    train: Tensor,
+    test: Tensor,
+    targets: Sequence[Target],
+    settings: PredictorSettings,
+    kinds: Sequence[Predictor],
 ) -> None:
     if train.shape[1] != test.shape[1] or train.shape[1] < 1:
         raise IdentboxError(
@@ -115,7 +126,7 @@ def standardise(
 
 
 def _classify_linearly(
-    x: Tensor, targets: Sequence[Target], x_test: Tensor, settings: Settings, seed: int
+    x: Tensor, targets: Sequence[Target], x_test: Tensor, settings: PredictorSettings, seed: int
 ) -> list[Tensor]:
     return [
         torch.stack([logistic(x, column, x_test) for column in target.train.to(x.device).long().T], dim=1)
@@ -124,7 +135,7 @@ def _classify_linearly(
 
 
 def _classify_by_mlp(
-    x: Tensor, targets: Sequence[Target], x_test: Tensor, settings: Settings, seed: int
+    x: Tensor, targets: Sequence[Target], x_test: Tensor, settings: PredictorSettings, seed: int
 ) -> list[Tensor]:
     """Predicted classes of each target, from one network for each component of each, all trained together."""
     components = [(target, at) for target in targets for at in range(target.train.shape[1])]

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from identbox import seeding
 from identbox.errors import IdentboxError
+from identbox.settings import Count, between, settings
 
 # Matrix entries handled at once: the memory is that of some such blocks, however large the pool.
 BLOCK = 2**17
@@ -26,25 +28,19 @@ BLOCK = 2**17
 SINGULAR = 1 / torch.finfo(torch.float32).eps
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Mixing:
     """How mixing functions are drawn (section 8.4.1, Table A.2a)."""
 
-    layers: int = 3
-    slope: float = 0.2  # of LeakyReLU below 0, in (0, 1]; 1 makes the mixing linear
-    ratio: float = 1e-3  # a layer's condition number lies among this fraction of the smallest of the pool
-    pool: int = 25_000  # random matrices from which the threshold is taken
+    layers: Count = 3
+    slope: Annotated[float, between(0, 1, without="low")] = (
+        0.2  # of LeakyReLU below 0, in (0, 1]; 1 makes the mixing linear
+    )
+    ratio: Annotated[float, between(0, 1, without="low")] = (
+        1e-3  # a layer's condition number lies among this fraction of the smallest of the pool
+    )
+    pool: Count = 25_000  # random matrices from which the threshold is taken
     orthogonal: bool = False  # layers from the Haar measure instead: their condition number is 1
-
-    def __post_init__(self) -> None:
-        if self.layers < 1:
-            raise IdentboxError(f"layers: expected at least 1, got {self.layers}")
-        if not 0 < self.slope <= 1:
-            raise IdentboxError(f"slope: expected a number in (0, 1], got {self.slope}")
-        if not 0 < self.ratio <= 1:
-            raise IdentboxError(f"ratio: expected a number in (0, 1], got {self.ratio}")
-        if self.pool < 1:
-            raise IdentboxError(f"pool: expected at least 1 matrix, got {self.pool}")
 
     @property
     def rank(self) -> int:

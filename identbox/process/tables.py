@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from identbox import config
 from identbox.config import read_toml
 from identbox.errors import IdentboxError
 from identbox.process.distributions import DISTRIBUTIONS
 from identbox.process.effects import EFFECTS, Effect
 from identbox.process.model import Change, Process, Variable
 from identbox.process.presets import PRESETS
+from identbox.settings import build, table_of
 
 
 def process_from_table(table: Mapping[str, Any], where: str) -> Process:
@@ -29,7 +29,7 @@ def process_from_table(table: Mapping[str, Any], where: str) -> Process:
         )
     read = tuple(_variable(name, entry, f"{where}: variables.{name}") for name, entry in variables.items())
     head["variables"] = list(read)
-    return config.build(Process, head, where)
+    return build(Process, head, where)
 
 
 def _variable(name: str, table: Any, where: str) -> Variable:
@@ -45,10 +45,10 @@ def _variable(name: str, table: Any, where: str) -> Variable:
         raise IdentboxError(
             f"{where}: expected keys among {', '.join(sorted(known))}; got {', '.join(unknown)}"
         )
-    distribution = config.build(distribution_class, {k: table.pop(k) for k in keys & table.keys()}, where)
+    distribution = build(distribution_class, {k: table.pop(k) for k in keys & table.keys()}, where)
     entry: dict[str, Any] = {"name": name, "distribution": distribution, **table}
     if "change" in table:
-        entry["change"] = config.build(Change, table["change"], f"{where}.change")
+        entry["change"] = build(Change, table["change"], f"{where}.change")
     if "effects" in table:
         if not isinstance(table["effects"], dict):
             raise IdentboxError(f"{where}.effects: expected a table by parent, got {table['effects']!r}")
@@ -56,14 +56,14 @@ def _variable(name: str, table: Any, where: str) -> Variable:
             parent: _effect(effect, f"{where}.effects.{parent}")
             for parent, effect in table["effects"].items()
         }
-    return config.build(Variable, entry, where)
+    return build(Variable, entry, where)
 
 
 def _effect(table: Any, where: str) -> Effect:
     if not isinstance(table, dict):
         raise IdentboxError(f"{where}: expected a table, got {table!r}")
     cls = _choose(EFFECTS, table.get("kind"), f"{where}.kind")
-    return config.build(cls, {key: value for key, value in table.items() if key != "kind"}, where)
+    return build(cls, {key: value for key, value in table.items() if key != "kind"}, where)
 
 
 def _choose(known: dict[str, Any], name: Any, where: str) -> Any:
@@ -74,18 +74,18 @@ def _choose(known: dict[str, Any], name: Any, where: str) -> Any:
 
 def table_from_process(process: Process) -> dict[str, Any]:
     """The table that `process_from_table` reads the same process from."""
-    table = config.table_of(process)
+    table = table_of(process)
     table["variables"] = {}
     for variable in process.variables:
         entry: dict[str, Any] = {"role": variable.role, "distribution": variable.distribution.kind}
-        entry |= config.table_of(variable.distribution)
+        entry |= table_of(variable.distribution)
         if variable.view is not None:
             entry["view"] = variable.view
         if variable.change is not None:
-            entry["change"] = config.table_of(variable.change)
+            entry["change"] = table_of(variable.change)
         if variable.effects:
             entry["effects"] = {
-                parent: {"kind": effect.kind, **config.table_of(effect)}
+                parent: {"kind": effect.kind, **table_of(effect)}
                 for parent, effect in variable.effects.items()
             }
         table["variables"][variable.name] = entry

@@ -18,6 +18,7 @@ from identbox import files as files_
 from identbox.errors import IdentboxError, first_few
 from identbox.files import cache_folder
 from identbox.rendering import blender, downloads
+from identbox.settings import build
 
 ENDINGS = (".obj", ".ply", ".stl", ".glb", ".blend")
 CONVERSION = 1  # raise it when the normalised mesh of the same file would be another
@@ -154,7 +155,7 @@ def _published() -> Listing:
 def _described(folder: Path, endings: tuple[str, ...]) -> Listing:
     """The pack of a folder with a pack.toml."""
     where = str(folder / "pack.toml")
-    described = config.build(PackFile, config.read_toml(folder / "pack.toml"), where)
+    described = build(PackFile, config.read_toml(folder / "pack.toml"), where)
     if not described.shapes:
         raise IdentboxError(f"{where}: expected at least one table [shapes.NAME], got none")
     entries = {}
@@ -162,7 +163,7 @@ def _described(folder: Path, endings: tuple[str, ...]) -> Listing:
         place = f"{where}: shapes.{shape}"
         if not NAME.fullmatch(shape):
             raise IdentboxError(f"{place}: expected a word of the letters a to z and hyphens, got {shape!r}")
-        entry = config.build(Entry, table, place)
+        entry = build(Entry, table, place)
         path = downloads.inside(folder, entry.file, f"{place}.file")
         if path.suffix.lower() not in endings:
             raise IdentboxError(f"{place}.file: expected a file of {', '.join(endings)}, got {entry.file}")

@@ -17,7 +17,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV
 
 from identbox import seeding
-from identbox.metrics.predictors import Settings
+from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe, standardise
 from identbox.metrics.targets import Target
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="time of the nonlinear probe")
     parser.add_argument("--n", type=int, default=4096, help="training samples, and as many to test on")
     n = parser.parse_args().n
-    settings = Settings(landmarks=n)
+    settings = PredictorSettings(landmarks=n)
     x, blocks = draw(n)
     targets = [Target(name=str(place), train=block[:n], test=block[n:]) for place, block in enumerate(blocks)]
     start = time.perf_counter()

@@ -6,7 +6,7 @@ from identbox.data import factors, recipe, text
 from identbox.data.pixels import Split
 from identbox.errors import IdentboxError
 from identbox.experiments import factors as factor_probes
-from identbox.experiments.factors import ProbeSettings, content_columns, probes, targets
+from identbox.experiments.factors import FactorProbeSettings, content_columns, probes, targets
 from identbox.process import presets
 from identbox.process.tables import process_from_table, table_from_process
 
@@ -41,7 +41,7 @@ def perfect(one: Split, n: int, train_mode: bool) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def found(splits) -> dict:
-    return probes(perfect, *splits, ProbeSettings(samples=900, bootstrap=20), seed=0)
+    return probes(perfect, *splits, FactorProbeSettings(samples=900, bootstrap=20), seed=0)
 
 
 def score(records: list[dict], view: str, target: str) -> float:
@@ -84,7 +84,7 @@ def test_training_mode_is_probed_where_asked_for(splits):
         asked.append(train_mode)
         return {"text": content_columns([one], [n])[0][:, :3]}
 
-    found = probes(encode, *splits, ProbeSettings(samples=60, bootstrap=5, train_mode=True), seed=0)
+    found = probes(encode, *splits, FactorProbeSettings(samples=60, bootstrap=5, train_mode=True), seed=0)
     assert asked == [False, False, True, True]
     assert len(found["probes_train_mode"]) == len(found["probes"])
 
@@ -111,7 +111,7 @@ def test_the_process_says_what_is_content_and_both_versions_of_a_factor_are_kept
     }
     other = process_from_table(table, "test")
     splits = [split(name, 900, other) for name in ("train", "test")]
-    found = probes(perfect_for(table), *splits, ProbeSettings(bootstrap=5), process=table, seed=0)
+    found = probes(perfect_for(table), *splits, FactorProbeSettings(bootstrap=5), process=table, seed=0)
     names = {r["target"] for r in found["probes"]}
     assert {"object_xpos", "object_xpos (text)", "object_color (circle)"} <= names
     assert "object_ypos (text)" not in names
@@ -136,4 +136,4 @@ def perfect_for(table):
 
 def test_too_few_samples_are_refused():
     with pytest.raises(IdentboxError, match="samples: expected at least 10, got 9"):
-        factor_probes.ProbeSettings(samples=9)
+        factor_probes.FactorProbeSettings(samples=9)

@@ -7,7 +7,7 @@ import torch
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning import training
-from identbox.learning.training import CHECKPOINT, METRICS, PREVIOUS, Settings, load_model, train
+from identbox.learning.training import CHECKPOINT, METRICS, PREVIOUS, TrainingSettings, load_model, train
 
 QUICK = {"batch": 32, "learning_rate": 0.01, "log_every": 10, "checkpoint_every": 0.0}
 
@@ -31,7 +31,7 @@ def loss_of(made, truth=1.5):
 def run(folder, steps, made=None, **options):
     made = made or model()
     folder.mkdir(exist_ok=True)
-    settings = Settings(steps=steps, **{**QUICK, **options.pop("settings", {})})
+    settings = TrainingSettings(steps=steps, **{**QUICK, **options.pop("settings", {})})
     return made, train(made, options.pop("loss", loss_of(made)), settings, folder, **options)
 
 
@@ -186,14 +186,14 @@ def test_no_steps_leave_the_untrained_weights(tmp_path):
 
 
 def test_rates():
-    assert Settings(learning_rate=2.0, steps=10).rate(7) == 2.0
-    cosine = Settings(learning_rate=2.0, steps=10, schedule="cosine")
+    assert TrainingSettings(learning_rate=2.0, steps=10).rate(7) == 2.0
+    cosine = TrainingSettings(learning_rate=2.0, steps=10, schedule="cosine")
     assert cosine.rate(0) == 2.0
     assert cosine.rate(5) == pytest.approx(1.0)
     assert 0 < cosine.rate(9) < 0.1
-    warm = Settings(learning_rate=2.0, steps=10, warmup=4)
+    warm = TrainingSettings(learning_rate=2.0, steps=10, warmup=4)
     assert [warm.rate(step) for step in range(6)] == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
-    both = Settings(learning_rate=2.0, steps=10, schedule="cosine", warmup=4)
+    both = TrainingSettings(learning_rate=2.0, steps=10, schedule="cosine", warmup=4)
     assert both.rate(1) == pytest.approx(cosine.rate(1) / 2)
     assert both.rate(7) == cosine.rate(7)
 
@@ -204,4 +204,4 @@ def test_rates():
 )
 def test_bad_settings(settings):
     with pytest.raises(IdentboxError, match=f"{next(iter(settings))}: expected"):
-        Settings(**settings)
+        TrainingSettings(**settings)

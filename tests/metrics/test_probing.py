@@ -12,12 +12,12 @@ from sklearn.preprocessing import StandardScaler
 
 from identbox import seeding
 from identbox.errors import IdentboxError
-from identbox.metrics.predictors import Settings
+from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe
 from identbox.metrics.targets import Target
 
 N, M = 400, 500
-SETTINGS = Settings()
+SETTINGS = PredictorSettings()
 
 
 def normal(n, k, seed=0):
@@ -213,7 +213,7 @@ def test_the_interval_of_accuracy_is_as_wide_as_a_binomials():
     flips = torch.rand(N + 1000, 1, generator=torch.Generator().manual_seed(1)) < 0.2
     target = Target(name="y", kind="discrete", **split((x > 0).long() ^ flips.long()))
     for confidence, deviations in ((0.95, 1.96), (0.6827, 1.0)):
-        settings = Settings(bootstrap=4000, confidence=confidence)
+        settings = PredictorSettings(bootstrap=4000, confidence=confidence)
         score = scores(x, target, settings=settings, kinds=["linear"])["y", "linear"]
         width = 2 * deviations * (score.score * (1 - score.score) / 1000) ** 0.5
         # The quantiles of 4000 resamples have a relative error of about 3%; accuracy moves in steps of 1 / 1000.
@@ -237,12 +237,12 @@ def test_nystroem_is_near_the_exact_fit():
     target = Target(name="y", **split(torch.sin(2 * x) + 0.3 * normal(n + M, 2, seed=1), n))
     options = {"n": n, "kinds": ["nonlinear"]}
     few, exact = (
-        scores(x, target, settings=Settings(landmarks=landmarks), **options)["y", "kernel_ridge"]
+        scores(x, target, settings=PredictorSettings(landmarks=landmarks), **options)["y", "kernel_ridge"]
         for landmarks in (300, n)
     )
     # A smooth function of two dimensions is spanned by far fewer kernels than 300; the choice may differ.
     assert few.score == pytest.approx(exact.score, abs=0.01)
-    one_less = Settings(landmarks=n - 1, alphas=(exact.alpha,), gammas=(exact.gamma,))
+    one_less = PredictorSettings(landmarks=n - 1, alphas=(exact.alpha,), gammas=(exact.gamma,))
     found = scores(x, target, settings=one_less, **options)["y", "kernel_ridge"]
     # One landmark less than samples leaves out what one sample has in the space of all others.
     assert found.score == pytest.approx(exact.score, abs=1e-4)
@@ -251,7 +251,9 @@ def test_nystroem_is_near_the_exact_fit():
 def test_a_penalty_below_rounding_still_gives_a_fit():
     x = normal(N + M, 1).round(decimals=1)  # many samples twice, so that the kernel is singular
     target = Target(name="y", **split(x**2))
-    found = scores(x, target, settings=Settings(alphas=(1e-30,), gammas=(0.01,)), kinds=["nonlinear"])
+    found = scores(
+        x, target, settings=PredictorSettings(alphas=(1e-30,), gammas=(0.01,)), kinds=["nonlinear"]
+    )
     assert found["y", "kernel_ridge"].score > 0.99
 
 
@@ -259,7 +261,7 @@ def test_centring_makes_kernel_ridge_blind_to_a_constant():
     x = normal(N + M, 15)
     y = torch.tanh(x[:, :3]) + 0.3 * normal(N + M, 3, seed=1)
     one, other = (Target(name=name, **split(y + shift)) for name, shift in (("near", 0.0), ("far", 100.0)))
-    centred = scores(x, one, other, settings=Settings(centre=True), kinds=["nonlinear"])
+    centred = scores(x, one, other, settings=PredictorSettings(centre=True), kinds=["nonlinear"])
     near, far = (centred[name, "kernel_ridge"] for name in ("near", "far"))
     assert (near.alpha, near.gamma) == (far.alpha, far.gamma)
     assert near.score == pytest.approx(far.score, abs=1e-8)
@@ -273,7 +275,7 @@ def test_scores_follow_the_seed_alone_and_other_targets_move_nothing():
     number = Target(name="number", **split(x**2))
     classes = Target(name="class", kind="discrete", **split((x > 0).long()))
     noise = Target(name="noise", kind="discrete", **split((normal(N + M, 1, seed=1) > 0).long()))
-    settings = Settings(landmarks=200)
+    settings = PredictorSettings(landmarks=200)
     before = torch.get_rng_state()
     once = scores(x, number, classes, settings=settings)
     assert torch.equal(before, torch.get_rng_state())
@@ -312,7 +314,7 @@ def test_a_gpu_gives_the_same_scores():
         Target(name="number", **split(x**2)),
         Target(name="class", kind="discrete", **split((x > 0).long())),
     ]
-    settings = Settings(landmarks=200)
+    settings = PredictorSettings(landmarks=200)
     for key, score in scores(x, *targets, settings=settings).items():
         there = scores(x.cuda(), *targets, settings=settings)[key]
         # Training in float32 may move a few samples near a border.
@@ -357,11 +359,11 @@ def target(**changes):
             lambda: probe(normal(20, 2), normal(10, 3), [target()], settings=SETTINGS, seed=0),
             "expected as many columns to train as to test, got 2 and 3",
         ),
-        (lambda: Settings(alphas=(1.0, 0.0)), "alphas: expected positive numbers, got (1.0, 0.0)"),
-        (lambda: Settings(folds=1), "folds: expected at least 2, got 1"),
-        (lambda: Settings(landmarks=5), "landmarks: expected at least 6, got 5"),
-        (lambda: Settings(confidence=1.0), "confidence: expected a number between 0 and 1, got 1.0"),
-        (lambda: Settings(learning_rate=0.0), "learning_rate: expected a positive number, got 0.0"),
+        (lambda: PredictorSettings(alphas=(1.0, 0.0)), "alphas[1]: expected a positive number, got 0.0"),
+        (lambda: PredictorSettings(folds=1), "folds: expected at least 2, got 1"),
+        (lambda: PredictorSettings(landmarks=5), "landmarks: expected at least 6, got 5"),
+        (lambda: PredictorSettings(confidence=1.0), "confidence: expected a number in (0, 1), got 1.0"),
+        (lambda: PredictorSettings(learning_rate=0.0), "learning_rate: expected a positive number, got 0.0"),
     ],
 )
 def test_mistakes_are_told_in_one_line(make, message):
