@@ -14,7 +14,7 @@ from identbox.commands.options import changes, choose_device, device_option, num
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
-    from identbox.experiments.verification import Trial
+    from identbox.experiments.trials import Trial
 
 
 FAILED = 2  # exit code where a prediction did not come true, or a control was called identified
@@ -80,7 +80,7 @@ def verify(
     from rich.console import Console
 
     from identbox import files
-    from identbox.experiments import verification
+    from identbox.experiments import pictures, trials, verification
     from identbox.identifiability import verdicts
     from identbox.reports import pages
     from identbox.reports import verdicts as report_verdicts
@@ -96,12 +96,12 @@ def verify(
         paths = (out or Path("verification"),)
         _train(preset, paths[0], numbers(seeds, "--seeds"), changes(assignments), workers, where)
     folder = out or paths[0]
-    found = [verification.read(place) for place in verification.find(paths)]
+    found = [trials.read(place) for place in trials.find(paths)]
     judged = list(found)
     if controls or preset is not None:
         judged += _controls(found, folder / "controls", several, workers, where)
-    groups = verification.groups(judged)
-    findings = [verification.verify(*item, margins) for item in groups.items()]
+    groups = trials.groups(judged)
+    findings = [verification.verify_group(*item, margins) for item in groups.items()]
     factors = verification.content_factors(found)
     learners = {name: members[0].learner() for name, members in groups.items()}
     console = Console()
@@ -118,7 +118,7 @@ def verify(
             losses=verification.validation_losses(found),
             processes={name: members[0].process for name, members in groups.items()},
             pictures={
-                name: verification.encoding_picture(learner)
+                name: pictures.encoding_picture(learner)
                 for name, learner in learners.items()
                 if learner is not None
             },
@@ -158,7 +158,7 @@ def _controls(
     found: Sequence[Trial], folder: Path, seeds: tuple[int, ...], workers: int | None, device: str
 ) -> list[Trial]:
     """Train the controls of the first simulation, best of one whose encodings have the size of content."""
-    from identbox.experiments import controls, simulation, verification
+    from identbox.experiments import controls, simulation, trials
 
     simulations = [trial for trial in found if trial.record.get("kind") == "simulation"]
     if not simulations:
@@ -167,4 +167,4 @@ def _controls(
     base = simulation.simulation("thesis", trial.record["config"], str(trial.folder))
     jobs = list(controls.jobs(base, folder, content=trial.content_size, seeds=seeds, device=device))
     do(folder, jobs, workers, "controls")
-    return [verification.read(folder / job.name) for job in jobs]
+    return [trials.read(folder / job.name) for job in jobs]

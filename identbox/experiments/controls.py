@@ -1,7 +1,7 @@
 """Negative controls: learners that cannot have identified content, so that a verdict which says they did is wrong.
 
-Each is a simulation like the one to be judged, trained as long, with one thing spoilt. A control is a process of its
-own, with a folder as a run has; its record says which control it is.
+Each is a simulation like the one to be judged, trained as long, with one deliberate defect. A control is a process of
+its own, with a folder as a run has; its record says which control it is.
 """
 
 from __future__ import annotations
@@ -20,46 +20,38 @@ from torch import Tensor
 from identbox import config, seeding
 from identbox.experiments import run as experiments_run
 from identbox.experiments import simulation as experiments_simulation
-from identbox.experiments.simulation import Learner, Simulation
+from identbox.experiments.learner import Learner
+from identbox.experiments.simulation import Simulation
 from identbox.jobs import execution
 from identbox.jobs.execution import Job
-from identbox.learning import contrastive
-from identbox.process.model import Process
+from identbox.process.world import World
 
 
 class ShuffledPairs(Learner):
     """Learns from views that do not belong together: all but the first are permuted over the batch."""
 
-    def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
-        objective, batch = self.simulation.objective, self.simulation.training.batch
-        first, *others = self.encodings(self.draw(batch, stream, step))
-        generator = seeding.generator(self.seed, "shuffle", stream, step, device=self.device)
-        order = torch.randperm(batch, generator=generator, device=self.device)
-        again = None
-        if objective.negatives == "same-view":
-            again = self.encodings(self.draw(batch, f"{stream}/negatives", step))
-        return contrastive.info_nce([first, *(view[order] for view in others)], objective, negatives=again)
+    def paired(self, views: list[Float[Tensor, "n d"]], step: int, stream: str) -> list[Float[Tensor, "n d"]]:
+        """The first view as it is, the others in another order."""
+        first, *others = views
+        generator = seeding.generator(self.world.seed, "shuffle", stream, step, device=self.device)
+        order = torch.randperm(len(first), generator=generator, device=self.device)
+        return [first, *(view[order] for view in others)]
 
 
-class SingularMixing(Learner):
-    """The first view's mixing does not see the first content variable, and so is not invertible."""
-
-    def __init__(self, simulation: Simulation, process: Process, *, seed: int) -> None:
-        super().__init__(simulation, process, seed=seed)
-        layers = self.mixings[process.views[0]].weights
-        assert isinstance(layers, Tensor)
-        layers[0, :, 0] = 0.0  # content comes first among latents (Eq. 8.4)
+def lose_content(world: World) -> None:
+    """Make the first view's mixing ignore the first content variable, so that it is not invertible."""
+    world.mixings[world.views[0]].weights[0, :, 0] = 0.0  # content comes first among latents (Eq. 8.4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """What is spoilt, as keys of the configuration or as a learner."""
+    """One deliberate defect: of the configuration, of the learner, or of the world."""
 
     what: str
-    changes: Callable[
-        [Simulation, int], Mapping[str, Any] | None
-    ]  # of the simulation, by content's size; None: cannot
+    # keys of the configuration that differ, for a simulation and its content's size; None where it makes no sense
+    changes: Callable[[Simulation, int], Mapping[str, Any] | None]
     learner: type[Learner] = Learner
+    change_world: Callable[[World], None] = lambda world: None
 
 
 def _smaller(simulation: Simulation, content: int) -> Mapping[str, Any] | None:
@@ -78,7 +70,9 @@ CONTROLS = {
     "shuffled-pairs": Control("an encoder trained on shuffled pairs", lambda *_: {}, ShuffledPairs),
     "small-encoder": Control("an encoder one dimension too small", _smaller),
     "unchanging-style": Control("a process whose style never changes, encoded with content", _unchanging),
-    "singular-mixing": Control("a modality whose mixing is not invertible", lambda *_: {}, SingularMixing),
+    "singular-mixing": Control(
+        "a modality whose mixing is not invertible", lambda *_: {}, change_world=lose_content
+    ),
 }
 
 
@@ -99,9 +93,15 @@ def run(
 
     Raises IdentboxError for the folder of anything else.
     """
-    learner_type = CONTROLS[name].learner
+    control = CONTROLS[name]
     return experiments_simulation.run(
-        simulation, folder, seed=seed, device=device, learner_type=learner_type, control=name
+        simulation,
+        folder,
+        seed=seed,
+        device=device,
+        learner_type=control.learner,
+        change_world=control.change_world,
+        control=name,
     )
 
 

@@ -59,9 +59,9 @@ def probes(
         learned = encode(train, fit, mode)
         held_out = encode(test, score, mode)
         found[key] = [
-            dataclasses.asdict(one.record(view))
+            dataclasses.replace(one, view=view).record()
             for view in learned
-            for one in probing.probe(
+            for one in probing.probe_targets(
                 learned[view],
                 held_out[view],
                 wanted,
@@ -71,8 +71,8 @@ def probes(
         ]
     learned_content, held_out_content = content_columns([train, test], [fit, score], process)
     found["from_content"] = [
-        dataclasses.asdict(one.record("content"))
-        for one in probing.probe(
+        dataclasses.replace(one, view="content").record()
+        for one in probing.probe_targets(
             learned_content,
             held_out_content,
             wanted,

@@ -11,7 +11,7 @@ from typing import Any
 
 from identbox import config
 from identbox.errors import IdentboxError
-from identbox.metrics.scores import Probe
+from identbox.metrics.scores import PRIME, Score, score_of_record
 from identbox.settings import build
 
 FORMAT = 1
@@ -23,7 +23,7 @@ ROLES = {
     "style": "style",
     "specific": "modality",
 }  # as the tables of the thesis call them
-BLOCKS = tuple(block + prime for block in ROLES.values() for prime in ("", "'"))
+BLOCKS = tuple(block + prime for block in ROLES.values() for prime in ("", PRIME))
 INTERVENTIONS = (None, *ROLES)
 PROBES = {"probes", "probes_train_mode", "from_content"}  # keys of a record that hold lists of them
 
@@ -41,36 +41,36 @@ class Run:
     steps: int
     seconds: float
     losses: dict[str, float]
-    probes: tuple[Probe, ...]
+    probes: tuple[Score, ...]
     process: dict[str, Any] = field(default_factory=dict)
     kind: str = "simulation"  # or image-text
     # Of image/text runs: what content alone tells of each factor, and probes with batch norm in training mode.
-    from_content: tuple[Probe, ...] = ()
-    probes_train_mode: tuple[Probe, ...] = ()
+    from_content: tuple[Score, ...] = ()
+    probes_train_mode: tuple[Score, ...] = ()
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise IdentboxError(f"format: expected {FORMAT}, got {self.format}")
 
-    def block(self, probe: Probe) -> str | None:
+    def block(self, probe: Score) -> str | None:
         """The block that a target belongs to: content, style or modality, with ' where it is what was permuted.
 
         None for a block specific to another view than the one probed.
         """
-        name = probe.target.removesuffix("'")
+        name = probe.target
         variable = self.process.get("variables", {}).get(name, {})
         role = variable.get("role", name.partition("_")[0])
         own = variable.get("view", name.partition("_")[2])
         if role not in ROLES or (role == "specific" and own not in ("", probe.view)):
             return None
-        return ROLES[role] + "'" * probe.target.endswith("'")
+        return ROLES[role] + PRIME * probe.permuted
 
     def scores(self, intervention: str | None) -> dict[tuple[str, str], tuple[float, float]]:
         """Nonlinear score and chance of each (block, metric), averaged over views and the block's variables."""
         found: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for probe in self.probes:
             block = self.block(probe)
-            if probe.intervention == intervention and probe.probe != "linear" and block is not None:
+            if probe.intervention == intervention and probe.nonlinear and block is not None:
                 found.setdefault((block, probe.metric), []).append((probe.score, probe.chance))
         return {key: (fmean(s for s, _ in pairs), fmean(c for _, c in pairs)) for key, pairs in found.items()}
 
@@ -147,7 +147,7 @@ def run_of(record: Any, path: Path) -> Run:
         built = []
         for place, probe in enumerate(table[key]):
             where = f"{path}: {key}[{place}]"
-            built.append(build(Probe, known(Probe, probe, where), where))
+            built.append(score_of_record(known(Score, probe, where), where))
         table[key] = built
     return build(Run, table, str(path))
 

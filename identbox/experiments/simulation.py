@@ -14,36 +14,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
-from identbox import config, seeding
+from identbox import config
 from identbox.config import configuration
 from identbox.errors import IdentboxError
+from identbox.experiments.learner import Learner
 from identbox.experiments.records import LEASE, RESULTS
 from identbox.experiments.run import claim_table, is_finished, read_results, record_of, write_results
 from identbox.jobs import leases
-from identbox.learning import contrastive, training
+from identbox.learning import training
 from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import MLP, MLPSettings
 from identbox.learning.training import TrainingSettings
-from identbox.metrics import predictors, probing
-from identbox.metrics import targets as metrics_targets
-from identbox.metrics.scores import Probe
-from identbox.metrics.targets import seen, target_of
-from identbox.process import mixing, tables
+from identbox.metrics.interventional import Encode, content_r2, probe_world
+from identbox.metrics.scores import Score
 from identbox.process import presets as process_presets
+from identbox.process import tables
 from identbox.process.distributions import Covariance
-from identbox.process.interventions import Permute
 from identbox.process.mixing import Mixing
-from identbox.process.model import ROLES, Process, Role, Sample
+from identbox.process.model import Process, Role
 from identbox.process.tables import table_from_process
+from identbox.process.world import World, unique_mixings
 from identbox.settings import Count, at_least, settings, table_of
 
-WATCHED = 1024  # samples of the R2 that is shown during training, each for fit and score
-VALIDATION_BATCHES = (
-    4  # of the validation loss, each of the training's batch size, since the loss depends on it
-)
+CONDITIONING = 1024  # samples over which the mixings are conditioned
 
 
 @settings
@@ -142,93 +136,29 @@ def simulation(preset: str, table: Mapping[str, Any] = {}, where: str = "config"
     return made
 
 
-class Learner(nn.Module):
-    """What a simulation trains, with what it is trained on: a mixing and an encoder for each view.
+def learner_of(
+    simulation: Simulation, *, seed: int, learner_type: type[Learner] = Learner, world: World | None = None
+) -> Learner:
+    """The untrained learner of a simulation, on its world (or on the one that is given).
 
-    In the multi-view setting all views share one of each. The mixings have no parameters, only buffers, so that a
-    checkpoint holds them and an optimiser does not.
+    Raises IdentboxError where views of different dimensions should share a mixing.
     """
-
-    def __init__(self, simulation: Simulation, process: Process, *, seed: int) -> None:
-        super().__init__()
-        self.process = process.realise(seed=seed)
-        self.simulation, self.seed = simulation, seed
-        sizes = {view: _dimensions(process, view) for view in process.views}
-        shared = simulation.setting == "multiview"
-        if shared and len(set(sizes.values())) > 1:
-            raise IdentboxError(
-                f"setting: expected views of equal dimension for multiview, got {list(sizes.values())}"
-            )
-        names = process.views[:1] if shared else process.views
-        outputs = simulation.encoder.encoding_size or _content(process)
-        self.mixings = nn.ModuleDict(
-            {
-                name: mixing.draw(sizes[name], simulation.mixing, seed=seed, name=f"mixing/{name}")
-                for name in names
-            }
-        )
-        self.encoders = nn.ModuleDict(
-            {
-                name: MLP(sizes[name], outputs, simulation.encoder, seed=seed, name=f"encoder/{name}")
-                for name in names
-            }
-        )
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def draw(self, n: int, *names: str | int) -> Sample:
-        """n samples of the process from the stream of that name."""
-        return self.process.sample(n, generator=seeding.generator(self.seed, *names, device=self.device))
-
-    def observe(self, sample: Sample, view: str) -> Float[Tensor, "n x"]:
-        """x = f(z) of a view (Eq. 8.5)."""
-        return self.mixings[view if view in self.mixings else self.process.views[0]](sample.latents(view))
-
-    def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
-        """g(x) of a view, in float32 whatever the precision inside."""
-        encoder = self.encoders[view if view in self.encoders else self.process.views[0]]
-        low = self.simulation.training.precision == "bfloat16"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=low):
-            return encoder(x).float()
-
-    def encodings(self, sample: Sample) -> list[Float[Tensor, "n d"]]:
-        """The encodings of all views of a sample."""
-        return [self.encode(self.observe(sample, view), view) for view in self.process.views]
-
-    def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
-        """The objective on a fresh batch, the one of that step's number."""
-        objective, batch = self.simulation.objective, self.simulation.training.batch
-        views = self.encodings(self.draw(batch, stream, step))
-        again = None
-        if objective.negatives == "same-view":
-            again = self.encodings(self.draw(batch, f"{stream}/negatives", step))
-        return contrastive.info_nce(views, objective, negatives=again)
-
-    @torch.no_grad()
-    def content_r2(self) -> float:
-        """R2 of a linear regression from the first view's encodings to content, on samples kept for it."""
-        sample = self.draw(2 * WATCHED, "watch")
-        view = self.process.views[0]
-        inputs = nn.functional.pad(self.encode(self.observe(sample, view), view), (0, 1), value=1.0)
-        targets = sample.block(view, "content")
-        # Ridge of 1e-6 in float64: encodings may be collinear, and this is a figure to watch, not to publish.
-        a, b = inputs[:WATCHED].double(), targets[:WATCHED].double()
-        gram = a.T @ a
-        ridge = 1e-6 * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram), device=a.device)
-        weights = torch.linalg.solve(gram + ridge, a.T @ b)
-        truth = targets[WATCHED:].double()
-        residual = (truth - inputs[WATCHED:].double() @ weights).square().sum(0)
-        return (1 - residual / (truth - truth.mean(0)).square().sum(0)).mean().item()
-
-
-def _dimensions(process: Process, view: str) -> int:
-    return sum(variable.distribution.dim for variable in process.seen_by(view))
-
-
-def _content(process: Process) -> int:
-    return sum(variable.distribution.dim for variable in process.variables if variable.role == "content")
+    process = simulation.process.make(simulation.setting)
+    shared = simulation.setting == "multiview"
+    if world is None:
+        world = World(process, seed=seed, mixing=simulation.mixing, shared_mixing=shared)
+    outputs = simulation.encoder.encoding_size or world.content_size
+    encoders = {
+        name: MLP(mixed.dim, outputs, simulation.encoder, seed=seed, name=f"encoder/{name}")
+        for name, mixed in unique_mixings(world.mixings).items()
+    }
+    return learner_type(
+        world,
+        encoders,
+        objective=simulation.objective,
+        batch=simulation.training.batch,
+        precision=simulation.training.precision,
+    )
 
 
 def run(
@@ -238,6 +168,7 @@ def run(
     seed: int,
     device: torch.device | str = "cpu",
     learner_type: type[Learner] = Learner,
+    change_world: Callable[[World], None] = lambda world: None,
     control: str | None = None,
     on_start: Callable[[int], None] = lambda step: None,
     on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
@@ -245,9 +176,11 @@ def run(
 ) -> dict[str, Any]:
     """Train and probe a simulation, and write its record to ``folder``/results.json; returns the record.
 
-    A folder that has the record already gives it back. ``learner_type`` and ``control`` are those of a negative
-    control (`controls`), whose name the record has. Raises IdentboxError for a folder of another configuration
-    (naming the keys) or control, one that another process is at, and where a step is not finite.
+    A folder that has the record already gives it back. ``learner_type``, ``change_world`` and ``control`` are those
+    of a negative control (`controls`), whose name the record has.
+
+    Raises IdentboxError for a folder of another configuration (naming the keys) or control, for one in which another
+    process is working, and where a step is not finite.
     """
     claim(folder, simulation, seed=seed)
     done = is_finished(folder)  # perhaps in a folder that nobody may write to
@@ -259,13 +192,15 @@ def run(
                     f"{folder}: expected {_called(control)}, got {_called(record.get('control'))}"
                 )
             return record
-        learner = learner_type(simulation, simulation.process.make(simulation.setting), seed=seed).to(device)
+        learner = learner_of(simulation, seed=seed, learner_type=learner_type).to(device)
+        world = learner.world
+        change_world(world)
         trained = training.train(
             learner,
             learner.loss,
             simulation.training,
             folder,
-            watch=lambda: {"content_r2": learner.content_r2()},
+            watch=lambda: {"content_r2": content_r2(world, learner.encode)},
             on_start=on_start,
             on_metrics=on_metrics,
             on_message=on_message,
@@ -274,16 +209,16 @@ def run(
         record = {
             **record_of("simulation", simulation.table(), trained, seed=seed, device=learner.device),
             **({} if control is None else {"control": control}),
-            "process": config.plain(table_from_process(learner.process)),
+            "process": config.plain(table_from_process(world.process)),
             "losses": config.plain(  # without that of training where no step was asked for
                 {
                     "train": trained.loss,
-                    "validation": validation_loss(learner),
-                    "chance": chance_loss(simulation),
+                    "validation": learner.validation_loss(),
+                    "chance": learner.chance_loss(),
                 }
             ),
-            "mixing": config.plain(conditioning(learner)),
-            "probes": [dataclasses.asdict(record) for record in probe(learner)],
+            "mixing": config.plain(conditioning(world)),
+            "probes": [score.record() for score in probed(world, learner.encode, simulation.probes)],
         }
         write_results(folder / RESULTS, record)
         return record
@@ -299,80 +234,21 @@ def claim(folder: Path, simulation: Simulation, *, seed: int) -> None:
 
 
 @torch.no_grad()
-def validation_loss(learner: Learner) -> float:
-    """The objective on batches that training has not seen, of its batch size (section 8.4.3)."""
-    losses = [learner.loss(step, "validation") for step in range(VALIDATION_BATCHES)]
-    return torch.stack(losses).mean().item()
-
-
-def chance_loss(simulation: Simulation) -> float:
-    """The loss of constant encodings."""
-    more = simulation.objective.negatives == "same-view"
-    return torch.tensor(simulation.training.batch + more, dtype=torch.float64).log().item()
-
-
-@torch.no_grad()
-def conditioning(learner: Learner) -> dict[str, Any]:
+def conditioning(world: World) -> dict[str, Any]:
     """How well conditioned each mixing is where the data are."""
-    sample = learner.draw(WATCHED, "conditioning")
+    sample = world.sample(CONDITIONING, "conditioning")
     return {
-        view: dataclasses.asdict(mixed.conditioning(sample.latents(view)))  # type: ignore[operator]
-        for view, mixed in learner.mixings.items()
+        view: dataclasses.asdict(mixed.conditioning(sample.latent.latents(view)))
+        for view, mixed in unique_mixings(world.mixings).items()
     }
 
 
-@torch.no_grad()
-def probe(learner: Learner) -> list[Probe]:
-    """Predict every variable from the encodings of every view, as they are and after each intervention.
-
-    An intervention permutes a block over the batch before mixing and leaves all else alone (appendix A.6). Its
-    target ``content'`` is the permuted block, ``content`` what it was before. Probes are fitted and scored after
-    the same intervention.
-    """
-    settings = learner.simulation.probes
-    roles = {variable.role for variable in learner.process.variables}
-    interventions: list[str | None] = [None]
-    if settings.interventions:
-        interventions += [role for role in ROLES if role in roles]
-    records = []
-    for intervention in interventions:
-        befores, afters = [], []
-        for part in ("fit", "score"):
-            before = learner.draw(settings.samples, "probe", part)
-            after = before
-            if intervention is not None:
-                generator = seeding.generator(
-                    learner.seed, "intervene", intervention, part, device=learner.device
-                )
-                after = learner.process.intervene(
-                    before, Permute(target=intervention), recompute=False, generator=generator
-                )
-            befores.append(before)
-            afters.append(after)
-        for view in learner.process.views:
-            fit, score = (learner.encode(learner.observe(sample, view), view) for sample in afters)
-            scores = probing.probe(
-                fit,
-                score,
-                _targets(learner.process, view, befores, afters, intervention),
-                settings=predictors.PredictorSettings(bootstrap=settings.bootstrap, centre=True),
-                seed=seeding.derive(learner.seed, "probing", view, str(intervention)),
-            )
-            records += [found.record(view, intervention) for found in scores]
-    return records
-
-
-def _targets(
-    process: Process, view: str, befores: list[Sample], afters: list[Sample], intervention: str | None
-) -> list[metrics_targets.Target]:
-    """Every variable as it was, and those of the permuted role as they are now, in the eyes of a view."""
-    found = []
-    for variable in process.variables:
-        versions = {variable.name: befores}
-        if variable.role == intervention:
-            versions[f"{variable.name}'"] = afters
-        for name, samples in versions.items():
-            if variable.distribution.kind != "constant":  # which has nothing to predict
-                fit, score = (seen(sample, view, variable) for sample in samples)
-                found.append(target_of(variable, name, fit, score))
-    return found
+def probed(world: World, encode: Encode, settings: ProbeSettings) -> list[Score]:
+    """Every variable predicted from every view, by the settings of a simulation; see `probe_world`."""
+    return probe_world(
+        world,
+        encode,
+        samples=settings.samples,
+        bootstrap=settings.bootstrap,
+        interventions=settings.interventions,
+    )

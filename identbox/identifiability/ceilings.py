@@ -138,8 +138,8 @@ class _Solver:
 
     def _probed(self, view: str, variable: Variable, given: Sequence[Variable]) -> Ceiling:
         fit, score = self._sample("fit"), self._sample("score")
-        target = target_of(variable, variable.name, seen(fit, view, variable), seen(score, view, variable))
-        (found,) = probing.probe(
+        target = target_of(variable, seen(fit, view, variable), seen(score, view, variable))
+        (found,) = probing.probe_targets(
             _features(fit, given),
             _features(score, given),
             [target],

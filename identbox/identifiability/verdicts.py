@@ -23,7 +23,7 @@ from scipy import stats
 from identbox.errors import IdentboxError, first_few
 from identbox.identifiability.assumptions import Assumption, effective_dimensions, invariant, never_changing
 from identbox.identifiability.ceilings import Ceiling, Key
-from identbox.metrics.scores import Probe
+from identbox.metrics.scores import Score
 from identbox.process.model import Process, Variable
 from identbox.settings import Fraction, settings
 
@@ -43,7 +43,7 @@ class Evidence(Protocol):
     @property
     def process(self) -> Process: ...
     @property
-    def probes(self) -> tuple[Probe, ...]: ...
+    def probes(self) -> tuple[Score, ...]: ...
 
     def ceilings(self, content: Sequence[Variable]) -> Mapping[Key, Ceiling]:
         """What a perfect encoding of ``content`` would tell of everything that was probed."""
@@ -217,24 +217,25 @@ def _verdict(
     margins: Margins,
 ) -> Verdict:
     """What the probes of one view say."""
-    scores: dict[tuple[str, str | None], list[tuple[Probe, Ceiling]]] = {}
+    scores: dict[tuple[str, str | None], list[tuple[Score, Ceiling]]] = {}
     for trial, ceiling in zip(trials, known, strict=True):
         for probe in trial.probes:
-            if probe.view == view and probe.probe != "linear":
-                key = view, probe.target, probe.intervention
+            if probe.view == view and probe.nonlinear:
+                key = view, probe.label, probe.intervention
                 if key not in ceiling:
                     raise IdentboxError(
                         f"{trial.folder}: probes: expected variables of the process and permutations of its blocks, "
-                        f"got {probe.target} with {probe.intervention} permuted"
+                        f"got {probe.label} with {probe.intervention} permuted"
                     )
                 scores.setdefault(key[1:], []).append((probe, ceiling[key]))
     conditions = []
-    for (target, intervention), pairs in scores.items():
+    for (_, intervention), pairs in scores.items():
         if len(pairs) != len(trials):
             raise IdentboxError(f"{trials[0].folder}: expected the same probes in every run of the group")
-        role = next((v.role for v in block if v.name == target.removesuffix("'")), None)
-        told = role is not None and (target.endswith("'") or role != intervention)
-        conditions.append(_condition(pairs, "content" if told else "excess", margins))
+        score = pairs[0][0]
+        role = next((v.role for v in block if v.name == score.target), None)
+        encoded = role is not None and (score.permuted or role != intervention)
+        conditions.append(_condition(pairs, "content" if encoded else "excess", margins))
     if not any(c.kind == "content" for c in conditions):
         raise IdentboxError(f"{trials[0].folder}: probes of view {view}: expected some of content, got none")
     wrong = [c for c in conditions if c.state == "violated"]
@@ -273,7 +274,7 @@ def _spare(trials: Sequence[Evidence]) -> tuple[str, ...]:
 
 
 def _condition(
-    pairs: Sequence[tuple[Probe, Ceiling]],
+    pairs: Sequence[tuple[Score, Ceiling]],
     kind: Literal["content", "excess"],
     margins: Margins,
 ) -> Condition:
@@ -291,7 +292,7 @@ def _condition(
         state = "satisfied" if high <= bound else "violated" if low > bound else "open"
     return Condition(
         view=probe.view,
-        target=probe.target,
+        target=probe.label,
         intervention=probe.intervention,
         kind=kind,
         metric=probe.metric,

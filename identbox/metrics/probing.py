@@ -29,13 +29,13 @@ from identbox.metrics.predictors import (
     r2,
     shallow_mlp,
 )
-from identbox.metrics.scores import Score
+from identbox.metrics.scores import Metric, ProbeKind, Score
 from identbox.metrics.targets import Target
 
 Predictor = Literal["linear", "nonlinear"]
 
 
-def probe(
+def probe_targets(
     train: Float[Tensor, "n _"],
     test: Float[Tensor, "m _"],
     targets: Sequence[Target],
@@ -49,7 +49,7 @@ def probe(
     Returns a score for each target and each of ``kinds``, in that order. Raises IdentboxError for encodings that
     are not finite or too few, and for targets of other lengths or with the same name.
     """
-    _check(train, test, targets, settings, kinds)
+    _check_encodings(train, test, targets, settings, kinds)
     x, x_test = standardise(train.detach(), test.detach())
     counts = _resamples(len(test), settings.bootstrap, seed).to(x.device)
     numbers = [target for target in targets if target.kind != "discrete"]
@@ -63,22 +63,22 @@ def probe(
         fits = least_squares(x, torch.cat(blocks, dim=1), x_test).split(widths, dim=1)
         for target, truth, fit in zip(numbers, truths, fits, strict=True):
             values = _r2_with_interval(truth, fit, counts, settings.confidence)
-            scores[target.name, "linear"] = _score(target, "linear", values)
+            scores[target.label, "linear"] = _score(target, "linear", values)
     if numbers and "nonlinear" in kinds:
         found = kernel_ridge(x, blocks, x_test, settings=settings, seed=seed)
         for target, truth, (fit, alpha, gamma) in zip(numbers, truths, found, strict=True):
             values = _r2_with_interval(truth, fit, counts, settings.confidence)
-            scores[target.name, "nonlinear"] = _score(target, "kernel_ridge", values, alpha, gamma)
+            scores[target.label, "nonlinear"] = _score(target, "kernel_ridge", values, alpha, gamma)
     for kind in kinds if discrete else ():
         classify = _classify_linearly if kind == "linear" else _classify_by_mlp
         for target, guess in zip(discrete, classify(x, discrete, x_test, settings, seed), strict=True):
             hits = (guess == target.test.to(guess.device)).double()
             values = _accuracy_with_interval(hits, counts, settings.confidence)
-            scores[target.name, kind] = _score(target, "linear" if kind == "linear" else "mlp", values)
-    return [scores[target.name, kind] for target in targets for kind in kinds]
+            scores[target.label, kind] = _score(target, "linear" if kind == "linear" else "mlp", values)
+    return [scores[target.label, kind] for target in targets for kind in kinds]
 
 
-def _check(
+def _check_encodings(
     train: Tensor,
     test: Tensor,
     targets: Sequence[Target],
@@ -102,13 +102,13 @@ def _check(
         raise IdentboxError(
             f"encodings: expected at least {least} samples to train and 2 to test, got {len(train)} and {len(test)}"
         )
-    names = [target.name for target in targets]
+    names = [target.label for target in targets]
     if len(set(names)) < len(names):
         raise IdentboxError(f"targets: expected different names, got {', '.join(names)}")
     for target in targets:
         if (len(target.train), len(target.test)) != (len(train), len(test)):
             raise IdentboxError(
-                f"target {target.name}: expected {len(train)} training and {len(test)} test values, as many as "
+                f"target {target.label}: expected {len(train)} training and {len(test)} test values, as many as "
                 f"encodings, got {len(target.train)} and {len(target.test)}"
             )
 
@@ -144,7 +144,7 @@ def _classify_by_mlp(
         torch.cat([target.train.to(x.device).long() for target in targets], dim=1).T,
         torch.tensor([target.count for target, _ in components]),
         x_test,
-        [seeding.generator(seed, "probing", "mlp", target.name, at) for target, at in components],
+        [seeding.generator(seed, "probing", "mlp", target.label, at) for target, at in components],
         settings=settings,
         seed=seed,
     )
@@ -185,7 +185,7 @@ def _interval(values: Float[Tensor, " b"], confidence: float) -> tuple[float, fl
 
 def _score(
     target: Target,
-    name: Literal["linear", "kernel_ridge", "mlp"],
+    name: ProbeKind,
     values: tuple[float, float, float],
     alpha: float | None = None,
     gamma: float | None = None,
@@ -196,8 +196,8 @@ def _score(
         common = [column.bincount().argmax() for column in target.train.long().cpu().T]
         same = [column == best for column, best in zip(target.test.long().cpu().T, common, strict=True)]
         chance = float(torch.stack(same).double().mean())
-    metric: Literal["r2", "accuracy"] = "accuracy" if target.kind == "discrete" else "r2"
+    metric: Metric = "accuracy" if target.kind == "discrete" else "r2"
     return Score(
-        target=target.name, probe=name, metric=metric, score=score, low=low, high=high, chance=chance,
-        alpha=alpha, gamma=gamma,
+        target=target.name, permuted=target.permuted, role=target.role, probe=name, metric=metric, score=score,
+        low=low, high=high, chance=chance, alpha=alpha, gamma=gamma,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from identbox.errors import IdentboxError
+from identbox.metrics.scores import PRIME
 from identbox.process.distributions import Categorical, Uniform
 from identbox.process.model import Sample, Variable
 
@@ -21,16 +23,20 @@ def seen(sample: Sample, view: str, variable: Variable) -> Shaped[Tensor, "n d"]
 
 
 def target_of(
-    variable: Variable, name: str, fit: Shaped[Tensor, "n d"], score: Shaped[Tensor, "m d"]
+    variable: Variable,
+    fit: Shaped[Tensor, "n d"],
+    score: Shaped[Tensor, "m d"],
+    *,
+    permuted: bool = False,
 ) -> Target:
     """Values of a variable as what probes predict: classes, points on a circle, or numbers."""
+    target = partial(Target, name=variable.name, role=variable.role, permuted=permuted, train=fit, test=score)
     distribution = variable.distribution
     if isinstance(distribution, Categorical):
-        return Target(name=name, train=fit, test=score, kind="discrete", classes=distribution.k)
+        return target(kind="discrete", classes=distribution.k)
     if isinstance(distribution, Uniform) and distribution.circular:
-        period = distribution.high - distribution.low
-        return Target(name=name, train=fit, test=score, kind="circular", period=period)
-    return Target(name=name, train=fit, test=score)
+        return target(kind="circular", period=distribution.high - distribution.low)
+    return target()
 
 
 Kind = Literal["continuous", "circular", "discrete"]
@@ -47,6 +53,8 @@ class Target:
     """
 
     name: str
+    role: str | None = None  # content, style or specific, where that is known
+    permuted: bool = False  # whether an intervention put these values in place
     train: Shaped[Tensor, "n _"]
     test: Shaped[Tensor, "m _"]
     kind: Kind = "continuous"
@@ -56,7 +64,7 @@ class Target:
     )
 
     def __post_init__(self) -> None:
-        where = f"target {self.name}"
+        where = f"target {self.label}"
         if self.kind not in get_args(Kind):
             raise IdentboxError(
                 f"{where}: expected a kind among {', '.join(get_args(Kind))}; got {self.kind}"
@@ -83,6 +91,11 @@ class Target:
             self._check_variation()
 
     @property
+    def label(self) -> str:
+        """The name, with a prime where an intervention put the values in place."""
+        return self.name + PRIME * self.permuted
+
+    @property
     def count(self) -> int:
         """The number of classes of a discrete target."""
         if self.classes is not None:
@@ -104,6 +117,6 @@ class Target:
         for at in (columns.amax(0) - columns.amin(0) <= rounding).nonzero().flatten().tolist():
             part = "" if self.kind == "continuous" else " (cosine)" if at < d else " (sine)"
             raise IdentboxError(
-                f"target {self.name}, component {at % d}{part}: expected values that vary over the test sample, "
+                f"target {self.label}, component {at % d}{part}: expected values that vary over the test sample, "
                 f"got {columns[0, at].item():.3g} alone"
             )

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
-from identbox.experiments.verification import Component
+from identbox.experiments.pictures import Component
 from identbox.identifiability.verdicts import Condition
 from identbox.metrics.elbow import Elbow
 from identbox.reports.svg import (

@@ -10,7 +10,7 @@ from typing import Any
 from identbox.data import factors
 from identbox.data.factors import VIEWS
 from identbox.experiments.records import Cell, Run, Runs, Sweep
-from identbox.metrics.scores import Probe
+from identbox.metrics.scores import Score
 from identbox.reports import figures
 from identbox.reports.figures import Panel, Series
 from identbox.reports.report import SPREAD, Parts, points
@@ -32,12 +32,12 @@ def predicted(run: Run) -> list[Grid]:
     return grids + _grids("With batch norm in training mode", run.probes_train_mode, run)
 
 
-def _grids(title: str, probes: Sequence[Probe], run: Run) -> list[Grid]:
+def _grids(title: str, probes: Sequence[Score], run: Run) -> list[Grid]:
     """A table of the factors of each metric."""
-    at = {(p.target, p.view): p for p in [*probes, *run.from_content] if p.probe != "linear"}
+    at = {(p.label, p.view): p for p in [*probes, *run.from_content] if p.nonlinear}
     grids = []
     for metric in dict.fromkeys(probe.metric for probe in probes):
-        targets = ordered((probe.target for probe in probes if probe.metric == metric), run.process)
+        targets = ordered((probe.label for probe in probes if probe.metric == metric), run.process)
         rows = []
         for target in targets:
             found = [at.get((target, view)) for view in VIEWS]
@@ -68,11 +68,11 @@ def effect_of_train_mode(run: Run) -> list[str]:
     """In words, how far the scores of text factors move when batch norm is left in training mode."""
     if not run.probes_train_mode:
         return []
-    before = {(p.view, p.target): p.score for p in run.probes if p.probe != "linear"}
+    before = {(p.view, p.label): p.score for p in run.probes if p.nonlinear}
     moved = {
-        (p.view, p.target): p.score - before[p.view, p.target]
+        (p.view, p.label): p.score - before[p.view, p.label]
         for p in run.probes_train_mode
-        if p.probe != "linear" and (p.view, p.target) in before
+        if p.nonlinear and (p.view, p.label) in before
     }
     text = {target: change for (view, target), change in moved.items() if view == "text"}
     if not text:
@@ -136,19 +136,19 @@ def _note(target: str, entries: Sequence[Entry], runs: Sequence[Run]) -> str:
         probe.score
         for run in runs
         for probe in run.from_content
-        if probe.target == target and probe.probe != "linear" and factors.role(target, run.process) == "style"
+        if probe.label == target and probe.nonlinear and factors.role(target, run.process) == "style"
     ]
     return ", ".join([*notes, f"from content {number(fmean(known))}"] if known else notes)
 
 
 def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str) -> Iterator[Entry]:
     """The factors of a view from its own encodings, over the seeds of a cell."""
-    scores: dict[tuple[str, str], dict[int, Probe]] = {}
+    scores: dict[tuple[str, str], dict[int, Score]] = {}
     for seed, run in runs[cell.name].items():
-        names = factors.seen_by(view, dict.fromkeys(probe.target for probe in run.probes))
+        names = factors.seen_by(view, dict.fromkeys(probe.label for probe in run.probes))
         for probe in run.probes:
-            if probe.view == view and probe.probe != "linear" and probe.target in names:
-                scores.setdefault((probe.target, probe.metric), {})[seed] = probe
+            if probe.view == view and probe.nonlinear and probe.label in names:
+                scores.setdefault((probe.label, probe.metric), {})[seed] = probe
     for (target, metric), probes in scores.items():
         yield Entry(
             cell=cell,

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from identbox.experiments.controls import CONTROLS
-from identbox.experiments.verification import SHOWN, Finding, Picture
+from identbox.experiments.pictures import SHOWN, Picture
+from identbox.experiments.verification import Finding
 from identbox.identifiability.verdicts import Condition, Judgement, Margins, Verdict
 from identbox.metrics.elbow import Elbow
 from identbox.process.model import Process

@@ -9,7 +9,6 @@ missing are counted in their cell and named below.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from identbox.experiments.records import (
     read_runs,
     read_sweep,
 )
-from identbox.metrics.scores import Probe
+from identbox.metrics.scores import Score
 from identbox.reports import factors, sweeps
 from identbox.reports import figures as reports_figures
 from identbox.reports.figures import Panel, Point, Series
@@ -35,6 +34,9 @@ from identbox.reports.tables import METRICS, Comparison, Grid, number
 
 if TYPE_CHECKING:
     pass
+
+
+SCORED = ("intervention", "probe", "metric", "score", "low", "high", "chance")  # columns of a run's table.csv
 
 
 def read(path: Path) -> Report:
@@ -135,7 +137,6 @@ def of_run(path: Path) -> Report:
         title = "Nonlinear probes after permuting a block, mean of views"
         grids.append(sweeps.matrix(title, means))
     losses = ", ".join(f"{name} {value:.4f}" for name, value in run.losses.items())
-    names = tuple(field.name for field in fields(Probe))
     title = f"Run {path.resolve().name}"
     return Report(
         title=title,
@@ -143,19 +144,19 @@ def of_run(path: Path) -> Report:
         grids=tuple(grids),
         notes=(*notes, f"Losses in nats: {losses}."),
         provenance=(f"Seed {run.seed}. {made_with([run])}",),
-        head=names,
-        rows=tuple(tuple(getattr(probe, name) for name in names) for probe in run.probes),
+        head=("view", "target", *SCORED),
+        rows=tuple((p.view, p.label, *(getattr(p, name) for name in SCORED)) for p in run.probes),
         figures={"probes": partial(reports_figures.dots, [("", _panels(probes))], title=title)}
         if probes
         else {},
     )
 
 
-def _predicted(probes: Sequence[Probe]) -> Grid:
+def _predicted(probes: Sequence[Score]) -> Grid:
     """Every target from every view, by both predictors."""
-    at = {(probe.target, probe.view, probe.probe == "linear"): probe for probe in probes}
+    at = {(probe.label, probe.view, not probe.nonlinear): probe for probe in probes}
     rows = []
-    for target, view in dict.fromkeys((probe.target, probe.view) for probe in probes):
+    for target, view in dict.fromkeys((probe.label, probe.view) for probe in probes):
         nonlinear, linear = (at.get((target, view, kind)) for kind in (False, True))
         one = nonlinear or linear
         assert one is not None
@@ -170,19 +171,19 @@ def _predicted(probes: Sequence[Probe]) -> Grid:
     return Grid(title="What the encodings predict", head=head, rows=tuple(rows))
 
 
-def _panels(probes: Sequence[Probe]) -> list[Panel]:
+def _panels(probes: Sequence[Score]) -> list[Panel]:
     """For each metric a panel of targets, the views side by side."""
     panels = []
     for metric in dict.fromkeys(probe.metric for probe in probes):
-        own = [probe for probe in probes if probe.metric == metric and probe.probe != "linear"]
-        rows = list(dict.fromkeys(probe.target for probe in own))
+        own = [probe for probe in probes if probe.metric == metric and probe.nonlinear]
+        rows = list(dict.fromkeys(probe.label for probe in own))
         series = [
             Series(
                 name=f"view {view}",
                 block=f"view {view}",
                 metric=metric,
                 points=tuple(
-                    Point(at=float(rows.index(p.target)), value=p.score, low=p.low, high=p.high)
+                    Point(at=float(rows.index(p.label)), value=p.score, low=p.low, high=p.high)
                     for p in own
                     if p.view == view
                 ),

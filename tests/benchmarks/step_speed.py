@@ -18,14 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from identbox.experiments import simulation as experiments_simulation
-from identbox.experiments.simulation import Learner
+from identbox.experiments.learner import Learner
+from identbox.experiments.simulation import learner_of
 
 
 def naive_loss(learner: Learner, step: int) -> Tensor:
     """The symmetrised loss with everything spelled out."""
-    batch = learner.simulation.training.batch
-    views = learner.encodings(learner.draw(batch, "train", step))
-    again = learner.encodings(learner.draw(batch, "negatives", step))
+    batch = learner.batch
+    views = learner.encodings(learner.world.sample(batch, "train", step))
+    again = learner.encodings(learner.world.sample(batch, "negatives", step))
     total = torch.zeros((), device=learner.device)
     for (anchor, negatives), positive in zip(zip(views, again, strict=True), reversed(views), strict=True):
         negative_logits = -(anchor[:, None] - negatives[None]).square().sum(-1)
@@ -50,7 +51,7 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
         "training": {"batch": options.batch, "precision": options.precision if kind == "ours" else "float32"}
     }
     simulation = experiments_simulation.simulation("thesis", table)
-    learner = Learner(simulation, simulation.process.make("multimodal"), seed=0).to(options.device)
+    learner = learner_of(simulation, seed=0).to(options.device)
     if kind == "naive":
         learner.encoders.apply(plain)
     parameters = list(learner.encoders.parameters())
@@ -81,13 +82,13 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
 def floor(options: argparse.Namespace) -> float:
     """Seconds of the encoders' forward and backward passes alone."""
     simulation = experiments_simulation.simulation("thesis", {"training": {"batch": options.batch}})
-    learner = Learner(simulation, simulation.process.make("multimodal"), seed=0).to(options.device)
-    sample = learner.draw(options.batch, "train", 0)
-    inputs = [learner.observe(sample, view) for view in learner.process.views]
+    learner = learner_of(simulation, seed=0).to(options.device)
+    sample = learner.world.sample(options.batch, "train", 0)
+    inputs = list(sample.x.values())
     seconds = []
     for _ in range(options.steps + 1):
         start = time.perf_counter()
-        for x, view in zip(inputs, learner.process.views, strict=True):
+        for x, view in zip(inputs, learner.world.views, strict=True):
             learner.encode(x, view).sum().backward()
         if options.device == "cuda":
             torch.cuda.synchronize()

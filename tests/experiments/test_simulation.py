@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from conftest import identbox
-from identbox import config, seeding
+from identbox import config
 from identbox.errors import IdentboxError
 from identbox.experiments import run
 from identbox.experiments import simulation as simulations
-from identbox.experiments.simulation import Learner, simulation
+from identbox.experiments.simulation import simulation
 from identbox.jobs import leases
 from identbox.process.interventions import Permute
 
@@ -29,7 +29,12 @@ TINY = {
 
 def learner(table=None, seed=0):
     made = simulation("quick", config.merge(TINY, table or {}))
-    return Learner(made, made.process.make(made.setting), seed=seed)
+    return simulations.learner_of(made, seed=seed)
+
+
+def label(probe):
+    """The target of a recorded score, with a prime where it is what was permuted."""
+    return probe["target"] + "'" * probe["permuted"]
 
 
 def without_time(record):
@@ -44,9 +49,21 @@ def test_a_run_leaves_its_record(tmp_path):
     assert record["config"]["process"]["content"] == 1
     assert record["versions"]["torch"] == torch.__version__
     assert record["losses"]["validation"] < record["losses"]["chance"] == pytest.approx(4.1589, abs=1e-4)
-    keys = {"view", "target", "intervention", "probe", "metric", "score", "low", "high", "chance"}
+    keys = {
+        "view",
+        "target",
+        "permuted",
+        "role",
+        "intervention",
+        "probe",
+        "metric",
+        "score",
+        "low",
+        "high",
+        "chance",
+    }
     assert all(set(probe) == keys for probe in record["probes"])
-    found = {(p["view"], p["target"], p["intervention"]) for p in record["probes"]}
+    found = {(p["view"], label(p), p["intervention"]) for p in record["probes"]}
     assert {v for v, _, _ in found} == {"1", "2"}
     assert {t for _, t, i in found if i is None} == {"content", "style", "specific_1", "specific_2"}
     assert {t for _, t, i in found if i == "style"} == {
@@ -64,7 +81,7 @@ def test_content_is_read_and_follows_its_permutation(tmp_path):
     table = config.merge(TINY, {"training": {"steps": 1200, "batch": 256}})
     record = simulations.run(simulation("quick", table), tmp_path / "run", seed=0)
     score = {
-        (p["target"], p["intervention"]): p["score"]
+        (label(p), p["intervention"]): p["score"]
         for p in record["probes"]
         if p["probe"] == "kernel_ridge" and p["view"] == "1"
     }
@@ -181,12 +198,10 @@ def test_views_share_what_they_should():
     assert set(multimodal.encoders) == set(multimodal.mixings) == {"1", "2"}
     assert set(multiview.encoders) == set(multiview.mixings) == {"1"}
     assert not torch.equal(multimodal.mixings["1"].weights, multimodal.mixings["2"].weights)
-    assert [variable.name for variable in multiview.process.variables] == ["content", "style"]
-    sample = multiview.draw(5, "x")
-    changed = multiview.process.intervene(
-        sample, Permute(target="style"), recompute=False, generator=seeding.generator(0)
-    )
-    assert not torch.equal(multiview.observe(sample, "2"), multiview.observe(changed, "2"))
+    assert [variable.name for variable in multiview.world.process.variables] == ["content", "style"]
+    sample = multiview.world.sample(5, "x")
+    changed = multiview.world.intervene(sample, Permute(target="style"))
+    assert not torch.equal(sample.x["2"], changed.x["2"])
 
 
 def test_checkpoint_holds_the_mixing_and_the_optimiser_does_not():
@@ -215,7 +230,7 @@ def test_a_process_of_ones_own(tmp_path):
     )
     record = simulations.run(_thesis_like(made), tmp_path / "run", seed=0)
     assert {p["view"] for p in record["probes"]} == {"a", "b"}
-    assert {p["target"] for p in record["probes"]} == {"cause", "cause'", "angle", "angle'"}
+    assert {label(p) for p in record["probes"]} == {"cause", "cause'", "angle", "angle'"}
 
 
 def _thesis_like(table):
@@ -228,7 +243,7 @@ def test_same_view_negatives_and_bfloat16_run():
     loss.backward()
     assert loss.dtype == torch.float32
     assert all(parameter.grad.isfinite().all() for parameter in made.encoders.parameters())
-    assert simulations.chance_loss(made.simulation) == pytest.approx(torch.tensor(65.0).log().item())
+    assert made.chance_loss() == pytest.approx(torch.tensor(65.0).log().item())
 
 
 def test_presets_are_those_of_the_thesis_table():

@@ -13,14 +13,15 @@ from scipy import stats
 from identbox import config
 from identbox.commands.verify import verify
 from identbox.errors import IdentboxError
-from identbox.experiments import controls, verification
+from identbox.experiments import controls, optimum, trials, verification
 from identbox.experiments import simulation as experiments_simulation
-from identbox.experiments.verification import Trial
+from identbox.experiments.learner import Learner
+from identbox.experiments.trials import Trial
 from identbox.identifiability import assumptions, oracle, verdicts
 from identbox.identifiability.verdicts import Margins, Prediction
 from identbox.jobs import execution
 from identbox.metrics import elbow
-from identbox.metrics.scores import Probe
+from identbox.metrics.scores import Score
 from identbox.process import presets
 from identbox.process.tables import table_from_process
 
@@ -34,14 +35,13 @@ SMALL = {
 }
 
 
-class Perfect(experiments_simulation.Learner):
+class Perfect(Learner):
     """Undoes the mixing and keeps an invertible, nonlinear function of the first ``keeps`` latents."""
 
     keeps, leak = 2, 0.0
 
     def encode(self, x, view):
-        name = view if view in self.mixings else self.process.views[0]
-        z = self.mixings[name].inverse(x)
+        z = self.world.mixings[view].inverse(x)
         content = z[:, : self.keeps].clone()
         content[:, 0] += self.leak * z[:, self.keeps]  # the first latent beyond is style
         return torch.cat([content[:, :1], content[:, 1:] + 0.3 * torch.tanh(content[:, :1])], dim=1)
@@ -77,8 +77,8 @@ def made(tmp_path_factory):
 
 
 def judged(*folders, margins=None):
-    (item,) = verification.groups([verification.read(folder) for folder in folders]).items()
-    return verification.verify(*item, margins or Margins())
+    (item,) = trials.groups([trials.read(folder) for folder in folders]).items()
+    return verification.verify_group(*item, margins or Margins())
 
 
 CAUSAL = {"process": {"causal": True, "change_probability": 0.75}}
@@ -149,9 +149,9 @@ def test_dependence_that_lowers_the_effective_dimension_is_named(made):
 
 
 def test_a_control_that_is_called_identified_fails(made):
-    trial = verification.read(made(Perfect))
+    trial = trials.read(made(Perfect))
     control = dataclasses.replace(trial, record={**trial.record, "control": "untrained"})
-    found = verification.verify("x", [control], Margins())
+    found = verification.verify_group("x", [control], Margins())
     assert found.judgements[0].prediction.outcome == "not identified"
     assert found.failure == "the control untrained is called identified"
 
@@ -167,7 +167,7 @@ def test_seeds_that_all_fail_by_unequal_amounts_are_not_undecided(made):
 
 
 def probe(target="content", score=0.99, low=0.98, high=1.0, intervention=None, view="1"):
-    return Probe(
+    return Score(
         view=view, target=target, intervention=intervention, probe="kernel_ridge", metric="r2",
         score=score, low=low, high=high, chance=0.0,
     )  # fmt: skip
@@ -306,8 +306,8 @@ def test_effective_dimension_is_the_participation_ratio(eigenvalues, expected):
 
 def test_a_run_stands_beside_the_oracle(made):
     """Its weights come from the checkpoint: those of an untrained encoder, far from the minimum."""
-    trial = verification.read(made(Perfect))
-    found = verification.optimum(trial, trial.learner(), samples=1000)
+    trial = trials.read(made(Perfect))
+    found = optimum.optimum(trial, trial.learner(), samples=1000)
     assert found.oracle.alignment < 1e-9
     assert found.gap > 0.3
     assert found.equal_scale.cost > -3 * found.equal_scale.error
@@ -323,10 +323,10 @@ def test_runs_without_a_checkpoint_are_judged_by_their_probes(made, tmp_path):
 
 def test_folders_that_are_none(made, tmp_path):
     with pytest.raises(IdentboxError, match="expected the folder of a finished run or of a sweep, got none"):
-        verification.find([tmp_path])
-    trial = verification.read(made(Perfect))
+        trials.find([tmp_path])
+    trial = trials.read(made(Perfect))
     with pytest.raises(IdentboxError, match="expected runs of different seeds"):
-        verification.groups([trial, trial])
+        trials.groups([trial, trial])
     with pytest.raises(IdentboxError, match="excess: expected a number in"):
         Margins(excess=1.5)
 
@@ -372,8 +372,8 @@ def test_controls_are_not_identified(tmp_path):
             controls.run(name, simulation, folder, seed=0)
             folders.append(folder)
     found = [
-        verification.verify(*item, Margins())
-        for item in verification.groups([verification.read(folder) for folder in folders]).items()
+        verification.verify_group(*item, Margins())
+        for item in trials.groups([trials.read(folder) for folder in folders]).items()
     ]
     assert {finding.control for finding in found} == set(controls.CONTROLS)
     assert [finding.judgements[0].outcome for finding in found] == ["not identified"] * 5
@@ -396,14 +396,16 @@ def test_controls_are_not_identified(tmp_path):
 def test_shuffled_pairs_are_worth_nothing():
     """Encodings that tell the pairs apart perfectly lose more on shuffled ones than constant encodings do."""
     simulation = experiments_simulation.simulation("quick", SMALL)
-    process = simulation.process.make("multimodal")
 
     class Shuffled(controls.ShuffledPairs, Perfect):
         pass
 
-    aligned = Perfect(simulation, process, seed=0).loss(0).item()
-    shuffled = Shuffled(simulation, process, seed=0).loss(0).item()
-    assert aligned < experiments_simulation.chance_loss(simulation) < shuffled
+    learners = [
+        experiments_simulation.learner_of(simulation, seed=0, learner_type=kind)
+        for kind in (Perfect, Shuffled)
+    ]
+    aligned, shuffled = (learner.loss(0).item() for learner in learners)
+    assert aligned < learners[0].chance_loss() < shuffled
 
 
 def test_controls_that_make_no_sense_are_left_out():
@@ -463,8 +465,9 @@ def test_the_command_wants_runs_or_a_preset(arguments, got):
 
 def test_the_oracle_of_a_learner_is_what_perfect_learners_are(made):
     """The unit cube of one learner's content, from its checkpoint's mixings."""
-    learner = verification.read(made(Perfect)).learner()
-    value = oracle.functional(verification.of_learner(learner).encodings(learner.draw(2000, "x")))
+    learner = trials.read(made(Perfect)).learner()
+    sample = learner.world.sample(2000, "x").latent
+    value = oracle.functional(optimum.oracle_of(learner.world).encodings(sample))
     assert value.value == pytest.approx(0.0, abs=0.08)  # 5 standard errors of the entropy
 
 

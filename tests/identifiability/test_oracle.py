@@ -10,7 +10,8 @@ from scipy import stats
 
 from identbox import seeding
 from identbox.errors import IdentboxError
-from identbox.experiments import simulation, verification
+from identbox.experiments import optimum, simulation
+from identbox.experiments.learner import Learner
 from identbox.identifiability import oracle
 from identbox.identifiability.oracle import Oracle
 from identbox.learning import entropy
@@ -194,11 +195,11 @@ TINY = {
 }
 
 
-class Scaled(simulation.Learner):
+class Scaled(Learner):
     """Encodes as the oracle does, scaled and shifted, with noise of a given deviation."""
 
     def encodings(self, sample):
-        exact = verification.of_learner(self).encodings(sample)
+        exact = optimum.oracle_of(self.world).encodings(sample.latent)
         noises = [
             torch.randn(e.shape, generator=seeding.generator(7, "noise", i)) for i, e in enumerate(exact)
         ]
@@ -208,22 +209,22 @@ class Scaled(simulation.Learner):
 @pytest.mark.parametrize("negatives", ["other-view", "same-view"])
 def test_at_equal_scale_a_perfect_learner_costs_nothing_and_noise_costs(negatives):
     made = simulation.simulation("quick", {**TINY, "objective": {"negatives": negatives}})
-    learner = Scaled(made, made.process.make(made.setting), seed=0)
-    found = verification.of_learner(learner)
+    learner = simulation.learner_of(made, seed=0, learner_type=Scaled)
+    found = optimum.oracle_of(learner.world)
     learner.noise = 0.0
-    perfect = verification.equal_scale(learner, found)
+    perfect = optimum.equal_scale(learner, found)
     assert perfect.cost == pytest.approx(0.0, abs=1e-3)  # encodings are rounded to float32
     assert perfect.spread == pytest.approx(900 * 2 / 12, rel=0.05)  # of the uniform cube
     learner.noise = 0.05
-    noisy = verification.equal_scale(learner, found)
+    noisy = optimum.equal_scale(learner, found)
     assert noisy.cost > 10 * noisy.error > 0
 
 
 def test_scales_are_not_compared_for_cosines_or_other_sizes():
     for table in ({"objective": {"similarity": "cosine"}}, {"encoder": {"encoding_size": 1}}):
         made = simulation.simulation("quick", {**copy.deepcopy(TINY), **table})
-        learner = simulation.Learner(made, made.process.make(made.setting), seed=0)
-        assert verification.equal_scale(learner, verification.of_learner(learner)) is None
+        learner = simulation.learner_of(made, seed=0)
+        assert optimum.equal_scale(learner, optimum.oracle_of(learner.world)) is None
 
 
 def test_eq_8_9_needs_two_views_of_one_shape():

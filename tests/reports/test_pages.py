@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from identbox.experiments import pictures, trials, verification
 from identbox.experiments import simulation as experiments_simulation
-from identbox.experiments import verification
-from identbox.experiments.verification import Component, EqualScale, Finding, Optimum, Picture
+from identbox.experiments.learner import Learner
+from identbox.experiments.optimum import EqualScale, Optimum
+from identbox.experiments.pictures import Component, Picture
+from identbox.experiments.verification import Finding
 from identbox.identifiability.assumptions import Assumption
 from identbox.identifiability.oracle import Value
 from identbox.identifiability.verdicts import Condition, Judgement, Margins, Prediction, Verdict
@@ -23,6 +26,7 @@ from identbox.metrics import elbow
 from identbox.process import presets
 from identbox.process.distributions import Categorical, Constant, Uniform
 from identbox.process.model import Process, Variable
+from identbox.process.world import World
 from identbox.reports import charts, graphs, pages
 from identbox.reports.svg import Axis
 
@@ -514,27 +518,26 @@ SMALL = {
 }
 
 
-class Perfect(experiments_simulation.Learner):
+class Perfect(Learner):
     """Undoes the mixing and keeps a linear, invertible function of content."""
 
     def encode(self, x, view):
-        name = view if view in self.mixings else self.process.views[0]
-        content = self.mixings[name].inverse(x)[:, :2]
+        content = self.world.mixings[view].inverse(x)[:, :2]
         return content @ torch.tensor([[1.0, 2.0], [0.5, -1.0]])
 
 
 def test_a_perfect_encoding_lies_on_the_diagonal_and_style_is_flat():
     """Style is independent of content: of 400 samples it explains less than 0.03 by chance, and predicts nothing."""
     simulation = experiments_simulation.simulation("quick", SMALL)
-    found = verification.encoding_picture(
-        Perfect(simulation, simulation.process.make("multimodal"), seed=0), view="2"
+    found = pictures.encoding_picture(
+        experiments_simulation.learner_of(simulation, seed=0, learner_type=Perfect), view="2"
     )
     assert [c.name for c in found.components] == [
         "content, component 1", "content, component 2", "style, component 1", "specific_2, component 1",
     ]  # fmt: skip
     assert (found.view, found.seed) == ("2", 0)
     for component in found.components[:2]:
-        assert component.truth.shape == component.told.shape == (verification.SHOWN,)
+        assert component.truth.shape == component.told.shape == (pictures.SHOWN,)
         # float32 through the mixing and back
         np.testing.assert_allclose(component.told, component.truth, atol=1e-3)
         assert component.r2 == pytest.approx(1.0, abs=1e-5)
@@ -553,8 +556,9 @@ def test_circles_have_two_components_and_classes_none():
         ),
     )
     simulation = experiments_simulation.simulation("quick", {**SMALL, "setting": "multimodal"})
-    learner = experiments_simulation.Learner(simulation, process, seed=0)
-    names = [component.name for component in verification.encoding_picture(learner).components]
+    world = World(process, seed=0, mixing=simulation.mixing)
+    learner = experiments_simulation.learner_of(simulation, seed=0, world=world)
+    names = [component.name for component in pictures.encoding_picture(learner).components]
     assert names == ["angle, component 1 (cosine)", "angle, component 1 (sine)"]
 
 
@@ -563,15 +567,15 @@ def real(tmp_path_factory):
     """The page of one real run, that of an untrained encoder."""
     folder = tmp_path_factory.mktemp("runs") / "tiny-seed0"
     experiments_simulation.run(experiments_simulation.simulation("quick", SMALL), folder, seed=0)
-    (item,) = verification.groups([verification.read(folder)]).items()
+    (item,) = trials.groups([trials.read(folder)]).items()
     name, (trial,) = item
     return pages.page(
-        [verification.verify(*item, Margins()), *SIX[1:]],
+        [verification.verify_group(*item, Margins()), *SIX[1:]],
         Margins(),
         ELBOW,
         losses=LOSSES,
         processes={name: trial.process},
-        pictures={name: verification.encoding_picture(trial.learner())},
+        pictures={name: pictures.encoding_picture(trial.learner())},
     )
 
 

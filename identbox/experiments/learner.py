@@ -1,0 +1,78 @@
+"""A contrastive learner on a world: an encoder for each view, and the loss of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from identbox.learning import contrastive
+from identbox.learning.contrastive import Objective
+from identbox.learning.training import Precision
+from identbox.process.world import Observed, World, unique_mixings
+
+VALIDATION_BATCHES = (
+    4  # of the validation loss; each has the training's batch size, since the loss depends on it
+)
+
+
+class Learner(nn.Module):
+    """Encoders that are trained on the views of a world.
+
+    ``encoders`` has a module for each view, or one alone that all views share. The mixings of the world are
+    registered as well. They have no parameters, only buffers: a checkpoint holds them, and an optimiser does not.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        encoders: Mapping[str, nn.Module],
+        *,
+        objective: Objective,
+        batch: int,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__()
+        self.world, self.objective, self.batch, self.precision = world, objective, batch, precision
+        self.mixings = nn.ModuleDict(unique_mixings(world.mixings))
+        self.encoders = nn.ModuleDict(dict(encoders))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
+        """g(x) of a view, in float32 whatever the precision inside."""
+        encoder = self.encoders[view if view in self.encoders else self.world.views[0]]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            return encoder(x).float()
+
+    def encodings(self, sample: Observed) -> list[Float[Tensor, "n d"]]:
+        """The encodings of all views of a sample."""
+        return [self.encode(x, view) for view, x in sample.x.items()]
+
+    def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
+        """The objective on a fresh batch, the one of that step's number."""
+        views = self.paired(self.encodings(self.world.sample(self.batch, stream, step)), step, stream)
+        again = None
+        if self.objective.negatives == "same-view":
+            again = self.encodings(self.world.sample(self.batch, f"{stream}/negatives", step))
+        return contrastive.info_nce(views, self.objective, negatives=again)
+
+    def paired(self, views: list[Float[Tensor, "n d"]], step: int, stream: str) -> list[Float[Tensor, "n d"]]:
+        """The encodings as the loss pairs them: row by row."""
+        return views
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """The objective on batches that training has not seen, of its batch size (section 8.4.3)."""
+        losses = [self.loss(step, "validation") for step in range(VALIDATION_BATCHES)]
+        return torch.stack(losses).mean().item()
+
+    def chance_loss(self) -> float:
+        """The loss of constant encodings."""
+        more = self.objective.negatives == "same-view"
+        return torch.tensor(self.batch + more, dtype=torch.float64).log().item()

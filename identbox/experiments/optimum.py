@@ -1,0 +1,120 @@
+"""A trained run beside the optimum of the theorem's proof: Eq. 8.9, and InfoNCE at the same scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from identbox.errors import IdentboxError
+from identbox.experiments.learner import Learner
+from identbox.identifiability import oracle
+from identbox.identifiability.oracle import Oracle
+from identbox.learning import contrastive
+from identbox.process.world import World, unique_mixings
+
+
+def oracle_of(world: World) -> Oracle:
+    """The oracle of a world: the encoders of the theorem's proof."""
+    return Oracle(world.process, unique_mixings(world.mixings), seed=world.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualScale:
+    """InfoNCE of a learner and of the oracle at the same scale, on the same batches; means over them, in nats."""
+
+    trained: float
+    oracle: float
+    spread: float  # mean squared norm of the centred encodings, of both
+    error: float  # standard error of the difference over batches
+
+    @property
+    def cost(self) -> float:
+        """What imperfect alignment costs the learner."""
+        return self.trained - self.oracle
+
+
+@torch.no_grad()
+def equal_scale(learner: Learner, oracle: Oracle, *, batches: int = 8) -> EqualScale | None:
+    """Compare a learner's loss with that of the oracle, rescaled to the mean squared norm of its encodings.
+
+    InfoNCE with unbounded encoders has no floor: scaling aligned encodings up drives it to 0. So both are centred,
+    and the oracle gets the learner's scale. None for cosine similarity, which knows no scale, and for encodings of
+    another size than content.
+    """
+    objective, batch = learner.objective, learner.batch
+    drawn = [
+        [learner.world.sample(batch, "verify", part, number) for number in range(batches)]
+        for part in ("anchors", "negatives")[: 1 + (objective.negatives == "same-view")]
+    ]
+    trained = [[[v.double() for v in learner.encodings(s)] for s in samples] for samples in drawn]
+    perfect = [[oracle.encodings(s.latent) for s in samples] for samples in drawn]
+    if objective.similarity == "cosine" or trained[0][0][0].shape[1] != oracle.dim:
+        return None
+    spread = _spread(trained[0])
+    factor = math.sqrt(spread / _spread(perfect[0]))
+    pairs = []
+    for number in range(batches):
+        losses = []
+        for encoded, scale in ((trained, 1.0), (perfect, factor)):
+            # InfoNCE with distances does not change when all encodings are shifted, so none is centred here.
+            views, *again = [[scale * view for view in samples[number]] for samples in encoded]
+            losses.append(
+                contrastive.info_nce(views, objective, negatives=again[0] if again else None).item()
+            )
+        pairs.append(losses)
+    means, gaps = np.mean(pairs, axis=0), np.subtract.reduce(pairs, axis=1)
+    return EqualScale(
+        trained=float(means[0]),
+        oracle=float(means[1]),
+        spread=spread,
+        error=float(gaps.std(ddof=1) / math.sqrt(batches)),
+    )
+
+
+def _spread(batches: Sequence[Sequence[Float[Tensor, "n d"]]]) -> float:
+    """Mean squared norm of centred encodings, a mean over views."""
+    views = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+    return sum((view - view.mean(0)).square().sum(1).mean().item() for view in views) / len(views)
+
+
+SAMPLES = 8192  # of the estimates of Eq. 8.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """A run beside the oracle: Eq. 8.9, and InfoNCE at equal scale (None where it is not compared)."""
+
+    seed: int
+    how: str  # the oracle's Darmois construction was made
+    oracle: oracle.Value
+    trained: oracle.Value
+    equal_scale: EqualScale | None
+
+    @property
+    def gap(self) -> float:
+        """How far the run is from the minimum of Eq. 8.9, in nats."""
+        return self.trained.value - self.oracle.value
+
+
+def optimum(trial: Trial, learner: Learner, *, samples: int = SAMPLES) -> Optimum | str:
+    """Hold a run against the oracle of its process and mixings; the reason in words where there is none."""
+    try:
+        perfect = oracle_of(learner.world)
+    except IdentboxError as error:
+        return str(error)
+    sample = learner.world.sample(samples, "verify", "optimum")
+    with torch.no_grad():
+        trained = oracle.trained_value(learner.encodings(sample))
+        return Optimum(
+            seed=trial.seed,
+            how=perfect.how,
+            oracle=oracle.functional(perfect.encodings(sample.latent)),
+            trained=trained,
+            equal_scale=equal_scale(learner, perfect),
+        )

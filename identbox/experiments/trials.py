@@ -1,0 +1,138 @@
+"""Finished runs as a verification uses them: found in folders, read from records, grouped by configuration."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from identbox.errors import IdentboxError, first_few
+from identbox.experiments import records, simulation
+from identbox.experiments import run as experiments_run
+from identbox.experiments.learner import Learner
+from identbox.identifiability.ceilings import Ceiling, Key, ceilings
+from identbox.learning import training
+from identbox.metrics.scores import Score
+from identbox.process.mixing import Mixing
+from identbox.process.model import Process, Variable
+from identbox.process.tables import process_from_table
+from identbox.process.world import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One finished run: its record, and its process with the parameters that were drawn."""
+
+    folder: Path
+    record: dict[str, Any]
+    probes: tuple[Score, ...]
+    process: Process
+    from_content: tuple[Score, ...] = ()  # of a run on images and text: what content alone tells
+
+    @property
+    def seed(self) -> int:
+        return self.record["seed"]
+
+    @property
+    def encoding_size(self) -> int | None:
+        """Dimensions of the encodings, where the record tells them."""
+        encoder = self.record["config"].get("encoder")
+        if not isinstance(encoder, Mapping):
+            return None
+        return encoder.get("encoding_size") or self.content_size
+
+    @property
+    def content_size(self) -> int:
+        """Dimensions of the content as declared."""
+        return sum(v.distribution.dim for v in self.process.variables if v.role == "content")
+
+    def ceilings(self, content: Sequence[Variable]) -> dict[Key, Ceiling]:
+        """What a perfect encoding of ``content`` would tell of everything that was probed.
+
+        On images and text the run's record has it, measured on the same samples, for the content as declared.
+        """
+        if not self.from_content:
+            return ceilings(self.process, content=content, seed=self.seed)
+        return {
+            (view, probe.label, None): Ceiling(score=probe.score, low=probe.low, high=probe.high, how="probe")
+            for probe in self.from_content
+            if probe.nonlinear
+            for view in self.process.views
+        }
+
+    def learner(self) -> Learner | None:
+        """The learner with its weights; None where the run is of another kind or has no checkpoint.
+
+        Raises IdentboxError for a checkpoint that is damaged or of another configuration.
+        """
+        here = (self.folder / training.CHECKPOINT, self.folder / training.PREVIOUS)
+        if self.record.get("kind") != "simulation" or not any(path.exists() for path in here):
+            return None
+        made = simulation.simulation("thesis", self.record["config"], str(self.folder))
+        # The checkpoint's layers take the place of the drawn ones, so the cheapest will do.
+        world = World(
+            self.process,
+            seed=self.seed,
+            mixing=Mixing(layers=made.mixing.layers, slope=made.mixing.slope, orthogonal=True),
+            shared_mixing=made.setting == "multiview",
+        )
+        learner = simulation.learner_of(made, seed=self.seed, world=world)
+        try:
+            training.load_model(self.folder, learner)
+        except RuntimeError as error:
+            raise IdentboxError(
+                f"{self.folder}: expected a checkpoint of the run's configuration, got another"
+            ) from error
+        return learner.eval()
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """The folders of finished runs among run and sweep folders; raises IdentboxError where one has none."""
+    found = []
+    for path in paths:
+        inside = [file.parent for file in sorted((path / records.RUNS).glob(f"*/{records.RESULTS}"))]
+        own = [path] if (path / records.RESULTS).is_file() else inside
+        if not own:
+            raise IdentboxError(f"{path}: expected the folder of a finished run or of a sweep, got none")
+        found += own
+    return list(dict.fromkeys(found))
+
+
+def read(folder: Path) -> Trial:
+    """Read a run. Raises IdentboxError for a record that is damaged or tells no process or probes."""
+    path = folder / records.RESULTS
+    record = experiments_run.read_results(path)
+    for key, kind in (("seed", int), ("config", dict), ("losses", dict), ("process", dict), ("probes", list)):
+        if not isinstance(record.get(key), kind):
+            raise IdentboxError(f"{path}: {key}: expected the one of a run, got {record.get(key)!r:.60}")
+    process = process_from_table(record["process"], f"{path}: process")
+    run = records.run_of(record, path)
+    if not any(probe.nonlinear for probe in run.probes):
+        raise IdentboxError(f"{path}: probes: expected those of a nonlinear probe, got none")
+    return Trial(
+        folder=folder, record=record, probes=run.probes, process=process, from_content=run.from_content
+    )
+
+
+def groups(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """Trials of the same configuration together, by a name; raises IdentboxError for a seed that comes twice."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        key = json.dumps([trial.record["config"], trial.record.get("control")], sort_keys=True)
+        found.setdefault(key, []).append(trial)
+    named: dict[str, list[Trial]] = {}
+    for members in found.values():
+        seeds = [trial.seed for trial in members]
+        if len(set(seeds)) < len(seeds):
+            twice = first_few([trial.folder for trial in members if seeds.count(trial.seed) > 1], 2)
+            raise IdentboxError(
+                f"{twice}: expected runs of different seeds, got the same configuration and seed"
+            )
+        name = re.sub(r"-seed\d+$", "", members[0].folder.name)
+        while name in named:
+            name += "'"
+        named[name] = sorted(members, key=lambda trial: trial.seed)
+    return named

@@ -1,0 +1,106 @@
+"""Probes in a world: every variable predicted from encodings, as they are and after interventions (appendix A.6)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from identbox import seeding
+from identbox.metrics.predictors import PredictorSettings
+from identbox.metrics.probing import probe_targets
+from identbox.metrics.scores import Score
+from identbox.metrics.targets import Target, seen, target_of
+from identbox.process.interventions import Permute
+from identbox.process.model import ROLES, Process, Sample
+from identbox.process.world import Observed, World
+
+WATCHED = 1024  # samples of the R2 that is shown during training, to fit and to score each
+Encode = Callable[[Tensor, str], Tensor]  # observations and the name of their view -> encodings
+
+
+@torch.no_grad()
+def probe_world(
+    world: World,
+    encode: Encode,
+    *,
+    samples: int,
+    bootstrap: int = 200,
+    interventions: bool = True,
+    views: Sequence[str] | None = None,
+) -> list[Score]:
+    """Predict every variable from the encodings of every view, as they are and after each intervention.
+
+    ``samples`` are drawn to fit on and as many others to score on. An intervention permutes the block of a role over
+    the batch before mixing and leaves everything else as it is. Its block is then predicted twice: as it was before
+    (``permuted`` false) and as it is now (true). Probes are fitted and scored after the same intervention.
+    """
+    found = []
+    for intervention in [None, *(_roles(world.process) if interventions else ())]:
+        drawn = [_intervened(world, intervention, samples, part) for part in ("fit", "score")]
+        for view in views or world.views:
+            fit, score = (encode(after.x[view], view) for _, after in drawn)
+            scores = probe_targets(
+                fit,
+                score,
+                _targets(world.process, view, drawn, intervention),
+                settings=PredictorSettings(bootstrap=bootstrap, centre=True),
+                seed=seeding.derive(world.seed, "probing", view, str(intervention)),
+            )
+            found += [dataclasses.replace(one, view=view, intervention=intervention) for one in scores]
+    return found
+
+
+def _roles(process: Process) -> list[str]:
+    present = {variable.role for variable in process.variables}
+    return [role for role in ROLES if role in present]
+
+
+def _intervened(world: World, role: str | None, samples: int, part: str) -> tuple[Observed, Observed]:
+    """A sample before and after the block of a role is permuted; the same twice without a role."""
+    before = world.sample(samples, "probe", part)
+    return before, before if role is None else world.intervene(
+        before, Permute(target=role), stream=(role, part)
+    )
+
+
+def _targets(
+    process: Process, view: str, drawn: Sequence[tuple[Observed, Observed]], intervention: str | None
+) -> list[Target]:
+    """Every variable as it was, and those of the permuted role as they are now, as a view sees them."""
+    befores, afters = ([pair[k].latent for pair in drawn] for k in (0, 1))
+    found = []
+    for variable in process.variables:
+        if variable.distribution.kind == "constant":  # there is nothing to predict
+            continue
+        versions: list[tuple[bool, list[Sample]]] = [(False, befores)]
+        if variable.role == intervention:
+            versions.append((True, afters))
+        for permuted, samples in versions:
+            fit, score = (seen(sample, view, variable) for sample in samples)
+            found.append(target_of(variable, fit, score, permuted=permuted))
+    return found
+
+
+@torch.no_grad()
+def content_r2(world: World, encode: Encode) -> float:
+    """R2 of a linear regression from the first view's encodings to content, on samples kept for it.
+
+    A figure to watch during training. It is a ridge regression with a penalty of 1e-6 in float64, since encodings may
+    be collinear.
+    """
+    view = world.views[0]
+    sample = world.sample(2 * WATCHED, "watch")
+    inputs = functional.pad(encode(sample.x[view], view), (0, 1), value=1.0)
+    targets = sample.block(view, "content")
+    a, b = inputs[:WATCHED].double(), targets[:WATCHED].double()
+    gram = a.T @ a
+    ridge = 1e-6 * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram), device=a.device)
+    weights = torch.linalg.solve(gram + ridge, a.T @ b)
+    truth: Float[Tensor, "n c"] = targets[WATCHED:].double()
+    residual = (truth - inputs[WATCHED:].double() @ weights).square().sum(0)
+    return (1 - residual / (truth - truth.mean(0)).square().sum(0)).mean().item()
