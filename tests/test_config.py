@@ -1,4 +1,3 @@
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -6,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from identbox import config, files
+from identbox import config
 from identbox.errors import IdentboxError, first_few
 from identbox.settings import Count, Positive, Probability, build, settings, table_of
 
@@ -94,39 +93,6 @@ def test_read_toml_names_place_and_fault(tmp_path: Path):
     path.write_bytes(b"a = '\xff'")
     with pytest.raises(IdentboxError, match=r"a.toml: expected TOML, got .*utf-8"):
         config.read_toml(path)
-
-
-def test_write_whole_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "file"
-    files.write_whole(path, b"old")
-
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:1])
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
-        files.write_whole(path, b"new")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-    assert path.read_bytes() == b"old"
-
-
-def test_write_once_mends_a_file_cut_short_and_leaves_another_alone(tmp_path: Path):
-    path = tmp_path / "file"
-    for there in (None, b"", b"one t"):
-        if there is not None:
-            path.write_bytes(there)
-        files.write_once(path, b"one two")
-        assert path.read_bytes() == b"one two"
-    before = path.stat().st_mtime_ns
-    files.write_once(path, b"one two")
-    assert path.stat().st_mtime_ns == before
-    for there in (b"two", b"one two three"):
-        path.write_bytes(there)
-        with pytest.raises(IdentboxError, match="file: expected what this version would write, got another"):
-            files.write_once(path, b"one two")
-        assert path.read_bytes() == there
 
 
 def test_first_few():

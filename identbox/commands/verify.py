@@ -149,7 +149,7 @@ def _train(
     from identbox import files
     from identbox.experiments import sweeps
 
-    found = sweeps.read(files.folder("simulations") / ALL, preset, seeds, changed)
+    found = sweeps.read(files.packaged("simulations") / ALL, preset, seeds, changed)
     sweeps.prepare(folder, found)
     do(folder, list(sweeps.jobs(folder, found, device=device)), workers, "runs")
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from identbox import files
 from identbox.errors import IdentboxError
 
 BEAT = 5.0  # seconds between two renewals
@@ -61,9 +62,7 @@ class Lease:
         """The lease that the parent took, from now on in the name of this process."""
         lease = Lease(Path(path), token)
         if lease.is_mine():
-            part = lease.path.with_name(f".{lease.path.name}.{token}")
-            part.write_text(_content(token))
-            part.replace(lease.path)
+            files.write_whole(lease.path, _content(token).encode())
         return lease
 
     def is_mine(self) -> bool:

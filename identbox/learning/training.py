@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from identbox import files
 from identbox.errors import IdentboxError
-from identbox.files import write_whole
 from identbox.jobs import leases
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
@@ -97,7 +97,7 @@ def train(
     start, before, lines = _resume(folder, model, optimizer, on_message)
     if start > settings.steps:
         raise IdentboxError(f"{folder}: expected a checkpoint of at most {settings.steps} steps, got {start}")
-    write_whole(folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    files.write_whole(folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
     on_start(start)
     history = torch.zeros(settings.log_every, 2, device=device)  # losses and norms since the last line
     begun = saved = time.monotonic()
@@ -183,14 +183,10 @@ def _save(
     content = io.BytesIO()  # a full disk is then told by the system's own error
     torch.save({**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, content)
     leases.expect_held()
-    part = folder / f".{CHECKPOINT}.part"
-    try:
+    with files.whole(folder / CHECKPOINT, only_writer=True) as part:
         part.write_bytes(content.getbuffer())
         if (folder / CHECKPOINT).exists():
             (folder / CHECKPOINT).replace(folder / PREVIOUS)
-        part.replace(folder / CHECKPOINT)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ class Blender:
 
         Raises IdentboxError where there is neither the executable nor bpy, and says how to get one.
         """
-        worker = str(files.folder("render") / "worker.py")
+        worker = str(files.packaged("render") / "worker.py")
         if self.executable is not None:
             found = shutil.which(self.executable)
             if found is None:

@@ -96,7 +96,7 @@ def find(name: str) -> Listing:
     Raises IdentboxError where there is no such pack, and for all that is wrong in its pack.toml.
     """
     if name == "builtin":
-        return _described(files_.folder("render") / "shapes", (".npz",))
+        return _described(files_.packaged("render") / "shapes", (".npz",))
     if name == "published":
         return _published()
     folder = Path(name)

@@ -78,7 +78,7 @@ def read_published(name: str) -> Published:
     Its first line is ``# source: ...``; a column that has another beside it named NAME_sd is a target, any other one
     a value of the cell. Raises IdentboxError for a file that is not there or not of this form.
     """
-    path = files.folder("simulations") / "published" / name
+    path = files.packaged("simulations") / "published" / name
     if Path(name).name != name or not path.is_file():
         raise IdentboxError(f"published: expected a file in {path.parent}, got {name}")
     source, *lines = path.read_text(encoding="utf-8").splitlines()

@@ -99,7 +99,7 @@ def speed(folder: Path, pack: shapes.Pack, samples: int, options: argparse.Names
 
 def fidelity(folder: Path, pack: shapes.Pack, options: argparse.Namespace) -> None:
     """Mean PSNR of the default quality against many samples."""
-    worker = Path(files.folder("render")) / "worker.py"
+    worker = Path(files.packaged("render")) / "worker.py"
     script = folder / "without_denoising"
     script.write_text(
         WITHOUT_DENOISING.format(python=sys.executable, render=str(worker.parent), worker=str(worker))

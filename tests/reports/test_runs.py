@@ -395,7 +395,7 @@ def test_a_sweep_without_a_finished_run_has_a_report(tmp_path: Path):
 
 
 def test_published_files_carry_the_figures_of_the_thesis():
-    folder = files.folder("simulations") / "published"
+    folder = files.packaged("simulations") / "published"
     for name, number, rows in (("table_8_1.csv", "Table 8.1", 10), ("figure_a6.csv", "Figure A.6", 5)):
         first, *lines = (folder / name).read_text().splitlines()
         assert first.startswith(f"# source: {number} of I. Daunhawer")
@@ -412,7 +412,7 @@ def test_published_files_carry_the_figures_of_the_thesis():
 
 
 def test_sweeps_write_what_reports_read(tmp_path: Path):
-    for path in sorted(files.folder("simulations").glob("*.toml")):
+    for path in sorted(files.packaged("simulations").glob("*.toml")):
         if "report" not in config.read_toml(path):
             continue
         folder = tmp_path / path.stem
