@@ -1,19 +1,21 @@
-"""TOML tables to checked, frozen dataclasses, and back."""
+"""Tables of TOML: read and written, merged and flattened, built into settings; and which table a folder belongs to."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
 
-from identbox.errors import IdentboxError
-from identbox.files import write_whole
+from identbox.errors import IdentboxError, first_few
+from identbox.files import PART, is_cut, write_once, write_whole
 from identbox.settings import build
 
-T = TypeVar("T")
+Config = TypeVar("Config")
+NOT_CONTENT = (".log", ".lease", PART)  # suffixes of files that make a folder no less empty
+LONGEST_SHOWN = 60  # characters of two values that a message about a difference shows
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
@@ -36,32 +38,25 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
 
 def toml_of(table: dict[str, Any]) -> bytes:
     """A table as TOML."""
-    return tomli_w.dumps(plain(table), indent=2).encode()
+    return tomli_w.dumps(toml_values(table), indent=2).encode()
 
 
-def plain(value: Any) -> Any:
+def toml_values(value: Any) -> Any:
     """A value as TOML gives it back: tuples as lists, and no None in tables."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if item is not None}
+        return {key: toml_values(item) for key, item in value.items() if item is not None}
     if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
+        return [toml_values(item) for item in value]
     return value
 
 
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
 def configuration(
-    cls: type[T],
+    cls: type[Config],
     presets: Mapping[str, Mapping[str, Any]],
     preset: str,
     table: Mapping[str, Any],
     where: str,
-) -> T:
+) -> Config:
     """A configuration of any kind: a preset changed by a table.
 
     Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
@@ -80,28 +75,16 @@ def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _differences(
-    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """The dotted keys whose values differ, with both values."""
-    for key in dict.fromkeys([*one, *other]):
-        a, b = one.get(key), other.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from _differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            yield prefix + key, a, b
-
-
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted keys from tables within tables; the inverse of `nested`.
 
     >>> flat({"process": {"causal": True}, "setting": "multiview"})
     {'process.causal': True, 'setting': 'multiview'}
     """
-    found: dict[str, Any] = {}
+    dotted: dict[str, Any] = {}
     for key, value in table.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return found
+        dotted |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return dotted
 
 
 def nested(dotted: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -120,3 +103,51 @@ def nested(dotted: Mapping[str, Any], where: str) -> dict[str, Any]:
                 raise IdentboxError(f"{where}: {key}: expected a key within a table, got one within {parent}")
         place[last] = value
     return table
+
+
+def claim(
+    path: Path,
+    table: Mapping[str, Any],
+    *,
+    what: str,
+    free: Sequence[str] = (),
+    in_empty: bool = True,
+    advice: str = "",
+) -> dict[str, Any] | None:
+    """Write into a folder the table that says what the folder is for, or check that it has the same table already.
+
+    ``path`` is the table's file in that folder, and ``what`` says in messages what the folder is wanted for. The dotted
+    keys in ``free`` may differ. A new folder must be empty, unless ``in_empty`` is False. Returns the table that was
+    there, or None where it was written now. Raises IdentboxError for a folder with another table (the keys that differ
+    are named, then ``advice``), with other files, and for one that cannot be written.
+    """
+    folder, wanted = path.parent, toml_values(dict(table))
+    content = toml_of(wanted)
+    if path.exists() and not is_cut(path, content):
+        earlier = read_toml(path)
+        differing = _differing(flat(earlier), flat(wanted), free)
+        if differing:
+            raise IdentboxError(
+                f"{folder}: expected {what}, got one that differs in {first_few(differing)}{advice}"
+            )
+        return earlier
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = [entry.name for entry in folder.iterdir() if entry.suffix not in NOT_CONTENT]
+        if in_empty and others and not path.exists():  # another process may have written it just now
+            raise IdentboxError(f"{folder}: expected an empty folder or {what}, got {first_few(others, 3)}")
+        write_once(path, content)
+    except OSError as error:
+        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
+    return None
+
+
+def _differing(earlier: dict[str, Any], wanted: dict[str, Any], free: Sequence[str]) -> list[str]:
+    """The dotted keys whose values differ, with both values unless these are long."""
+    described = []
+    for key in dict.fromkeys([*earlier, *wanted]):
+        there, here = earlier.get(key), wanted.get(key)
+        if key not in free and there != here:
+            values = f" ({there} in the folder, {here} asked for)"
+            described.append(key + (values if len(values) <= LONGEST_SHOWN else ""))
+    return described

@@ -23,7 +23,7 @@ def test_build_reads_what_table_of_writes():
     example = Example(count=3, matrix=((1.0, 2.0),), flag=True)
     table = table_of(example)
     assert table == {"count": 3, "matrix": ((1.0, 2.0),), "flag": True}
-    assert build(Example, config.plain(table), "x") == example
+    assert build(Example, config.toml_values(table), "x") == example
 
 
 def test_integers_pass_for_floats():

@@ -167,16 +167,16 @@ def scratch(tmp_path_factory) -> Iterator[Path]:
 
 
 def toml(path: Path, table: dict[str, Any]) -> Path:
-    path.write_text(tomli_w.dumps(config.plain(table)), encoding="utf-8", errors="surrogatepass")
+    path.write_text(tomli_w.dumps(config.toml_values(table)), encoding="utf-8", errors="surrogatepass")
     return path
 
 
 SWEEPS = [
     path for path in sorted((ROOT / "simulations").glob("*.toml")) if path.stem != "shape_causes_background"
 ]
-PROCESSES = [config.plain(process_tables.table_from_process(make())) for make in presets.PRESETS.values()] + [
-    config.read_toml(ROOT / "simulations" / "shape_causes_background.toml")
-]
+PROCESSES = [
+    config.toml_values(process_tables.table_from_process(make())) for make in presets.PRESETS.values()
+] + [config.read_toml(ROOT / "simulations" / "shape_causes_background.toml")]
 
 
 @cases()
@@ -195,19 +195,19 @@ def test_process_files(scratch, table):
 @cases()
 @given(table=changed([config.read_toml(path) for path in SWEEPS]))
 def test_sweep_files(scratch, table):
-    judge("sweep", lambda: sweeps.read(toml(scratch / "sweep.toml", table), "quick"))
+    judge("sweep", lambda: sweeps.read_sweep_file(toml(scratch / "sweep.toml", table), "quick"))
 
 
 @cases()
-@given(table=changed([config.plain(simulation.simulation("quick", {}).table())]))
+@given(table=changed([config.toml_values(simulation.Simulation.from_preset("quick", {}).table())]))
 def test_configurations_of_simulations(table):
-    judge("simulation", lambda: simulation.simulation("thesis", table, "file"))
+    judge("simulation", lambda: simulation.Simulation.from_preset("thesis", table, "file"))
 
 
 @cases()
-@given(table=changed([config.plain(image_text.experiment("quick").table())]))
+@given(table=changed([config.toml_values(image_text.Experiment.from_preset("quick").table())]))
 def test_configurations_of_images_and_text(table):
-    judge("image-text", lambda: image_text.experiment("thesis", table, "file"))
+    judge("image-text", lambda: image_text.Experiment.from_preset("thesis", table, "file"))
 
 
 @cases()
@@ -215,7 +215,7 @@ def test_configurations_of_images_and_text(table):
 def test_toml_that_is_none(scratch, content):
     path = scratch / "any.toml"
     path.write_bytes(content)
-    judge("toml", lambda: sweeps.read(path, "quick"))
+    judge("toml", lambda: sweeps.read_sweep_file(path, "quick"))
 
 
 RECORDS = [

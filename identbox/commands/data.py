@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from identbox.commands.display import cores, images_bar, print_download, print_failure, print_finding, warn
-from identbox.commands.options import Numbers, blender_option, cluster_options, offline_option
+from identbox.commands.options import PartOfWhole, blender_option, cluster_options, offline_option
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--shard",
-    type=Numbers(),
+    type=PartOfWhole(),
     default=(1, 1),
     help="Render the I-th of K equal parts, so that K machines share one folder.",
 )

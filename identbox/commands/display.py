@@ -12,9 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-if TYPE_CHECKING:
+
     from identbox.experiments.image_text import Data, DataSettings
-if TYPE_CHECKING:
     from identbox.jobs.clusters import Cluster
     from identbox.jobs.execution import Job
 
@@ -25,7 +24,7 @@ def cores() -> int:
 
 
 def images_bar(unit: str = "images", *, workers: int = 1) -> Progress:
-    """A bar with images or another unit, how many a second (of this run; in all and a worker), and the time left."""
+    """A bar with images or another unit done, how many each second (in all, and by each worker), and the time left."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -66,7 +65,7 @@ def steps_bar() -> Progress:
 
 
 def print_finding(what: str, good: bool | None, detail: str) -> None:
-    """One line: a mark, what was looked at, and what was seen."""
+    """Print one line: a mark, what was examined, and the result."""
     mark, color = {True: ("ok", "green"), False: ("FAULT", "red"), None: ("-", "yellow")}[good]
     click.echo(f"{click.style(f'{mark:<6}', fg=color)}{what:<36} {detail}")
 
@@ -82,7 +81,7 @@ def print_failure(progress: Progress, name: str, reason: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Tell something beside the output."""
+    """Print a line on the error stream, so that the output stays clean."""
     click.echo(f"identbox: {message}", err=True)
 
 
@@ -103,19 +102,19 @@ def open_dataset(dataset: Path, settings: DataSettings, workers: int | None = No
         )
 
 
-def show(run: Path) -> None:
+def show_run(run: Path) -> None:
     """Print the report of a run."""
     from rich.console import Console
 
     from identbox.experiments.records import RESULTS
     from identbox.reports import runs
 
-    for shown in runs.read(run).tables():
-        Console().print(shown)
+    for table in runs.read(run).tables():
+        Console().print(table)
     click.echo(f"{run / RESULTS}: the whole record")
 
 
-def do(
+def run_jobs(
     folder: Path,
     jobs: Sequence[Job],
     workers: int | None,
@@ -124,9 +123,9 @@ def do(
     gpus: Sequence[str] = (),
     timeout: float | None = None,
 ) -> None:
-    """Do jobs in child processes behind a progress bar; without ``workers``, as many side by side as there are cores.
+    """Run jobs in child processes behind a progress bar, ``workers`` side by side (default: as many as cores).
 
-    Raises IdentboxError in the end where some failed.
+    Raises IdentboxError after the last one where some failed.
     """
     from identbox.jobs import clusters, execution
 

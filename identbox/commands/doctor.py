@@ -1,4 +1,4 @@
-"""Says what works on this machine: Python, Blender and its libraries, torch, devices, disk, cores."""
+"""The command doctor: what works on this machine, Python, Blender and its libraries, torch, devices, disk, cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from identbox.commands import options
-from identbox.commands.display import print_finding
+from identbox.commands.display import cores, print_finding
 from identbox.errors import IdentboxError
 from identbox.rendering import blender
 
@@ -37,35 +37,35 @@ SYSTEM_PACKAGES = {
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; ``good`` is None where it is only told, not judged."""
+class Observation:
+    """One thing that was examined; ``good`` is None where it is only reported, not judged."""
 
     what: str
     good: bool | None
     detail: str
 
 
-def examine(executable: str | None = None) -> list[Finding]:
-    """Everything that rendering and training need, looked at for real: Blender is started."""
+def examine_machine(executable: str | None = None) -> list[Observation]:
+    """Examine everything that rendering and training need; Blender is really started."""
     return [_python(), *_blender(blender.Blender(executable=executable)), _torch(), *_machine()]
 
 
-def _python() -> Finding:
-    return Finding("Python", sys.version_info >= (3, 11), sys.version.split()[0])
+def _python() -> Observation:
+    return Observation("Python", sys.version_info >= (3, 11), sys.version.split()[0])
 
 
-def _blender(runner: blender.Blender) -> list[Finding]:
+def _blender(runner: blender.Blender) -> list[Observation]:
     try:
         report = blender.probe(runner)
     except IdentboxError as error:
-        return [Finding("Blender", False, str(error) + remedy(str(error)))]
+        return [Observation("Blender", False, str(error) + remedy(str(error)))]
     devices = [
         f"{backend} ({', '.join(names)})" for backend, names in report["devices"].items() if backend != "cpu"
     ]
     how = runner.executable or "the bpy module"
     return [
-        Finding("Blender", True, f"{report['blender']}, {how}"),
-        Finding("render devices", None, ", ".join(["cpu", *devices])),
+        Observation("Blender", True, f"{report['blender']}, {how}"),
+        Observation("render devices", None, ", ".join(["cpu", *devices])),
     ]
 
 
@@ -100,7 +100,7 @@ def install(executable: str | None = None) -> None:
     except IdentboxError as error:
         message = str(error)
     if not lacks_library(message):
-        return  # another fault, which `examine` tells
+        return  # another fault, which `examine_machine` reports
     allowed = os.geteuid() == 0 or (
         shutil.which("sudo") and not subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode
     )
@@ -113,9 +113,9 @@ def install(executable: str | None = None) -> None:
             )
 
 
-def _torch() -> Finding:
+def _torch() -> Observation:
     if find_spec("torch") is None:
-        return Finding("torch", False, "not installed")
+        return Observation("torch", False, "not installed")
     try:
         number = version("torch")
     except PackageNotFoundError:
@@ -124,32 +124,31 @@ def _torch() -> Finding:
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
-        return Finding("torch", True, f"{number}, CUDA: {', '.join(names)}")
-    return Finding("torch", True, f"{number}, CPU")
+        return Observation("torch", True, f"{number}, CUDA: {', '.join(names)}")
+    return Observation("torch", True, f"{number}, CPU")
 
 
-def _machine() -> list[Finding]:
+def _machine() -> list[Observation]:
     free = shutil.disk_usage(Path.cwd()).free
     needed = 145_000 * 40_000  # bytes of the whole dataset, at about 40 kB an image
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
-        Finding(
+        Observation(
             "disk here", None, f"{free / 1e9:.0f} GB free (the whole dataset takes {needed / 1e9:.0f} GB)"
         ),
-        Finding("cores", None, str(cores)),
+        Observation("cores", None, str(cores())),
     ]
 
 
-@click.command()
+@click.command("doctor")
 @options.blender_option
 @click.option(
     "--install", "wanted", is_flag=True, help="Install the system libraries that Blender lacks, if you may."
 )
-def doctor(executable: str | None, wanted: bool) -> None:
+def doctor_command(executable: str | None, wanted: bool) -> None:
     """Say what works here: Blender, its libraries, torch, GPU, disk, cores."""
     if wanted:
         install(executable)
-    findings = examine(executable)
+    findings = examine_machine(executable)
     for finding in findings:
         print_finding(finding.what, finding.good, finding.detail)
     if any(finding.good is False for finding in findings):

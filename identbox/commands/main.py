@@ -13,7 +13,7 @@ from identbox import __version__
 from identbox.commands import data, doctor, process, shapes, sweep, train, verify
 from identbox.errors import IdentboxError
 
-AGAIN = 0.05  # seconds between two tries of a signal that came amid an import
+RETRY = 0.05  # seconds between two attempts to handle a signal that came during an import
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,31 +23,31 @@ def cli() -> None:
 
 
 for command in (
-    process.process,
-    doctor.doctor,
+    process.process_group,
+    doctor.doctor_command,
     data.render,
     data.check,
     data.export,
     shapes.shapes,
-    train.simulate,
-    sweep.sweep,
-    sweep.report,
-    train.train,
-    train.probe,
+    train.simulate_command,
+    sweep.sweep_command,
+    sweep.report_command,
+    train.train_command,
+    train.probe_command,
     verify.verify,
 ):
     cli.add_command(command)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, as the handler of a signal; amid an import, as soon as that is over.
+    """Raise KeyboardInterrupt, as the handler of a signal; during an import, as soon as the import is over.
 
-    An import would lose it in a callback, or leave half a module behind it. The alarm goes on until it is heard, since
-    one that rings just before a system call begins does not end that.
+    An import would lose the exception in a callback, or leave half a module behind. The alarm is repeated until the
+    import is over, since one that comes just before a system call begins does not end that call.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+            signal.setitimer(signal.ITIMER_REAL, RETRY, RETRY)
             return
         frame = frame.f_back
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -72,9 +72,11 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        told = f"{where}expected room to write, got '{error.strerror}'; make room and give the same command again"
-        click.echo(f"identbox: {told}", err=True)
+        message = (
+            f"expected space on the disk, got '{error.strerror}'; free some and give the same command again"
+        )
+        click.echo(f"identbox: {where}{message}", err=True)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("identbox: stopped; the same command goes on where it stopped", err=True)
+        click.echo("identbox: stopped; the same command continues where it stopped", err=True)
         sys.exit(130)
     sys.exit(1)

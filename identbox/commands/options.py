@@ -1,41 +1,35 @@
-"""The options of commands whose work may be done by a cluster."""
+"""Options that several commands share, and what their values mean."""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from identbox.errors import IdentboxError
 
-if TYPE_CHECKING:
-    pass
-if TYPE_CHECKING:
-    pass
-
-
-OPTIONS = (
+CLUSTER_OPTIONS = (
     click.option(
         "--cluster",
         "address",
         metavar="tcp://ADDRESS|slurm",
-        help="Let a Dask cluster that is up, or SLURM jobs, do the work on a folder that all share.",
+        help="Let a running Dask cluster, or SLURM jobs, do the work in a folder that all machines share.",
     ),
-    click.option("--jobs", type=int, help="SLURM jobs at a time.  [default: 1]"),
-    click.option("--cpus", type=int, help="Cores of a piece of work on the cluster.  [default: 2]"),
-    click.option("--gpus", type=int, help="GPUs of a SLURM job.  [default: 0]"),
+    click.option("--jobs", type=int, help="Number of SLURM jobs at a time.  [default: 1]"),
+    click.option("--cpus", type=int, help="Cores that each piece of work uses on the cluster.  [default: 2]"),
+    click.option("--gpus", type=int, help="GPUs that each SLURM job asks for.  [default: 0]"),
     click.option("--queue", help="SLURM's partition.  [default: SLURM's own]"),
-    click.option("--walltime", metavar="HH:MM:SS", help="Of a SLURM job.  [default: 24:00:00]"),
+    click.option("--walltime", metavar="HH:MM:SS", help="Longest time of a SLURM job.  [default: 24:00:00]"),
 )
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options, and as its argument ``cluster`` a `clusters.Cluster`, or None without --cluster."""
+    """Give a command the options of a cluster; it gets ``cluster``, a `clusters.Cluster`, or None without --cluster."""
 
     @wraps(command)
     def parsed(address: str | None, **others: Any) -> Any:
@@ -50,7 +44,7 @@ def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
             cluster = Cluster(address=address, **given)
         return command(cluster=cluster, **others)
 
-    for option in reversed(OPTIONS):
+    for option in reversed(CLUSTER_OPTIONS):
         parsed = option(parsed)
     return parsed
 
@@ -63,8 +57,8 @@ blender_option = click.option(
 )
 
 
-class Numbers(click.ParamType):
-    """I/K, two whole numbers."""
+class PartOfWhole(click.ParamType):
+    """I/K, two whole numbers: part I of K."""
 
     name = "I/K"
 
@@ -80,13 +74,6 @@ class Numbers(click.ParamType):
             self.fail(f"expected I/K, like 1/4, got {value}", param, ctx)
 
 
-preset_option = click.option(
-    "--preset",
-    type=click.Choice(["quick", "thesis"]),
-    default="quick",
-    show_default=True,
-    help="Blocks of 2 dimensions and a small encoder, or Table A.2a.",
-)
 device_option = click.option(
     "--device",
     default="auto",
@@ -94,29 +81,136 @@ device_option = click.option(
     metavar="auto|cpu|cuda[:N]",
     help="Where to train and probe.",
 )
-config_option = click.option(
-    "--config", "config_file", type=Path, metavar="FILE", help="TOML with keys that differ from the preset."
-)
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random number."
 )
 run_option = click.option(
     "--out", type=Path, default=Path("run"), show_default=True, help="Folder of the run."
 )
 
 
-def set_option(example: str) -> Any:
+def preset_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option --preset; ``what`` says what its two values are."""
+    return click.option(
+        "--preset", type=click.Choice(["quick", "thesis"]), default="quick", show_default=True, help=what
+    )
+
+
+def set_option(example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The option --set, which gives a command its ``assignments``."""
     return click.option(
         "--set",
         "assignments",
         multiple=True,
         metavar="KEY=VALUE",
-        help=f"One key that differs from the preset, as {example}; may be repeated.",
+        help=f"Change one key of the preset, as in {example}; may be repeated.",
     )
 
 
-def choose_device(name: str) -> str:
+# Options for the keys of a configuration that are changed most often, with their types and what they are.
+KEY_OPTIONS: dict[str, tuple[str, click.ParamType, str]] = {
+    "--steps": ("training.steps", click.IntRange(min=0), "Steps of the training."),
+    "--batch-size": ("training.batch", click.IntRange(min=2), "Samples of each view in a step."),
+    "--learning-rate": (
+        "training.learning_rate",
+        click.FloatRange(min=0, min_open=True),
+        "Learning rate of Adam.",
+    ),
+    "--encoding-size": ("encoder.encoding_size", click.IntRange(min=1), "Dimensions of each encoding."),
+}
+NOT_CONFIGURATION = ("seed", "dataset")  # keys of the config.toml of a run that an option of their own gives
+
+
+def configuration_options(example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command --config, --set and KEY_OPTIONS; ``example`` is that of --set.
+
+    The command gets ``changes``, the table of all that differs from the preset, and ``where``, which names in messages
+    where it comes from. Options go before the file.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def parsed(config_file: Path | None, assignments: tuple[str, ...], **others: Any) -> Any:
+            given = {option: others.pop(_argument(option)) for option in KEY_OPTIONS}
+            changes = configuration_changes(config_file, assignments, given)
+            return command(changes=changes, where=str(config_file or "--set"), **others)
+
+        options: list[Callable[..., Any]] = [
+            click.option(
+                "--config",
+                "config_file",
+                type=Path,
+                metavar="FILE",
+                help="TOML file with the keys that differ from the preset.",
+            ),
+            set_option(example),
+            *(
+                click.option(option, type=kind, help=f"{what}  [default: that of the preset]")
+                for option, (_, kind, what) in KEY_OPTIONS.items()
+            ),
+        ]
+        for option in reversed(options):
+            parsed = option(parsed)
+        return parsed
+
+    return decorate
+
+
+def _argument(option: str) -> str:
+    """The name of the argument that click gives the value of an option."""
+    return option.removeprefix("--").replace("-", "_")
+
+
+def configuration_changes(
+    config_file: Path | None, assignments: Iterable[str], given: dict[str, Any]
+) -> dict[str, Any]:
+    """What a file, then KEY=VALUEs and the KEY_OPTIONS ``given`` change of a preset.
+
+    Raises IdentboxError where one key has two values, by --set and by an option of its own.
+    """
+    from identbox import config
+
+    table: dict[str, Any] = {} if config_file is None else config.read_toml(config_file)
+    table = {key: value for key, value in table.items() if key not in NOT_CONFIGURATION}
+    assigned = assigned_table(assignments)
+    values = config.flat(assigned)
+    for option, value in given.items():
+        key = KEY_OPTIONS[option][0]
+        if value is None:
+            continue
+        if values.get(key, value) != value:
+            raise IdentboxError(
+                f"{option}: expected one value of {key}, got {value} and, by --set, {values[key]}"
+            )
+        assigned = config.merge(assigned, config.nested({key: value}, option))
+    return config.merge(table, assigned)
+
+
+def assigned_table(assignments: Iterable[str]) -> dict[str, Any]:
+    """The table of several KEY=VALUE; of two values for one key the later counts."""
+    from identbox import config
+
+    table: dict[str, Any] = {}
+    for assignment in assignments:
+        table = config.merge(table, parse_assignment(assignment))
+    return table
+
+
+def parse_assignment(assignment: str) -> dict[str, Any]:
+    """The nested table of KEY=VALUE, where the value is written as in TOML, or is a word without quotes."""
+    from identbox import config
+
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise IdentboxError(f"--set: expected KEY=VALUE, got {assignment}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    return config.nested({key.strip(): value}, "--set")
+
+
+def torch_device(name: str) -> str:
     """The torch device of that name; auto is a GPU where there is one."""
     import torch
 
@@ -138,42 +232,7 @@ def visible_gpus() -> list[str]:
     return named.split(",") if named else [str(k) for k in range(torch.cuda.device_count())]
 
 
-def differences(
-    config_file: Path | None, assignments: Iterable[str], *, besides: Sequence[str] = ("seed",)
-) -> dict[str, Any]:
-    """What a file and then KEY=VALUEs change of a preset; ``besides`` are a file's keys that change none of it."""
-    from identbox import config
-
-    table: dict[str, Any] = {} if config_file is None else config.read_toml(config_file)
-    kept = {key: value for key, value in table.items() if key not in besides}
-    return config.merge(kept, changes(assignments))
-
-
-def changes(assignments: Iterable[str]) -> dict[str, Any]:
-    """The table of several KEY=VALUE, later ones before earlier ones."""
-    from identbox import config
-
-    table: dict[str, Any] = {}
-    for assignment in assignments:
-        table = config.merge(table, parse(assignment))
-    return table
-
-
-def parse(assignment: str) -> dict[str, Any]:
-    """The nested table of KEY=VALUE, the value as TOML has it, or a plain word."""
-    from identbox import config
-
-    key, equals, text = assignment.partition("=")
-    if not equals or not key.strip():
-        raise IdentboxError(f"--set: expected KEY=VALUE, got {assignment}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    return config.nested({key.strip(): value}, "--set")
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
+def comma_separated(text: str, option: str) -> tuple[int, ...]:
     """Integers from 0, separated by commas."""
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):

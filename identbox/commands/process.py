@@ -5,30 +5,30 @@ from __future__ import annotations
 import click
 
 
-@click.group()
-def process() -> None:
+@click.group("process")
+def process_group() -> None:
     """Generative processes: the ready-made ones, and your own."""
 
 
-@process.command()
+@process_group.command("show")
 @click.argument("name")
 @click.option("--dot", is_flag=True, help="Print the graph in Graphviz's language.")
-def show(name: str, dot: bool) -> None:
-    """Draw a process, by NAME or from a TOML FILE: graph, roles, distributions, assumptions."""
+def show_command(name: str, dot: bool) -> None:
+    """Show a process, given by the NAME of a preset or a TOML file: graph, roles, distributions, assumptions."""
     from rich.console import Console
 
     from identbox.process import tables
     from identbox.reports import graphs
 
-    found = tables.load(name)
+    shown = tables.load(name)
     if dot:
-        click.echo(graphs.dot(found))
+        click.echo(graphs.dot(shown))
     else:
-        Console().print(graphs.terminal(found))
+        Console().print(graphs.terminal(shown))
 
 
-@process.command("list")
-def list_processes() -> None:
+@process_group.command("list")
+def list_command() -> None:
     """List the ready-made processes."""
     from identbox.process import presets
 

@@ -1,4 +1,4 @@
-"""The commands of the numerical simulations: simulate, sweep, report."""
+"""The commands of many runs: sweep, report."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from identbox.commands.display import do
+from identbox.commands.display import open_dataset, run_jobs
 from identbox.commands.options import (
-    choose_device,
     cluster_options,
+    comma_separated,
     device_option,
-    numbers,
     preset_option,
+    torch_device,
     visible_gpus,
 )
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from identbox.jobs.clusters import Cluster
 
 
-@click.command()
+@click.command("sweep")
 @click.argument("file", type=Path)
-@preset_option
+@preset_option("Blocks of 2 dimensions and a small encoder, or Table A.2a.")
 @click.option("--out", type=Path, help="Folder of the sweep.  [default: results/NAME-PRESET beside the file]")
 @click.option("--seeds", metavar="0,1,2", help="Seeds instead of those of the file.")
 @click.option("--dataset", type=Path, help="Folder of the dataset, for a sweep of images and text.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs side by side."
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of runs side by side."
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="HOURS",
-    help="End a run that takes longer, name it, and go on.",
+    help="End a run that takes longer, name it, and continue with the others.",
 )
 @device_option
 @cluster_options
-def sweep(
+def sweep_command(
     file: Path,
     preset: str,
     out: Path | None,
@@ -49,42 +49,40 @@ def sweep(
     device: str,
     cluster: Cluster | None,
 ) -> None:
-    """Do all runs of a sweep FILE: a table or a figure.
+    """Train all runs of a sweep FILE: those of a table or a figure.
 
-    Each run is a process of its own. Finished runs are skipped, interrupted ones go on; a failed run is reported
-    in the end and stops no other.
+    Each run is a process of its own. Finished runs are skipped and interrupted ones continued. A failed run stops no
+    other; it is named at the end.
     """
     from identbox.experiments import sweeps
 
-    found = sweeps.read(file, preset, None if seeds is None else numbers(seeds, "--seeds"))
+    chosen = None if seeds is None else comma_separated(seeds, "--seeds")
+    planned = sweeps.read_sweep_file(file, preset, chosen)
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
-    where = (
-        choose_device(device) if cluster is None else device
-    )  # each machine of a cluster chooses for itself
-    jobs = list(sweeps.jobs(folder, found, device=where, dataset=dataset))
+    # Each machine of a cluster chooses its own device.
+    where = torch_device(device) if cluster is None else device
+    jobs = list(planned.jobs(folder, device=where, dataset=dataset))
     if dataset is not None:
-        from identbox.commands.display import open_dataset
-
-        # Decoded here and once, not by every run that starts.
-        for settings in {one.image_size: one for one in found.data()}.values():
+        # Images are decoded once, here, and not by every run that starts.
+        for settings in {one.image_size: one for one in planned.data()}.values():
             open_dataset(dataset, settings)
-    sweeps.prepare(folder, found)
+    planned.claim(folder)
     gpus = visible_gpus() if where == "cuda" else ()
-    do(folder, jobs, workers, "runs", cluster, gpus=gpus, timeout=timeout and timeout * 3600)
+    run_jobs(folder, jobs, workers, "runs", cluster, gpus=gpus, timeout=timeout and timeout * 3600)
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")
 
 
-@click.command()
+@click.command("report")
 @click.argument("folder", type=Path)
 @click.option("--out", type=Path, help="Folder for report.md, table.csv and figures.  [default: FOLDER]")
-def report(folder: Path, out: Path | None) -> None:
+def report_command(folder: Path, out: Path | None) -> None:
     """Show the results of a run or a sweep in FOLDER, and write them as Markdown, CSV, PNG and SVG."""
     from rich.console import Console
 
     from identbox.reports import runs
 
-    found = runs.read(folder)
-    for shown in found.tables():
-        Console().print(shown)
-    for path in found.write(out or folder):
+    shown = runs.read(folder)
+    for table in shown.tables():
+        Console().print(table)
+    for path in shown.write(out or folder):
         click.echo(str(path))

@@ -1,30 +1,27 @@
-"""The commands of the image/text experiment: train, probe."""
+"""The commands that train one learner: simulate, train; and probe, which reads a trained one again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox.commands.display import cores, open_dataset, show, steps_bar, warn
+from identbox.commands.display import cores, open_dataset, show_run, steps_bar, warn
 from identbox.commands.options import (
-    choose_device,
-    config_option,
+    configuration_options,
     device_option,
-    differences,
     preset_option,
     run_option,
     seed_option,
-    set_option,
+    torch_device,
 )
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
-    pass
-if TYPE_CHECKING:
-    pass
-
+    from identbox.learning.training import Callbacks
 
 workers_option = click.option(
     "--workers",
@@ -33,30 +30,35 @@ workers_option = click.option(
 )
 
 
-@click.command()
+@contextmanager
+def _training_bar(steps: int, figures: Callable[[dict[str, Any]], str]) -> Iterator[Callbacks]:
+    """The callbacks of a training that show its steps in a bar, with the ``figures`` of each line of metrics."""
+    from identbox.learning.training import Callbacks
+
+    with steps_bar() as progress:
+        task = progress.add_task("training", total=steps, figures="")
+        yield Callbacks(
+            on_start=lambda step: progress.update(task, completed=step),
+            on_metrics=lambda metrics: progress.update(
+                task, completed=metrics["step"], figures=f"loss {metrics['loss']:.4f}  {figures(metrics)}"
+            ),
+            on_message=warn,
+        )
+
+
+@click.command("train")
 @click.argument("dataset", type=Path)
-@click.option(
-    "--preset",
-    type=click.Choice(["quick", "thesis"]),
-    default="quick",
-    show_default=True,
-    help="Small images and a small encoder, or Table A.2b.",
-)
-@click.option(
-    "--encoding-size", type=int, help="Dimensions of both encodings.  [default: 6 for quick, 4 for thesis]"
-)
-@config_option
-@set_option("encoder.image=resnet18")
+@preset_option("Small images and a small encoder, or Table A.2b.")
+@configuration_options("encoder.image=resnet18")
 @seed_option
 @run_option
 @workers_option
 @device_option
-def train(
+def train_command(
     dataset: Path,
     preset: str,
-    encoding_size: int | None,
-    config_file: Path | None,
-    assignments: tuple[str, ...],
+    changes: dict[str, Any],
+    where: str,
     seed: int,
     out: Path,
     workers: int | None,
@@ -64,93 +66,63 @@ def train(
 ) -> None:
     """Train an image and a text encoder on a DATASET folder, and probe what they encode.
 
-    Interrupted, the same command goes on where it stopped.
+    After an interruption the same command continues where it stopped.
     """
-    from identbox import config
     from identbox.experiments import image_text
 
-    table = differences(config_file, assignments, besides=("seed", "dataset"))
-    if encoding_size is not None:
-        table = config.merge(table, {"encoder": {"encoding_size": encoding_size}})
-    experiment = image_text.experiment(preset, table, str(config_file or "--set"))
-    where = choose_device(device)
+    experiment = image_text.Experiment.from_preset(preset, changes, where)
+    device = torch_device(device)
     data = open_dataset(dataset, experiment.data, workers)
-    with steps_bar() as progress:
-        task = progress.add_task("training", total=experiment.training.steps, figures="")
-        image_text.run(
-            experiment,
-            data,
-            out,
-            seed=seed,
-            device=where,
-            on_start=lambda step: progress.update(task, completed=step),
-            on_metrics=lambda metrics: progress.update(
-                task,
-                completed=metrics["step"],
-                figures=f"loss {metrics['loss']:.4f}  validation {metrics['validation_loss']:.4f}",
-            ),
-            on_message=warn,
-        )
-    show(out)
+
+    def figures(metrics: dict[str, Any]) -> str:
+        return f"validation {metrics['validation_loss']:.4f}"
+
+    with _training_bar(experiment.training.steps, figures) as callbacks:
+        image_text.run_experiment(experiment, data, out, seed=seed, device=device, callbacks=callbacks)
+    show_run(out)
 
 
-@click.command()
+@click.command("probe")
 @click.argument("run", type=Path)
 @click.option("--dataset", type=Path, help="Where the dataset is now.  [default: where it was]")
 @workers_option
 @device_option
-def probe(run: Path, dataset: Path | None, workers: int | None, device: str) -> None:
+def probe_command(run: Path, dataset: Path | None, workers: int | None, device: str) -> None:
     """Probe the encodings of a RUN of identbox train again, from its last checkpoint, and renew its record."""
     from identbox.experiments import image_text, records
     from identbox.experiments import run as experiments_run
 
-    where = choose_device(device)
+    device = torch_device(device)
     if not (run / records.RESULTS).exists():
         raise IdentboxError(f"{run}: expected a finished run of identbox train, got none")
     record = experiments_run.read_results(run / records.RESULTS)
     learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=warn)
-    record |= image_text.probe(learner.to(where), data)
+    record |= image_text.probe(learner.to(device), data)
     experiments_run.write_results(run / records.RESULTS, record)
-    show(run)
+    show_run(run)
 
 
-@click.command()
-@preset_option
-@config_option
-@set_option("process.causal=true")
+@click.command("simulate")
+@preset_option("Blocks of 2 dimensions and a small encoder, or Table A.2a.")
+@configuration_options("process.causal=true")
 @seed_option
 @run_option
 @device_option
-def simulate(
-    preset: str,
-    config_file: Path | None,
-    assignments: tuple[str, ...],
-    seed: int,
-    out: Path,
-    device: str,
+def simulate_command(
+    preset: str, changes: dict[str, Any], where: str, seed: int, out: Path, device: str
 ) -> None:
     """Train contrastive encoders on a numerical simulation, and probe what they encode.
 
-    Interrupted, the same command goes on where it stopped.
+    After an interruption the same command continues where it stopped.
     """
-    from identbox.experiments import simulation as experiments_simulation
+    from identbox.experiments.simulation import Simulation, run_simulation
 
-    table = differences(config_file, assignments)
-    simulation = experiments_simulation.simulation(preset, table, str(config_file or "--set"))
-    where = choose_device(device)
-    with steps_bar() as progress:
-        task = progress.add_task("training", total=simulation.training.steps, figures="")
-        experiments_simulation.run(
-            simulation,
-            out,
-            seed=seed,
-            device=where,
-            on_start=lambda step: progress.update(task, completed=step),
-            on_metrics=lambda metrics: progress.update(
-                task,
-                completed=metrics["step"],
-                figures=f"loss {metrics['loss']:.4f}  content R² {metrics['content_r2']:.3f}",
-            ),
-            on_message=warn,
-        )
-    show(out)
+    simulation = Simulation.from_preset(preset, changes, where)
+    device = torch_device(device)
+
+    def figures(metrics: dict[str, Any]) -> str:
+        return f"content R² {metrics['content_r2']:.3f}"
+
+    with _training_bar(simulation.training.steps, figures) as callbacks:
+        run_simulation(simulation, out, seed=seed, device=device, callbacks=callbacks)
+    show_run(out)

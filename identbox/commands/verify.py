@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox.commands.display import do
-from identbox.commands.options import changes, choose_device, device_option, numbers, set_option
+from identbox.commands.display import run_jobs
+from identbox.commands.options import assigned_table, comma_separated, device_option, set_option, torch_device
 from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
@@ -91,10 +91,12 @@ def verify(
             f"verify: expected runs to judge or --preset, got {'neither' if preset is None else 'both'}"
         )
     margins = verdicts.Margins(content=content, excess=excess)
-    where, several = choose_device(device), numbers(control_seeds, "--control-seeds")
+    where, several = torch_device(device), comma_separated(control_seeds, "--control-seeds")
     if preset is not None:
         paths = (out or Path("verification"),)
-        _train(preset, paths[0], numbers(seeds, "--seeds"), changes(assignments), workers, where)
+        _train(
+            preset, paths[0], comma_separated(seeds, "--seeds"), assigned_table(assignments), workers, where
+        )
     folder = out or paths[0]
     found = [trials.read(place) for place in trials.find(paths)]
     judged = list(found)
@@ -149,9 +151,9 @@ def _train(
     from identbox import files
     from identbox.experiments import sweeps
 
-    found = sweeps.read(files.packaged("simulations") / ALL, preset, seeds, changed)
-    sweeps.prepare(folder, found)
-    do(folder, list(sweeps.jobs(folder, found, device=device)), workers, "runs")
+    found = sweeps.read_sweep_file(files.packaged("simulations") / ALL, preset, seeds, changed)
+    found.claim(folder)
+    run_jobs(folder, list(found.jobs(folder, device=device)), workers, "runs")
 
 
 def _controls(
@@ -164,7 +166,7 @@ def _controls(
     if not simulations:
         raise IdentboxError(f"{found[0].folder}: --controls: expected the run of a simulation, got another")
     trial = next((t for t in simulations if t.encoding_size == t.content_size), simulations[0])
-    base = simulation.simulation("thesis", trial.record["config"], str(trial.folder))
+    base = simulation.Simulation.from_preset("thesis", trial.record["config"], str(trial.folder))
     jobs = list(controls.jobs(base, folder, content=trial.content_size, seeds=seeds, device=device))
-    do(folder, jobs, workers, "controls")
+    run_jobs(folder, jobs, workers, "controls")
     return [trials.read(folder / job.name) for job in jobs]

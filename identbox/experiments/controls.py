@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox import config, seeding
-from identbox.experiments import run as experiments_run
-from identbox.experiments import simulation as experiments_simulation
 from identbox.experiments.learner import Learner
-from identbox.experiments.simulation import Simulation
+from identbox.experiments.run import CONFIG_FILE
+from identbox.experiments.simulation import Simulation, run_simulation, simulation_folder
 from identbox.jobs import execution
 from identbox.jobs.execution import Job
 from identbox.process.world import World
@@ -81,12 +79,10 @@ def simulation_of(name: str, base: Simulation, content: int) -> Simulation | Non
     changes = CONTROLS[name].changes(base, content)
     if changes is None:
         return None
-    return experiments_simulation.simulation(
-        "thesis", config.merge(config.plain(base.table()), changes), name
-    )
+    return Simulation.from_preset("thesis", config.merge(config.toml_values(base.table()), changes), name)
 
 
-def run(
+def run_control(
     name: str, simulation: Simulation, folder: Path, *, seed: int, device: torch.device | str = "cpu"
 ) -> dict[str, Any]:
     """Train and probe a control, and write its record to ``folder``; returns the record.
@@ -94,7 +90,7 @@ def run(
     Raises IdentboxError for the folder of anything else.
     """
     control = CONTROLS[name]
-    return experiments_simulation.run(
+    return run_simulation(
         simulation,
         folder,
         seed=seed,
@@ -119,21 +115,18 @@ def jobs(
         simulation = simulation_of(name, base, content)
         if simulation is not None:
             place = folder / f"{name}-seed{seed}"
-            yield experiments_run.job(
-                place,
-                partial(experiments_simulation.claim, place, simulation, seed=seed),
-                ("identbox.experiments.controls", name, str(place), str(seed), device),
-            )
+            command = ("identbox.experiments.controls", name, str(place), str(seed), device)
+            yield simulation_folder(place, simulation, seed=seed).job(command)
 
 
 def _child(arguments: list[str]) -> None:
     """A control in a process of its own: its name, its folder (which has its configuration), seed and device."""
     name, place, seed, device = arguments
-    table = config.read_toml(Path(place) / experiments_run.CONFIG)
+    table = config.read_toml(Path(place) / CONFIG_FILE)
     table.pop("seed")
-    run(
+    run_control(
         name,
-        experiments_simulation.simulation("thesis", table, place),
+        Simulation.from_preset("thesis", table, place),
         Path(place),
         seed=int(seed),
         device=device,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,16 +27,13 @@ from identbox.data.formats import fingerprint
 from identbox.data.pixels import Split, batch, open_split
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
-from identbox.experiments import run as experiments_run
 from identbox.experiments.factors import FactorProbeSettings, probes
-from identbox.experiments.records import LEASE, RESULTS
-from identbox.experiments.run import is_finished
-from identbox.jobs import leases
+from identbox.experiments.run import CONFIG_FILE, RunFolder, Trainable
 from identbox.learning import contrastive, training
 from identbox.learning.augmentation import lit, moved, turned
 from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import image_encoder, text_encoder
-from identbox.learning.training import TrainingSettings
+from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 from identbox.process import presets
 from identbox.process.tables import table_from_process
 from identbox.settings import Count, NonNegative, at_least, between, settings
@@ -84,12 +81,20 @@ class Experiment:
         if self.objective.negatives != "other-view":
             raise IdentboxError(f"objective: negatives: expected other-view, got {self.objective.negatives}")
 
+    @staticmethod
+    def from_preset(preset: str, table: Mapping[str, Any] | None = None, where: str = "config") -> Experiment:
+        """The configuration of a preset, changed by a table of the same form as config.toml.
+
+        Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+        """
+        return config.configuration(Experiment, EXPERIMENT_PRESETS, preset, table or {}, where)
+
     def table(self) -> dict[str, Any]:
         """Every key with its value, as tables of TOML."""
         return dataclasses.asdict(self)
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+EXPERIMENT_PRESETS: dict[str, dict[str, Any]] = {
     # Table A.2b.
     "thesis": {
         "objective": {"similarity": "cosine", "temperature": 1.0},
@@ -110,14 +115,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
 }
-
-
-def experiment(preset: str, table: Mapping[str, Any] = {}, where: str = "config") -> Experiment:
-    """The configuration of a preset, changed by a table of the same form as config.toml.
-
-    Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
-    """
-    return config.configuration(Experiment, PRESETS, preset, table, where)
 
 
 class Learner(nn.Module):
@@ -286,71 +283,68 @@ def open_data(
     return Data(folder=dataset, sha256=fingerprint(dataset), process=process, train=train, val=val, test=test)
 
 
-def run(
+def run_experiment(
     experiment: Experiment,
     data: Data,
     folder: Path,
     *,
     seed: int,
     device: torch.device | str = "cpu",
-    on_start: Callable[[int], None] = lambda step: None,
-    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
-    on_message: Callable[[str], None] = lambda message: None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> dict[str, Any]:
     """Train and probe, and write the record to ``folder``/results.json; returns the record.
 
-    A folder that has the record already gives it back. Raises IdentboxError for a folder of another configuration or
-    dataset (naming the keys), one that another process is at, a batch larger than a split, and where a step is not
-    finite.
+    A finished run is not trained again: its record is returned. Raises IdentboxError for a folder of another
+    configuration or dataset (the keys are named), one in which another process is working, a batch larger than a
+    split, and where the loss of a step is not finite.
     """
     learner = Learner(experiment, data.train, seed=seed).to(device)
     _expect_a_batch(data.val, experiment.training.batch)
-    claim(folder, experiment, data.folder, data.sha256, seed=seed)
-    done = is_finished(folder)  # perhaps in a folder that nobody may write to
-    with nullcontext() if done else leases.hold(folder / LEASE, on_message):
-        if is_finished(folder):
-            return experiments_run.read_results(folder / RESULTS)
-        trained = training.train(
-            learner,
-            learner.loss,
-            experiment.training,
-            folder,
-            watch=lambda: {"validation_loss": learner.validation_loss(data.val)},
-            on_start=on_start,
-            on_metrics=on_metrics,
-            on_message=on_message,
-        )
-        record = {
-            **experiments_run.record_of(KIND, experiment.table(), trained, seed=seed, device=learner.device),
-            "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
-            "process": data.process,
-            "losses": config.plain(
-                {
-                    "train": trained.loss,
-                    "validation": learner.validation_loss(data.val),
-                    "chance": math.log(experiment.training.batch),
-                }
-            ),
-            **probe(learner, data),
-        }
-        experiments_run.write_results(folder / RESULTS, record)
-        return record
+    learning = Trainable(
+        model=learner,
+        loss=learner.loss,
+        settings=experiment.training,
+        watch=lambda: {"validation_loss": learner.validation_loss(data.val)},
+        measure=lambda trained: _measured_experiment(learner, data, trained),
+    )
+    place = experiment_folder(folder, experiment, data.folder, data.sha256, seed=seed)
+    return place.run(lambda: learning, callbacks)
 
 
-def claim(folder: Path, experiment: Experiment, dataset: Path, sha256: str, *, seed: int) -> None:
-    """Make the folder of a run, or see that it is of the same configuration and data, wherever the dataset lies now.
+def experiment_folder(
+    folder: Path, experiment: Experiment, dataset: Path, sha256: str, *, seed: int
+) -> RunFolder:
+    """The folder of an experiment's run, which may be continued after its dataset was moved."""
+    return RunFolder(
+        path=folder,
+        kind=KIND,
+        seed=seed,
+        config=experiment.table(),
+        inputs={"dataset": {"folder": str(dataset), "sha256": sha256}},
+        movable=("dataset.folder",),
+    )
 
-    Raises IdentboxError if not.
-    """
-    table = {"seed": seed, **experiment.table(), "dataset": {"folder": str(dataset), "sha256": sha256}}
-    experiments_run.claim_table(folder, table, free=("dataset.folder",))
+
+def _measured_experiment(learner: Learner, data: Data, trained: Trained) -> dict[str, Any]:
+    """What the record says of a trained learner and its data."""
+    losses = {
+        "train": trained.loss,
+        "validation": learner.validation_loss(data.val),
+        "chance": math.log(learner.experiment.training.batch),
+    }
+    return {
+        "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
+        "process": data.process,
+        "losses": config.toml_values(losses),
+        **probe(learner, data),
+    }
 
 
 def _process(folder: Path) -> dict[str, Any]:
     recipe = Recipe.read(folder)
     if recipe is None:  # the published dataset
-        return config.plain(table_from_process(presets.multimodal3dident()))
-    return config.plain(table_from_process(recipe.process.realise(seed=recipe.seed)))
+        return config.toml_values(table_from_process(presets.multimodal3dident()))
+    return config.toml_values(table_from_process(recipe.process.realise(seed=recipe.seed)))
 
 
 def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Learner, Data]:
@@ -359,11 +353,11 @@ def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Lea
     The dataset may have moved to ``dataset``. Raises IdentboxError where the folder is no such run, has no
     checkpoint, or the dataset is another.
     """
-    table = config.read_toml(folder / experiments_run.CONFIG)
+    table = config.read_toml(folder / CONFIG_FILE)
     there, seed = table.pop("dataset", None), table.pop("seed", None)
     if there is None or seed is None:
         raise IdentboxError(f"{folder}: expected a run of identbox train, got another")
-    found = experiment("thesis", table, str(folder))
+    found = Experiment.from_preset("thesis", table, str(folder))
     data = open_data(dataset or Path(there["folder"]), found.data, **options)
     if data.sha256 != there["sha256"]:
         raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")

@@ -14,18 +14,15 @@ from identbox.errors import IdentboxError
 from identbox.metrics.scores import PRIME, Score, score_of_record
 from identbox.settings import build
 
-FORMAT = 1
+RUN_FORMAT = 1  # of the records of runs and sweeps
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
 LEASE = "run.lease"
 KINDS = ("table", "interventions", "lines", "elbow", "factors")
-ROLES = {
-    "content": "content",
-    "style": "style",
-    "specific": "modality",
-}  # as the tables of the thesis call them
-BLOCKS = tuple(block + prime for block in ROLES.values() for prime in ("", PRIME))
-INTERVENTIONS = (None, *ROLES)
-PROBES = {"probes", "probes_train_mode", "from_content"}  # keys of a record that hold lists of them
+# What the tables of the thesis call the roles of variables.
+ROLE_NAMES = {"content": "content", "style": "style", "specific": "modality"}
+BLOCKS = tuple(block + prime for block in ROLE_NAMES.values() for prime in ("", PRIME))
+INTERVENTIONS = (None, *ROLE_NAMES)
+PROBE_KEYS = {"probes", "probes_train_mode", "from_content"}  # keys of a record that hold lists of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +46,8 @@ class Run:
     probes_train_mode: tuple[Score, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise IdentboxError(f"format: expected {FORMAT}, got {self.format}")
+        if self.format != RUN_FORMAT:
+            raise IdentboxError(f"format: expected {RUN_FORMAT}, got {self.format}")
 
     def block(self, probe: Score) -> str | None:
         """The block that a target belongs to: content, style or modality, with ' where it is what was permuted.
@@ -61,9 +58,9 @@ class Run:
         variable = self.process.get("variables", {}).get(name, {})
         role = variable.get("role", name.partition("_")[0])
         own = variable.get("view", name.partition("_")[2])
-        if role not in ROLES or (role == "specific" and own not in ("", probe.view)):
+        if role not in ROLE_NAMES or (role == "specific" and own not in ("", probe.view)):
             return None
-        return ROLES[role] + PRIME * probe.permuted
+        return ROLE_NAMES[role] + PRIME * probe.permuted
 
     def scores(self, intervention: str | None) -> dict[tuple[str, str], tuple[float, float]]:
         """Nonlinear score and chance of each (block, metric), averaged over views and the block's variables."""
@@ -110,8 +107,8 @@ class Sweep:
     kind: str = "simulation"  # or image-text
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise IdentboxError(f"format: expected {FORMAT}, got {self.format}")
+        if self.format != RUN_FORMAT:
+            raise IdentboxError(f"format: expected {RUN_FORMAT}, got {self.format}")
         if self.report not in KINDS:
             raise IdentboxError(f"report: expected one of {', '.join(KINDS)}; got {self.report}")
         if not self.seeds or not self.cells or len({cell.name for cell in self.cells}) < len(self.cells):
@@ -141,7 +138,7 @@ def run_of(record: Any, path: Path) -> Run:
     """A run from the table that ``path`` holds; raises as `read_run` does."""
     table = known(Run, record, str(path))
     table.setdefault("probes", None)
-    for key in PROBES & table.keys():
+    for key in PROBE_KEYS & table.keys():
         if not isinstance(table[key], list):
             raise IdentboxError(f"{path}: {key}: expected a list, got {table[key]!r}")
         built = []

@@ -1,29 +1,132 @@
-"""A run in its folder: its configuration, its record, and what says that it is finished."""
+"""A run in its folder: claimed for one configuration, kept while a process works in it, finished by its record.
+
+Every kind of run is a `RunFolder`. A kind says what is trained (`Trainable`); claiming, keeping other processes out,
+continuing, and writing the record are the same for all.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from identbox import __version__, config, files
-from identbox.config import _differences
 from identbox.errors import IdentboxError
-from identbox.experiments.records import FORMAT, LEASE, RESULTS
+from identbox.experiments.records import LEASE, RESULTS, RUN_FORMAT
 from identbox.jobs import leases
 from identbox.jobs.execution import Job
 from identbox.learning import training
-from identbox.learning.training import CHECKPOINT
+from identbox.learning.training import CHECKPOINT, NO_CALLBACKS, Callbacks, Trained, TrainingSettings
+
+CONFIG_FILE = "config.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainable:
+    """What a run trains, and what its record says of it afterwards.
+
+    ``model`` is any torch module: a learner of identbox, or a container of the user's own encoders.
+    """
+
+    model: nn.Module
+    loss: Callable[[int], Tensor]  # of a step, by its number
+    settings: TrainingSettings
+    # the keys that this kind of run adds to the record: at least ``losses`` and ``probes``
+    measure: Callable[[Trained], dict[str, Any]]
+    watch: Callable[[], dict[str, float]] = dict  # figures to show during the training
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """The folder of a run, and what the run is.
+
+    ``config`` is the configuration as the record has it. ``inputs`` are further tables of config.toml, like the dataset
+    that a run is trained on; their dotted keys in ``movable`` may differ when the run is continued.
+    """
+
+    path: Path
+    kind: str  # of the run, as its record says
+    seed: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Any] | None = None
+    movable: tuple[str, ...] = ()
+
+    def claim(self) -> None:
+        """Make the folder, or check that it is of the same configuration; raises IdentboxError if not."""
+        table = {"seed": self.seed, **self.config, **(self.inputs or {})}
+        config.claim(self.path / CONFIG_FILE, table, what="a run of this configuration", free=self.movable)
+
+    def keep(self, callbacks: Callbacks) -> AbstractContextManager[None]:
+        """Keep other processes out of the folder while a block runs; a finished run needs no protection."""
+        if is_finished(self.path):  # perhaps nobody may write to the folder
+            return nullcontext()
+        return leases.hold(self.path / LEASE, callbacks.on_message)
+
+    def run(self, make: Callable[[], Trainable], callbacks: Callbacks = NO_CALLBACKS) -> dict[str, Any]:
+        """Train what ``make`` returns, from the last checkpoint if there is one; writes and returns the record.
+
+        A finished run is not trained again: its record is returned, and ``make`` is not called. Raises IdentboxError
+        for a folder of another configuration (the keys that differ are named), one in which another process is
+        working, and where the loss of a step is not finite.
+        """
+        self.claim()
+        with self.keep(callbacks):
+            if is_finished(self.path):
+                return read_results(self.path / RESULTS)
+            learning = make()
+            trained = training.train(
+                learning.model,
+                learning.loss,
+                learning.settings,
+                self.path,
+                watch=learning.watch,
+                callbacks=callbacks,
+            )
+            return self.finish(learning, trained)
+
+    def finish(self, learning: Trainable, trained: Trained) -> dict[str, Any]:
+        """Write the record of the run, which ends it, and return it."""
+        record = {
+            "format": RUN_FORMAT,
+            "kind": self.kind,
+            "identbox": __version__,
+            "seed": self.seed,
+            "config": config.toml_values(dict(self.config)),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "machine": machine(learning.device),
+            "steps": trained.steps,
+            "seconds": round(trained.seconds, 1),
+            **learning.measure(trained),
+        }
+        write_results(self.path / RESULTS, record)
+        return record
+
+    def job(self, command: tuple[str, ...]) -> Job:
+        """The run as a piece of work for a child process, which is done when its record is there."""
+        log = (self.path / LEASE).with_suffix(".log")
+        return Job(
+            name=self.path.name,
+            done=lambda: is_finished(self.path),
+            claim=self.claim,
+            command=command,
+            log=log,
+        )
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run's record is there whole, and its checkpoint, unless somebody removed it."""
+    """Whether the record of a run is whole, and its checkpoint too, unless somebody removed that."""
     checkpoint = folder / CHECKPOINT
     try:
         json.loads((folder / RESULTS).read_bytes())
@@ -32,24 +135,15 @@ def is_finished(folder: Path) -> bool:
         return False
 
 
-CONFIG = "config.toml"
-
-
-def record_of(
-    kind: str, table: dict[str, Any], trained: training.Trained, *, seed: int, device: torch.device
-) -> dict[str, Any]:
-    """What the record of a run of any kind says of its configuration ``table``, its training and its machine."""
-    return {
-        "format": FORMAT,
-        "kind": kind,
-        "identbox": __version__,
-        "seed": seed,
-        "config": config.plain(table),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "machine": machine(device),
-        "steps": trained.steps,
-        "seconds": round(trained.seconds, 1),
-    }
+def read_results(path: Path) -> dict[str, Any]:
+    """The record of a run. Raises IdentboxError where it is damaged or of another format."""
+    try:
+        record = json.loads(path.read_text())
+        if record["format"] == RUN_FORMAT:
+            return record
+        raise IdentboxError(f"{path}: format: expected {RUN_FORMAT}, got {record['format']}")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
 
 
 def write_results(path: Path, record: dict[str, Any]) -> None:
@@ -58,44 +152,8 @@ def write_results(path: Path, record: dict[str, Any]) -> None:
     files.write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def claim_table(folder: Path, table: Mapping[str, Any], *, free: Sequence[str] = ()) -> None:
-    """The same for a configuration of any kind, in which the dotted keys of ``free`` may differ."""
-    plain = config.plain(dict(table))
-    path = folder / CONFIG
-    if path.exists() and not files.is_cut(path, config.toml_of(plain)):
-        differing = [
-            f"{key} ({there} there, {here} here)"
-            for key, there, here in _differences(config.read_toml(path), plain)
-            if key not in free
-        ]
-        if differing:
-            raise IdentboxError(
-                f"{folder}: expected a run of this configuration, got one that differs in {', '.join(differing)}"
-            )
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = [entry.name for entry in folder.iterdir() if entry.suffix not in (".log", ".lease", ".part")]
-        if others and not path.exists():
-            raise IdentboxError(f"{folder}: expected an empty folder or a run, got {', '.join(others[:3])}")
-        config.write_toml(path, plain)
-    except OSError as error:
-        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """The record of a run. Raises IdentboxError where it is damaged or of another format."""
-    try:
-        record = json.loads(path.read_text())
-        if record["format"] == FORMAT:
-            return record
-        raise IdentboxError(f"{path}: format: expected {FORMAT}, got {record['format']}")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
-
-
 def machine(device: torch.device) -> dict[str, Any]:
-    """What a run was made on."""
+    """The device, processor and number of threads that a run was trained with."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -103,13 +161,7 @@ def machine(device: torch.device) -> dict[str, Any]:
             line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
         ]
         name = models[0] if models else name
-    found: dict[str, Any] = {"device": device.type, "cpu": name, "threads": torch.get_num_threads()}
+    described: dict[str, Any] = {"device": device.type, "cpu": name, "threads": torch.get_num_threads()}
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
-
-
-def job(folder: Path, claim: Callable[[], None], command: tuple[str, ...]) -> Job:
-    """A run as a job, which is done when its record is there."""
-    log = folder / LEASE.replace("lease", "log")
-    return Job(name=folder.name, done=partial(is_finished, folder), claim=claim, command=command, log=log)
+        described["gpu"] = torch.cuda.get_device_name(device)
+    return described

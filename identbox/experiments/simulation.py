@@ -7,8 +7,7 @@ A run lives in a folder: ``config.toml`` says what it is, ``metrics.jsonl`` and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,13 +18,10 @@ from identbox import config
 from identbox.config import configuration
 from identbox.errors import IdentboxError
 from identbox.experiments.learner import Learner
-from identbox.experiments.records import LEASE, RESULTS
-from identbox.experiments.run import claim_table, is_finished, read_results, record_of, write_results
-from identbox.jobs import leases
-from identbox.learning import training
+from identbox.experiments.run import RunFolder, Trainable
 from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import MLP, MLPSettings
-from identbox.learning.training import TrainingSettings
+from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 from identbox.metrics.interventional import Encode, content_r2, probe_world
 from identbox.metrics.scores import Score
 from identbox.process import presets as process_presets
@@ -105,12 +101,25 @@ class Simulation:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     probes: ProbeSettings = field(default_factory=ProbeSettings)
 
+    @staticmethod
+    def from_preset(preset: str, table: Mapping[str, Any] | None = None, where: str = "config") -> Simulation:
+        """The configuration of a preset, changed by a table of the same form as config.toml.
+
+        Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+        """
+        made = configuration(Simulation, SIMULATION_PRESETS, preset, table or {}, where)
+        try:
+            made.process.make(made.setting)
+        except IdentboxError as error:
+            raise IdentboxError(f"{where}: process: {error}") from error
+        return made
+
     def table(self) -> dict[str, Any]:
         """Every key with its value, as tables of TOML."""
         return dataclasses.asdict(self)
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+SIMULATION_PRESETS: dict[str, dict[str, Any]] = {
     # Table A.2a: the defaults of every section.
     "thesis": {},
     # Blocks of two dimensions and a small encoder: minutes on two cores.
@@ -121,19 +130,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "probes": {"samples": 1024},
     },
 }
-
-
-def simulation(preset: str, table: Mapping[str, Any] = {}, where: str = "config") -> Simulation:
-    """The configuration of a preset, changed by a table of the same form as config.toml.
-
-    Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
-    """
-    made = configuration(Simulation, PRESETS, preset, table, where)
-    try:
-        made.process.make(made.setting)
-    except IdentboxError as error:
-        raise IdentboxError(f"{where}: process: {error}") from error
-    return made
 
 
 def learner_of(
@@ -161,7 +157,7 @@ def learner_of(
     )
 
 
-def run(
+def run_simulation(
     simulation: Simulation,
     folder: Path,
     *,
@@ -170,67 +166,61 @@ def run(
     learner_type: type[Learner] = Learner,
     change_world: Callable[[World], None] = lambda world: None,
     control: str | None = None,
-    on_start: Callable[[int], None] = lambda step: None,
-    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
-    on_message: Callable[[str], None] = lambda message: None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> dict[str, Any]:
     """Train and probe a simulation, and write its record to ``folder``/results.json; returns the record.
 
-    A folder that has the record already gives it back. ``learner_type``, ``change_world`` and ``control`` are those
-    of a negative control (`controls`), whose name the record has.
+    A finished run is not trained again: its record is returned. ``learner_type``, ``change_world`` and ``control`` are
+    those of a negative control (`controls`), whose name the record has.
 
-    Raises IdentboxError for a folder of another configuration (naming the keys) or control, for one in which another
-    process is working, and where a step is not finite.
+    Raises IdentboxError for a folder of another configuration (the keys are named) or control, for one in which
+    another process is working, and where the loss of a step is not finite.
     """
-    claim(folder, simulation, seed=seed)
-    done = is_finished(folder)  # perhaps in a folder that nobody may write to
-    with nullcontext() if done else leases.hold(folder / LEASE, on_message):
-        if is_finished(folder):
-            record = read_results(folder / RESULTS)
-            if record.get("control") != control:
-                raise IdentboxError(
-                    f"{folder}: expected {_called(control)}, got {_called(record.get('control'))}"
-                )
-            return record
+
+    def make() -> Trainable:
         learner = learner_of(simulation, seed=seed, learner_type=learner_type).to(device)
-        world = learner.world
-        change_world(world)
-        trained = training.train(
-            learner,
-            learner.loss,
-            simulation.training,
-            folder,
-            watch=lambda: {"content_r2": content_r2(world, learner.encode)},
-            on_start=on_start,
-            on_metrics=on_metrics,
-            on_message=on_message,
+        change_world(learner.world)
+        return Trainable(
+            model=learner,
+            loss=learner.loss,
+            settings=simulation.training,
+            watch=lambda: {"content_r2": content_r2(learner.world, learner.encode)},
+            measure=lambda trained: _measured_simulation(simulation, learner, trained, control),
         )
-        learner.eval()
-        record = {
-            **record_of("simulation", simulation.table(), trained, seed=seed, device=learner.device),
-            **({} if control is None else {"control": control}),
-            "process": config.plain(table_from_process(world.process)),
-            "losses": config.plain(  # without that of training where no step was asked for
-                {
-                    "train": trained.loss,
-                    "validation": learner.validation_loss(),
-                    "chance": learner.chance_loss(),
-                }
-            ),
-            "mixing": config.plain(conditioning(world)),
-            "probes": [score.record() for score in probed(world, learner.encode, simulation.probes)],
-        }
-        write_results(folder / RESULTS, record)
-        return record
+
+    record = simulation_folder(folder, simulation, seed=seed).run(make, callbacks)
+    if record.get("control") != control:
+        raise IdentboxError(f"{folder}: expected {_called(control)}, got {_called(record.get('control'))}")
+    return record
+
+
+def simulation_folder(folder: Path, simulation: Simulation, *, seed: int) -> RunFolder:
+    """The folder of a simulation's run."""
+    return RunFolder(path=folder, kind="simulation", seed=seed, config=simulation.table())
+
+
+def _measured_simulation(
+    simulation: Simulation, learner: Learner, trained: Trained, control: str | None
+) -> dict[str, Any]:
+    """What the record says of a trained learner."""
+    learner.eval()
+    world = learner.world
+    losses = {
+        "train": trained.loss,  # None, and so left out, where no step was asked for
+        "validation": learner.validation_loss(),
+        "chance": learner.chance_loss(),
+    }
+    return {
+        **({} if control is None else {"control": control}),
+        "process": config.toml_values(table_from_process(world.process)),
+        "losses": config.toml_values(losses),
+        "mixing": config.toml_values(conditioning(world)),
+        "probes": [score.record() for score in probed(world, learner.encode, simulation.probes)],
+    }
 
 
 def _called(control: str | None) -> str:
     return "a run" if control is None else f"the control {control}"
-
-
-def claim(folder: Path, simulation: Simulation, *, seed: int) -> None:
-    """Make the folder of a run, or see that it is of the same configuration; raises IdentboxError if not."""
-    claim_table(folder, {"seed": seed, **simulation.table()})
 
 
 @torch.no_grad()

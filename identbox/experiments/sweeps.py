@@ -10,23 +10,23 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from identbox import config, files
+from identbox import config
 from identbox.config import flat, nested
 from identbox.data import formats
 from identbox.errors import IdentboxError
-from identbox.experiments import image_text, run, simulation
-from identbox.experiments.image_text import DataSettings, Experiment
-from identbox.experiments.records import FORMAT, SWEEP, run_folder
-from identbox.experiments.simulation import Simulation
+from identbox.experiments import image_text
+from identbox.experiments.image_text import DataSettings, Experiment, experiment_folder
+from identbox.experiments.records import RUN_FORMAT, SWEEP, run_folder
+from identbox.experiments.run import CONFIG_FILE, RunFolder
+from identbox.experiments.simulation import SIMULATION_PRESETS, Simulation, simulation_folder
 from identbox.jobs.execution import Job
 from identbox.settings import build
 
-Report = Literal["table", "interventions", "lines", "elbow", "factors"]
-Kind = Literal["simulation", "image-text"]
+ReportKind = Literal["table", "interventions", "lines", "elbow", "factors"]
+RunKind = Literal["simulation", "image-text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class Plan:
     """The keys of a sweep file. Rows and grid have tables within tables, as configurations have."""
 
     title: str
-    report: Report  # how identbox report shows it
-    kind: Kind = "simulation"  # what its runs are: identbox simulate, or identbox train
+    report: ReportKind  # how identbox report shows it
+    kind: RunKind = "simulation"  # what its runs are: identbox simulate, or identbox train
     published: str | None = None  # file under simulations/published to hold the results against
     seeds: tuple[int, ...] = (0, 1, 2)
     x: str | None = None  # last part of the key that goes along the x axis, for lines, elbow and factors
@@ -53,8 +53,8 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One configuration of a sweep: what tells it from the others, and all of it."""
+class PlannedCell:
+    """One configuration of a sweep: the values in which it differs from the others, and the whole of it."""
 
     name: str
     values: dict[str, Any]
@@ -62,15 +62,15 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class PlannedSweep:
     """A sweep file read for one preset."""
 
     name: str
     preset: str
     plan: Plan
-    cells: tuple[Cell, ...]
+    cells: tuple[PlannedCell, ...]
 
-    def runs(self) -> Iterator[tuple[Cell, int]]:
+    def runs(self) -> Iterator[tuple[PlannedCell, int]]:
         """Every cell with every seed; all cells of the first seed come first."""
         for seed in self.plan.seeds:
             for cell in self.cells:
@@ -83,7 +83,7 @@ class Sweep:
     def table(self) -> dict[str, Any]:
         """The table of sweep.toml in the sweep's folder, which reports read."""
         return {
-            "format": FORMAT,
+            "format": RUN_FORMAT,
             "name": self.name,
             "title": self.plan.title,
             "preset": self.preset,
@@ -96,45 +96,93 @@ class Sweep:
             "cells": [{"name": cell.name, "values": cell.values} for cell in self.cells],
         }
 
+    def claim(self, folder: Path) -> None:
+        """Make the folder of the sweep, or check that it is of the same one; other seeds are added to it.
 
-def read(
-    path: Path, preset: str, seeds: tuple[int, ...] | None = None, changes: Mapping[str, Any] = {}
-) -> Sweep:
+        Raises IdentboxError where it is of another sweep; the message names the keys that differ.
+        """
+        path, what = folder / SWEEP, "a sweep of this file and preset"
+        # Runs may lie there already: each has claimed its own folder.
+        earlier = config.claim(path, self.table(), what=what, free=("seeds",), in_empty=False)
+        if earlier is not None:
+            seeds = sorted({*earlier["seeds"], *self.plan.seeds})
+            if seeds != earlier["seeds"]:
+                config.write_toml(path, {**self.table(), "seeds": seeds})
+
+    def jobs(self, folder: Path, *, device: str, dataset: Path | None = None) -> Iterator[Job]:
+        """The runs as child processes; those of images and text are trained on ``dataset``.
+
+        Raises IdentboxError for a dataset that is missing, or given where none is used.
+        """
+        wanted = self.plan.kind == image_text.KIND
+        if wanted != (dataset is not None):
+            need = "a folder for a sweep of images and text" if wanted else "none for a sweep of simulations"
+            raise IdentboxError(f"--dataset: expected {need}, got {dataset or 'none'}")
+        # Absolute paths: a job may be done by another machine, in another folder.
+        folder, dataset = folder.resolve(), dataset and dataset.resolve()
+        sha256 = "" if dataset is None else formats.fingerprint(dataset)
+        for cell, seed in self.runs():
+            place = run_folder(folder, cell.name, seed)
+            if isinstance(cell.config, Experiment):
+                assert dataset is not None
+                run: RunFolder = experiment_folder(place, cell.config, dataset, sha256, seed=seed)
+                command = ["train", str(dataset)]
+            else:
+                run = simulation_folder(place, cell.config, seed=seed)
+                command = ["simulate"]
+            options = {
+                # TOML has no null: a key without a value comes from the preset, which must be that of the sweep.
+                "--preset": self.preset,
+                "--config": place / CONFIG_FILE,
+                "--seed": seed,
+                "--out": place,
+                "--device": device,
+            }
+            words = (str(word) for pair in options.items() for word in pair)
+            yield run.job(("identbox", *command, *words))
+
+
+def read_sweep_file(
+    path: Path,
+    preset: str,
+    seeds: tuple[int, ...] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> PlannedSweep:
     """Read a sweep file for a preset, with other seeds and some keys of the configuration changed where given.
 
     Raises IdentboxError for unknown keys (of the file, or of the grid and no configuration), values that do not fit,
     and two cells that do not differ.
     """
     table = config.read_toml(path)
-    if preset not in simulation.PRESETS:
-        raise IdentboxError(f"preset: expected one of {', '.join(simulation.PRESETS)}; got {preset}")
-    own = {name: table.pop(name, {}) for name in simulation.PRESETS}[preset]
+    if preset not in SIMULATION_PRESETS:
+        raise IdentboxError(f"preset: expected one of {', '.join(SIMULATION_PRESETS)}; got {preset}")
+    own = {name: table.pop(name, {}) for name in SIMULATION_PRESETS}[preset]
     for where, part in ((preset, own), ("config", table.get("config", {}))):
         if not isinstance(part, dict):
             raise IdentboxError(f"{path}: {where}: expected a table, got {part!r}")
     if not isinstance(own.get("config", {}), dict):
         raise IdentboxError(f"{path}: {preset}.config: expected a table, got {own['config']!r}")
-    shared = config.merge(config.merge(table.get("config", {}), own.get("config", {})), changes)
+    shared = config.merge(config.merge(table.get("config", {}), own.get("config", {})), changes or {})
     table = {**table, **own, "config": shared, **({"seeds": seeds} if seeds is not None else {})}
     plan = build(Plan, table, str(path))
-    cells: dict[str, Cell] = {}
+    cells: dict[str, PlannedCell] = {}
     grid = flat(plan.grid)
     for row, *values in itertools.product(plan.rows, *grid.values()):
         dotted = {**flat(row), **dict(zip(grid, values, strict=True))}
-        configured = image_text.experiment if plan.kind == image_text.KIND else simulation.simulation
-        built = configured(preset, config.merge(shared, nested(dotted, str(path))), str(path))
-        cell = Cell(
+        kind: type[Experiment | Simulation] = Experiment if plan.kind == image_text.KIND else Simulation
+        built = kind.from_preset(preset, config.merge(shared, nested(dotted, str(path))), str(path))
+        cell = PlannedCell(
             name=slug(dotted),
-            values={key.rpartition(".")[2]: shown(value) for key, value in dotted.items()},
+            values={key.rpartition(".")[2]: shown_value(value) for key, value in dotted.items()},
             config=built,
         )
         if cell.name in cells:
             raise IdentboxError(f"{path}: expected rows and a grid of different cells, got {cell.name} twice")
         cells[cell.name] = cell
-    return Sweep(name=path.stem, preset=preset, plan=plan, cells=tuple(cells.values()))
+    return PlannedSweep(name=path.stem, preset=preset, plan=plan, cells=tuple(cells.values()))
 
 
-def shown(value: Any) -> Any:
+def shown_value(value: Any) -> Any:
     """A value as a report shows it: lists as words joined by +."""
     return "+".join(map(str, value)) if isinstance(value, list | tuple) else value
 
@@ -153,66 +201,7 @@ def slug(dotted: Mapping[str, Any]) -> str:
         elif isinstance(value, str):
             parts.append(value)
         elif isinstance(value, list | tuple):
-            parts.append(shown(value) or f"no_{name}")
+            parts.append(shown_value(value) or f"no_{name}")
         else:
             parts.append(f"{name}{value}")
     return re.sub(r"[^\w.+-]", "_", "-".join(parts)) or "run"
-
-
-def prepare(folder: Path, sweep: Sweep) -> None:
-    """Make the folder of a sweep, or see that it is of the same one (other seeds may be added).
-
-    Raises IdentboxError where it is of another sweep, naming the keys that differ.
-    """
-    path = folder / SWEEP
-    table = config.plain(sweep.table())
-    if path.exists() and not files.is_cut(path, config.toml_of(table)):
-        there = config.read_toml(path)
-        differing = [
-            key
-            for key in dict.fromkeys([*there, *table])
-            if key != "seeds" and there.get(key) != table.get(key)
-        ]
-        if differing:
-            raise IdentboxError(
-                f"{folder}: expected a sweep of this file and preset, got one that differs in {', '.join(differing)}"
-            )
-        table["seeds"] = sorted({*there["seeds"], *table["seeds"]})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        config.write_toml(path, table)
-    except OSError as error:
-        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
-
-
-def jobs(folder: Path, sweep: Sweep, *, device: str, dataset: Path | None = None) -> Iterator[Job]:
-    """The runs of a sweep as child processes; those of images and text are trained on ``dataset``.
-
-    Raises IdentboxError for a dataset that is missing, or given where none is used.
-    """
-    wanted = sweep.plan.kind == image_text.KIND
-    if wanted != (dataset is not None):
-        need = "a folder for a sweep of images and text" if wanted else "none for a sweep of simulations"
-        raise IdentboxError(f"--dataset: expected {need}, got {dataset or 'none'}")
-    # Whole paths: a job may be done by another machine, in another folder.
-    folder, dataset = folder.resolve(), dataset and dataset.resolve()
-    sha256 = "" if dataset is None else formats.fingerprint(dataset)
-    for cell, seed in sweep.runs():
-        place = run_folder(folder, cell.name, seed)
-        if isinstance(cell.config, Experiment):
-            assert dataset is not None
-            claim = partial(image_text.claim, place, cell.config, dataset, sha256, seed=seed)
-            command = ["train", str(dataset)]
-        else:
-            claim = partial(simulation.claim, place, cell.config, seed=seed)
-            command = ["simulate"]
-        options = {
-            # A key without a value stands in no TOML, so that the preset of the run must be the sweep's.
-            "--preset": sweep.preset,
-            "--config": place / run.CONFIG,
-            "--seed": seed,
-            "--out": place,
-            "--device": device,
-        }
-        words = (str(word) for pair in options.items() for word in pair)
-        yield run.job(place, claim, ("identbox", *command, *words))

@@ -71,7 +71,7 @@ class Trial:
         here = (self.folder / training.CHECKPOINT, self.folder / training.PREVIOUS)
         if self.record.get("kind") != "simulation" or not any(path.exists() for path in here):
             return None
-        made = simulation.simulation("thesis", self.record["config"], str(self.folder))
+        made = simulation.Simulation.from_preset("thesis", self.record["config"], str(self.folder))
         # The checkpoint's layers take the place of the drawn ones, so the cheapest will do.
         world = World(
             self.process,

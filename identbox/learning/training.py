@@ -2,11 +2,12 @@
 
 The loss of a step is a function of the step's number (its batch is drawn from a stream named by that number), so
 the state of a run is its weights, the optimiser's moments, a count and the metrics so far. A run that was killed and
-continued passes through the same weights as one that was not; on a CPU bit by bit.
+continued passes through the same weights as one that was not; on a CPU they are equal bit by bit.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -25,9 +26,9 @@ from identbox.errors import IdentboxError
 from identbox.jobs import leases
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
-FORMAT = 2
-PREVIOUS, METRICS = "checkpoint.previous.pt", "metrics.jsonl"
-KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # of a checkpoint, besides its format
+CHECKPOINT_FORMAT = 2
+CHECKPOINT, PREVIOUS, METRICS_FILE = "checkpoint.pt", "checkpoint.previous.pt", "metrics.jsonl"
+CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # besides the format
 LAST_LOSSES = 3  # that the message about a loss which is not finite shows
 
 Schedule = Literal["constant", "cosine"]
@@ -42,12 +43,11 @@ class TrainingSettings:
     batch: Annotated[int, at_least(2)] = 6144  # samples of each view in a step
     learning_rate: Positive = 1e-4  # of Adam
     schedule: Schedule = "constant"  # or falling to 0 along half a cosine
-    warmup: Annotated[int, at_least(0)] = (
-        0  # steps in which the rate grows to the schedule's, along a line (Goyal et al., 2017)
-    )
+    # steps in which the learning rate grows linearly to that of the schedule (Goyal et al., 2017)
+    warmup: Annotated[int, at_least(0)] = 0
     clip: Positive = 2.0  # largest 2-norm of the gradient
     weight_decay: NonNegative = 0.0  # of AdamW (Loshchilov and Hutter, 2019), which without it is Adam
-    precision: Precision = "float32"  # of the encoders' products; tf32 has an effect on GPUs alone
+    precision: Precision = "float32"  # of the encoders' matrix products; tf32 has an effect on GPUs only
     log_every: Count = 100  # steps from one line of metrics.jsonl to the next
     checkpoint_every: float = 60.0  # seconds, at least; a checkpoint follows a line of metrics
 
@@ -68,6 +68,27 @@ class Trained:
     loss: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Callbacks:
+    """What a training tells its caller while it runs."""
+
+    on_start: Callable[[int], None] = lambda step: None  # the number of steps already done
+    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None  # each line of metrics.jsonl
+    on_message: Callable[[str], None] = lambda message: None  # a damaged checkpoint, say
+
+
+NO_CALLBACKS = Callbacks()
+
+
+@dataclass(kw_only=True)
+class _Progress:
+    """How far a training is: what its checkpoint holds besides weights and moments."""
+
+    step: int = 0  # steps done
+    seconds: float = 0.0  # that they took, over all parts of the training
+    metrics: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
 def train(
     model: nn.Module,
     loss: Callable[[int], Tensor],
@@ -75,70 +96,95 @@ def train(
     folder: Path,
     *,
     watch: Callable[[], dict[str, float]] = dict,
-    on_start: Callable[[int], None] = lambda step: None,
-    on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None,
-    on_message: Callable[[str], None] = lambda message: None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> Trained:
     """Minimise ``loss(step)`` over the parameters of ``model`` that require gradients.
 
-    Goes on from the last whole checkpoint in ``folder``, where there is one; leaves ``metrics.jsonl`` and
-    ``checkpoint.pt`` there. Every ``log_every`` steps, and never in between, numbers come from the device:
-    the mean loss, the mean norm of the gradient before clipping, and what ``watch`` returns.
+    Continues from the last whole checkpoint in ``folder``, if there is one; leaves ``metrics.jsonl`` and
+    ``checkpoint.pt`` there. Only every ``log_every`` steps are numbers copied from the device: the mean loss, the mean
+    norm of the gradient before clipping, and what ``watch`` returns.
 
-    Raises IdentboxError where a loss or a gradient is not finite: the step, the learning rate, the losses before.
-    No checkpoint is written from then on, so that the last one is of finite weights.
+    Raises IdentboxError where a loss or a gradient is not finite: it names the step, the learning rate and the losses
+    before. No checkpoint is written after that step, so that the last one has finite weights.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    device = parameters[0].device
+    optimizer = _optimizer(parameters, settings)
+    progress = _resume(folder, model, optimizer, callbacks.on_message)
+    if progress.step > settings.steps:
+        raise IdentboxError(
+            f"{folder}: expected a checkpoint of at most {settings.steps} steps, got {progress.step}"
+        )
+    files.write_whole(folder / METRICS_FILE, "".join(map(_json_line, progress.metrics)).encode())
+    callbacks.on_start(progress.step)
+    history = torch.zeros(settings.log_every, 2, device=parameters[0].device)  # losses, norms of gradients
+    before, begun, saved = progress.seconds, time.monotonic(), time.monotonic()
+    with _matmul_precision(settings.precision), (folder / METRICS_FILE).open("a") as metrics_file:
+        while progress.step < settings.steps:
+            first = progress.step
+            count = min(settings.log_every - first % settings.log_every, settings.steps - first)
+            for k in range(count):
+                history[k, 0], history[k, 1] = _take_step(loss, first + k, optimizer, parameters, settings)
+            values = history[:count].double().cpu()
+            _expect_finite(values, first, settings, folder, [line["loss"] for line in progress.metrics])
+            progress.step += count
+            progress.seconds = before + time.monotonic() - begun
+            figures = watch()
+            line = _metrics(values, progress, settings, figures)
+            leases.expect_held()
+            metrics_file.write(_json_line(line))
+            metrics_file.flush()
+            progress.metrics.append(line)
+            callbacks.on_metrics(line)
+            if progress.step == settings.steps or time.monotonic() - saved >= settings.checkpoint_every:
+                _save(folder, model, optimizer, progress)
+                saved = time.monotonic()
+    if not (folder / CHECKPOINT).exists():  # a training of no steps: its untrained weights
+        _save(folder, model, optimizer, progress)
+    mean = progress.metrics[-1]["loss"] if progress.metrics else None
+    return Trained(steps=progress.step, seconds=before + time.monotonic() - begun, loss=mean)
+
+
+def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     # One kernel for all parameters, on CPU as well as on GPU.
-    optimizer = torch.optim.AdamW(
+    return torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    start, before, lines = _resume(folder, model, optimizer, on_message)
-    if start > settings.steps:
-        raise IdentboxError(f"{folder}: expected a checkpoint of at most {settings.steps} steps, got {start}")
-    files.write_whole(folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
-    on_start(start)
-    history = torch.zeros(settings.log_every, 2, device=device)  # losses and norms since the last line
-    begun = saved = time.monotonic()
-    mean = lines[-1]["loss"] if lines else None
-    done = start
-    with _matmul_precision(settings.precision), (folder / METRICS).open("a") as metrics_file:
-        while done < settings.steps:
-            window = min(settings.log_every - done % settings.log_every, settings.steps - done)
-            for k in range(window):
-                value = loss(done + k)
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
-                for group in optimizer.param_groups:
-                    group["lr"] = settings.rate(done + k)
-                optimizer.step()
-                history[k, 0], history[k, 1] = value.detach(), norm
-            values = history[:window].double().cpu()
-            _expect_finite(values, done, settings, folder, [line["loss"] for line in lines])
-            done += window
-            mean = values[:, 0].mean().item()
-            seconds = before + time.monotonic() - begun
-            record = {
-                "step": done,
-                "loss": mean,
-                "gradient_norm": values[:, 1].mean().item(),
-                "learning_rate": settings.rate(done - 1),
-                **watch(),
-                "seconds": round(seconds, 3),
-            }
-            leases.expect_held()
-            metrics_file.write(json.dumps(record) + "\n")
-            metrics_file.flush()
-            lines.append(record)
-            on_metrics(record)
-            if done == settings.steps or time.monotonic() - saved >= settings.checkpoint_every:
-                _save(folder, model, optimizer, done, seconds, lines)
-                saved = time.monotonic()
-    if not (folder / CHECKPOINT).exists():  # no step was asked for: the untrained weights
-        _save(folder, model, optimizer, done, before, lines)
-    return Trained(steps=done, seconds=before + time.monotonic() - begun, loss=mean)
+
+
+def _take_step(
+    loss: Callable[[int], Tensor],
+    step: int,
+    optimizer: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    settings: TrainingSettings,
+) -> tuple[Tensor, Tensor]:
+    """One step of the optimiser; returns the loss and the gradient's norm before clipping, both on the device."""
+    value = loss(step)
+    optimizer.zero_grad(set_to_none=True)
+    value.backward()
+    norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
+    for group in optimizer.param_groups:
+        group["lr"] = settings.rate(step)
+    optimizer.step()
+    return value.detach(), norm
+
+
+def _metrics(
+    values: Tensor, progress: _Progress, settings: TrainingSettings, figures: dict[str, float]
+) -> dict[str, Any]:
+    """A line of metrics.jsonl: means over the steps since the last one, and the figures of the moment."""
+    return {
+        "step": progress.step,
+        "loss": values[:, 0].mean().item(),
+        "gradient_norm": values[:, 1].mean().item(),
+        "learning_rate": settings.rate(progress.step - 1),
+        **figures,
+        "seconds": round(progress.seconds, 3),
+    }
+
+
+def _json_line(line: dict[str, Any]) -> str:
+    return json.dumps(line) + "\n"
 
 
 def load_model(folder: Path, model: nn.Module) -> int:
@@ -147,17 +193,18 @@ def load_model(folder: Path, model: nn.Module) -> int:
     Raises IdentboxError where there is none, or those are of another model.
     """
     problems: list[str] = []
-    found = _last_whole(folder, problems.append)
-    if found is None:
+    state = _last_whole(folder, problems.append)
+    if state is None:
         raise IdentboxError(problems[-1] if problems else f"{folder / CHECKPOINT}: expected a file, got none")
     with _expect_own(folder):
-        model.load_state_dict(found["model"])
-    return found["step"]
+        model.load_state_dict(state["model"])
+    return state["step"]
 
 
 def _expect_finite(
     values: Tensor, first: int, settings: TrainingSettings, folder: Path, earlier: list[float]
 ) -> None:
+    """Raise IdentboxError for the first step, counted from ``first``, of which the loss or the norm is not finite."""
     finite = values.isfinite().all(1)
     if finite.all():
         return
@@ -170,17 +217,10 @@ def _expect_finite(
     )
 
 
-def _save(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    seconds: float,
-    metrics: list[dict[str, Any]],
-) -> None:
+def _save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: _Progress) -> None:
     """Write a checkpoint and keep the one before it, so that at any moment one of the two is whole."""
-    state = {"format": FORMAT, "step": step, "seconds": seconds, "metrics": metrics}
-    content = io.BytesIO()  # a full disk is then told by the system's own error
+    state = {"format": CHECKPOINT_FORMAT, **vars(progress)}
+    content = io.BytesIO()  # so that a full disk raises the system's own error
     torch.save({**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, content)
     leases.expect_held()
     with files.whole(folder / CHECKPOINT, only_writer=True) as part:
@@ -190,13 +230,14 @@ def _save(
 
 
 def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, Any] | None:
+    """The last checkpoint that can be read, or None; ``on_message`` gets a line for each that cannot."""
     for path in (folder / CHECKPOINT, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
             # Weights alone: a checkpoint from a stranger runs no code.
             state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["format"] == FORMAT and state.keys() >= KEYS:
+            if state["format"] == CHECKPOINT_FORMAT and state.keys() >= CHECKPOINT_KEYS:
                 return state
             reason = f"format {state['format']}"
         except Exception as error:  # whatever a damaged archive makes the reader raise
@@ -207,23 +248,23 @@ def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, An
 
 def _resume(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, on_message: Callable[[str], None]
-) -> tuple[int, float, list[dict[str, Any]]]:
-    """Steps done, seconds they took and their metrics, after loading the last whole checkpoint."""
+) -> _Progress:
+    """Load the last whole checkpoint into the model and the optimiser; returns how far it is."""
     damaged: list[str] = []
     state = _last_whole(folder, damaged.append)
     for message in damaged:
-        on_message(f"{message}; going on from step {state['step'] if state else 0}")
+        on_message(f"{message}; continuing from step {state['step'] if state else 0}")
     if state is None:
-        return 0, 0.0, []
+        return _Progress()
     with _expect_own(folder):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    return state["step"], state["seconds"], state["metrics"]
+    return _Progress(step=state["step"], seconds=state["seconds"], metrics=state["metrics"])
 
 
 @contextmanager
 def _expect_own(folder: Path) -> Iterator[None]:
-    """Say in one line that a checkpoint is of another model, where it does not load."""
+    """Raise IdentboxError where a checkpoint is of another model, so that it does not load."""
     try:
         yield
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -235,13 +276,10 @@ def _expect_own(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _matmul_precision(precision: Precision) -> Iterator[None]:
-    """TF32 products of float32 matrices inside, where asked for, and as before outside."""
+    """Inside the block, products of float32 matrices in TF32 where asked for; outside it, as before."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-CHECKPOINT = "checkpoint.pt"

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from identbox import config, files, seeding
-from identbox.config import _flat
+from identbox import config, seeding
 from identbox.data import cards, png
 from identbox.data.checks import Finding
 from identbox.data.folder import (
@@ -64,18 +63,17 @@ def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
     named), or files that are none. ``overwrite`` removes another dataset first, and nothing else.
     """
     check_views(recipe.process)
-    listing, content = folder / "dataset.toml", config.toml_of(recipe.table())
     ready = {split: _observe(recipe, split) for split, n in recipe.splits.items() if n}
-    if overwrite and listing.exists():
+    if overwrite and (folder / "dataset.toml").exists():
         _remove_dataset(folder)
-    elif listing.exists() and not files.is_cut(listing, content):
-        _expect_same(folder, recipe)
-        content = listing.read_bytes()  # of an earlier version of identbox, perhaps
-    elif not listing.exists() and _is_taken(folder):
-        raise IdentboxError(f"{folder}: expected a new or empty folder, or a dataset, got something else")
+    config.claim(
+        folder / "dataset.toml",
+        recipe.table(),
+        what="a dataset of this recipe",
+        free=("identbox",),  # the version that made it
+        advice="; choose another --out, or --overwrite",
+    )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_once(listing, content)
         for split, (latents, sentences, text) in ready.items():
             write_split(folder / split, latents, sentences, text)
             if split == "train":
@@ -97,27 +95,6 @@ def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str],
     latents = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
     check_image_latents(latents["image"], len(recipe.shape_names), f"process {recipe.process.name}: {split}")
     return latents, *describe(latents["text"], recipe.shape_names)
-
-
-def _is_taken(folder: Path) -> bool:
-    """Whether a folder without a recipe holds something; another shard may be writing the recipe just now."""
-    if not folder.is_dir():
-        return folder.exists()
-    others = [path for path in folder.iterdir() if path.suffix != ".part"]
-    return bool(others) and not (folder / "dataset.toml").exists()
-
-
-def _expect_same(folder: Path, recipe: Recipe) -> None:
-    there = _flat(config.read_toml(folder / "dataset.toml"))
-    wanted = _flat(config.plain(recipe.table()))
-    differing = sorted(key for key in there.keys() | wanted.keys() if there.get(key) != wanted.get(key))
-    differing = [key for key in differing if key != "identbox"]
-    if differing:
-        details = [f"{key} ({there.get(key)} there, {wanted.get(key)} asked for)" for key in differing]
-        raise IdentboxError(
-            f"{folder}: expected the same dataset, got one that differs in {first_few(details, 3)}; "
-            f"choose another --out, or --overwrite"
-        )
 
 
 def records_of(recipe: Recipe, split: str) -> list[dict]:

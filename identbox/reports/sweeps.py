@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from identbox.errors import IdentboxError, first_few
-from identbox.experiments.records import BLOCKS, INTERVENTIONS, ROLES, SWEEP, Cell, Runs, Sweep
+from identbox.experiments.records import BLOCKS, INTERVENTIONS, ROLE_NAMES, SWEEP, Cell, Runs, Sweep
 from identbox.metrics import elbow
 from identbox.reports import figures
 from identbox.reports.figures import Mark, Panel, Series
@@ -74,7 +74,7 @@ def _labels(cells: Sequence[Cell], without: Sequence[str | None]) -> dict[str, l
 
 def _ordered(keys: set[Key]) -> list[Key]:
     """Targets and metrics in the order of the thesis's tables; R2 of all blocks where there are none."""
-    keys = keys or {(block, "r2") for block in ROLES.values()}
+    keys = keys or {(block, "r2") for block in ROLE_NAMES.values()}
     return sorted(keys, key=lambda key: (BLOCKS.index(key[0]), key[1] != "r2"))
 
 
@@ -99,7 +99,7 @@ def matrix(title: str, means: Mapping[tuple[str | None, Key], float]) -> Grid:
     rows = []
     for intervention in INTERVENTIONS:
         found = [means.get((intervention, key)) for key in keys]
-        name = "none" if intervention is None else ROLES[intervention]
+        name = "none" if intervention is None else ROLE_NAMES[intervention]
         rows.append((name, *("–" if mean is None else number(mean) for mean in found)))
     return Grid(title=title, head=("permuted", *(named(*key) for key in keys)), rows=tuple(rows))
 

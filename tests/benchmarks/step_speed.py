@@ -50,7 +50,7 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
     table = {
         "training": {"batch": options.batch, "precision": options.precision if kind == "ours" else "float32"}
     }
-    simulation = experiments_simulation.simulation("thesis", table)
+    simulation = experiments_simulation.Simulation.from_preset("thesis", table)
     learner = learner_of(simulation, seed=0).to(options.device)
     if kind == "naive":
         learner.encoders.apply(plain)
@@ -81,7 +81,9 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, float]:
 
 def floor(options: argparse.Namespace) -> float:
     """Seconds of the encoders' forward and backward passes alone."""
-    simulation = experiments_simulation.simulation("thesis", {"training": {"batch": options.batch}})
+    simulation = experiments_simulation.Simulation.from_preset(
+        "thesis", {"training": {"batch": options.batch}}
+    )
     learner = learner_of(simulation, seed=0).to(options.device)
     sample = learner.world.sample(options.batch, "train", 0)
     inputs = list(sample.x.values())

@@ -59,7 +59,7 @@ def test_a_signal_amid_an_import_stops_the_command_after_it(name, tmp_path):
     )
     assert done.stdout == "True\n"
     assert done.returncode == 130
-    assert done.stderr == "identbox: stopped; the same command goes on where it stopped\n"
+    assert done.stderr == "identbox: stopped; the same command continues where it stopped\n"
 
 
 @pytest.mark.parametrize("path", [path for path, _ in commands()])

@@ -236,7 +236,7 @@ def test_a_folder_that_holds_something_else(copy: Path, tmp_path: Path):
     done = identbox("render", *SMALL, "--seed", 5, "--out", copy)
     assert done.returncode == 1
     assert (
-        "got one that differs in seed (0 there, 5 asked for); choose another --out, or --overwrite"
+        "got one that differs in seed (0 in the folder, 5 asked for); choose another --out, or --overwrite"
         in done.stderr
     )
     replaced = identbox(
@@ -264,7 +264,7 @@ def test_a_folder_that_holds_something_else(copy: Path, tmp_path: Path):
     for extra in ((), ("--overwrite",)):
         done = identbox("render", *SMALL, *extra, "--out", other)
         assert done.returncode == 1
-        assert "expected a new or empty folder, or a dataset, got something else" in done.stderr
+        assert "expected an empty folder or a dataset of this recipe, got" in done.stderr
         assert [path.name for path in other.iterdir()] == ["thesis.txt"]
 
 

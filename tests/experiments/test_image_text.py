@@ -25,6 +25,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments import image_text, sweeps
 from identbox.experiments.records import read_run
 from identbox.learning import contrastive, training
+from identbox.learning.training import Callbacks
 from identbox.process import presets
 from identbox.rendering import generation
 from identbox.reports import runs
@@ -82,7 +83,7 @@ def squares(tmp_path_factory) -> Path:
 
 
 def made(table=None) -> image_text.Experiment:
-    return image_text.experiment("quick", config.merge(TINY, table or {}))
+    return image_text.Experiment.from_preset("quick", config.merge(TINY, table or {}))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def data(squares: Path) -> image_text.Data:
 def finished(data: image_text.Data, tmp_path_factory) -> Path:
     """A run of a few dozen steps; not to be written to."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    image_text.run(made(), data, folder, seed=0)
+    image_text.run_experiment(made(), data, folder, seed=0)
     return folder
 
 
@@ -166,7 +167,7 @@ def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp
     experiment = made(
         {"data": {"shift": 2, "hue": 0.2, "light": 0.5}, "training": {"steps": 12, "log_every": 3}}
     )
-    image_text.run(experiment, data, tmp_path / "whole", seed=1)
+    image_text.run_experiment(experiment, data, tmp_path / "whole", seed=1)
 
     class Stop(Exception):
         pass
@@ -176,9 +177,13 @@ def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp
             raise Stop
 
     with pytest.raises(Stop):
-        image_text.run(experiment, data, tmp_path / "parts", seed=1, on_metrics=stop)
+        image_text.run_experiment(
+            experiment, data, tmp_path / "parts", seed=1, callbacks=Callbacks(on_metrics=stop)
+        )
     started = []
-    image_text.run(experiment, data, tmp_path / "parts", seed=1, on_start=started.append)
+    image_text.run_experiment(
+        experiment, data, tmp_path / "parts", seed=1, callbacks=Callbacks(on_start=started.append)
+    )
     assert started == [6]  # the checkpoint of a step comes after its line of metrics
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert one.keys() == other.keys()
@@ -265,7 +270,7 @@ def test_no_sample_is_left_over_alone_in_training_mode(data):
 
 def test_both_modes_are_recorded_when_asked(data, tmp_path):
     table = config.merge(SHORT, {"probes": {"train_mode": True}})
-    record = image_text.run(made(table), data, tmp_path / "run", seed=0)
+    record = image_text.run_experiment(made(table), data, tmp_path / "run", seed=0)
     keys = [(p["view"], p["target"], p["probe"]) for p in record["probes"]]
     assert [(p["view"], p["target"], p["probe"]) for p in record["probes_train_mode"]] == keys
     assert record["probes_train_mode"] != record["probes"]
@@ -291,19 +296,19 @@ def test_images_are_told_from_more_sentences_than_the_batch_has(data):
 
 
 def test_presets_are_those_of_table_a_2b(tmp_path):
-    thesis = image_text.experiment("thesis")
+    thesis = image_text.Experiment.from_preset("thesis")
     assert (thesis.encoder.image, thesis.data.image_size, thesis.data.shift) == ("resnet18", None, 0)
     assert (thesis.objective.similarity, thesis.objective.temperature) == ("cosine", 1.0)
     wanted = {"steps": 100_000, "batch": 256, "learning_rate": 1e-5, "clip": 2.0, "schedule": "constant"}
     assert {key: getattr(thesis.training, key) for key in wanted} == wanted
-    assert image_text.experiment("quick").data.image_size == 64
+    assert image_text.Experiment.from_preset("quick").data.image_size == 64
 
 
 def test_the_committed_run_is_one_of_the_preset_and_found_content_alone():
     """Content above, all that is not content at most at what content tells of it, but for a margin of 0.15."""
     folder = ROOT / "simulations" / "results" / "image_text-quick"
     found = config.read_toml(folder / "config.toml")
-    expected = image_text.experiment("quick", {"probes": {"train_mode": True}}).table()
+    expected = image_text.Experiment.from_preset("quick", {"probes": {"train_mode": True}}).table()
     assert {key: found[key] for key in expected} == expected
     record = json.loads((folder / "results.json").read_text())
     scores = {
@@ -337,24 +342,26 @@ def test_the_committed_run_is_one_of_the_preset_and_found_content_alone():
 )
 def test_bad_configurations(table, message):
     with pytest.raises(IdentboxError) as error:
-        image_text.experiment("quick", table)
+        image_text.Experiment.from_preset("quick", table)
     assert message in str(error.value)
 
 
 def test_a_batch_larger_than_a_split_is_refused_before_anything_is_trained(data, tmp_path):
     for size, split in ((500, "train"), (100, "val")):
         with pytest.raises(IdentboxError, match=str(size)) as error:
-            image_text.run(made({"training": {"batch": size}}), data, tmp_path / split, seed=0)
+            image_text.run_experiment(made({"training": {"batch": size}}), data, tmp_path / split, seed=0)
         assert split in str(error.value)
         assert not (tmp_path / split / "metrics.jsonl").exists()
 
 
 def test_a_folder_keeps_its_configuration_and_dataset(finished, data, squares, tmp_path):
-    with pytest.raises(IdentboxError, match=r"differs in encoder.encoding_size \(4 there, 2 here\)"):
-        image_text.run(made({"encoder": {"encoding_size": 2}}), data, finished, seed=0)
+    with pytest.raises(
+        IdentboxError, match=r"differs in encoder.encoding_size \(4 in the folder, 2 asked for\)"
+    ):
+        image_text.run_experiment(made({"encoder": {"encoding_size": 2}}), data, finished, seed=0)
     other = image_text.open_data(make_dataset(tmp_path / "other", seed=1), made().data)
     with pytest.raises(IdentboxError, match=r"differs in dataset.sha256"):
-        image_text.run(made(), other, finished, seed=0)
+        image_text.run_experiment(made(), other, finished, seed=0)
     with pytest.raises(IdentboxError, match="expected the dataset it was trained on"):
         image_text.load(finished, tmp_path / "other")
 
@@ -367,7 +374,7 @@ def test_a_dataset_that_moved_is_the_same_dataset(finished, squares, tmp_path):
     record = json.loads((finished / "results.json").read_text())
     again = image_text.probe(learner, found)
     assert again["probes"] == record["probes"]
-    assert image_text.run(made(), found, finished, seed=0) == record
+    assert image_text.run_experiment(made(), found, finished, seed=0) == record
 
 
 def broken(squares: Path, tmp_path: Path) -> Path:
@@ -424,7 +431,7 @@ def test_the_commands_make_the_same_record_as_the_library_and_probe_again(square
     assert done.exit_code == 0
     first = json.loads((out / "results.json").read_text())
     assert first["steps"] == 6
-    direct = image_text.run(made(SHORT), data, tmp_path / "direct", seed=0)
+    direct = image_text.run_experiment(made(SHORT), data, tmp_path / "direct", seed=0)
     assert {**direct, "seconds": 0} == {**first, "seconds": 0}
     for part in ("image", "text", "encoding", "chance", "shape", "xpos", "the whole record"):
         assert part in done.stdout
@@ -441,8 +448,8 @@ def test_the_commands_make_the_same_record_as_the_library_and_probe_again(square
 @pytest.mark.parametrize("preset", ["quick", "thesis"])
 def test_a_run_of_a_sweep_finds_its_own_folder_as_the_sweep_made_it(squares, tmp_path, monkeypatch, preset):
     """The command of a child process leads to the very configuration that the sweep wrote, keys without a value too."""
-    sweep = sweeps.read(ROOT / "simulations" / "figure_8_3.toml", preset, (0,))
-    job = next(sweeps.jobs(tmp_path, sweep, device="cpu", dataset=squares))
+    sweep = sweeps.read_sweep_file(ROOT / "simulations" / "figure_8_3.toml", preset, (0,))
+    job = next(sweep.jobs(tmp_path, device="cpu", dataset=squares))
     job.claim()
     built = []
     monkeypatch.setattr(image_text, "open_data", lambda *_, **__: None)

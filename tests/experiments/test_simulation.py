@@ -14,7 +14,7 @@ from identbox import config
 from identbox.errors import IdentboxError
 from identbox.experiments import run
 from identbox.experiments import simulation as simulations
-from identbox.experiments.simulation import simulation
+from identbox.experiments.simulation import Simulation
 from identbox.jobs import leases
 from identbox.process.interventions import Permute
 
@@ -28,7 +28,7 @@ TINY = {
 
 
 def learner(table=None, seed=0):
-    made = simulation("quick", config.merge(TINY, table or {}))
+    made = Simulation.from_preset("quick", config.merge(TINY, table or {}))
     return simulations.learner_of(made, seed=seed)
 
 
@@ -42,7 +42,7 @@ def without_time(record):
 
 
 def test_a_run_leaves_its_record(tmp_path):
-    record = simulations.run(simulation("quick", TINY), tmp_path / "run", seed=3)
+    record = simulations.run_simulation(Simulation.from_preset("quick", TINY), tmp_path / "run", seed=3)
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == record
     assert record["seed"] == 3
     assert record["steps"] == 300
@@ -79,7 +79,7 @@ def test_a_run_leaves_its_record(tmp_path):
 def test_content_is_read_and_follows_its_permutation(tmp_path):
     """One dimension each, so a small net is enough; 0.9 and 0.1 leave room for 120 probe samples."""
     table = config.merge(TINY, {"training": {"steps": 1200, "batch": 256}})
-    record = simulations.run(simulation("quick", table), tmp_path / "run", seed=0)
+    record = simulations.run_simulation(Simulation.from_preset("quick", table), tmp_path / "run", seed=0)
     score = {
         (label(p), p["intervention"]): p["score"]
         for p in record["probes"]
@@ -94,20 +94,24 @@ def test_content_is_read_and_follows_its_permutation(tmp_path):
 
 
 def test_the_same_folder_gives_the_record_back_and_no_other_configuration_may_use_it(tmp_path):
-    made = simulation("quick", TINY)
-    first = simulations.run(made, tmp_path, seed=0)
-    assert simulations.run(made, tmp_path, seed=0) == first
-    other = simulation("quick", config.merge(TINY, {"process": {"causal": True}}))
-    with pytest.raises(IdentboxError, match=r"differs in process.causal \(False there, True here\)"):
-        simulations.run(other, tmp_path, seed=0)
-    with pytest.raises(IdentboxError, match=r"differs in seed \(0 there, 1 here\)"):
-        simulations.run(made, tmp_path, seed=1)
+    made = Simulation.from_preset("quick", TINY)
+    first = simulations.run_simulation(made, tmp_path, seed=0)
+    assert simulations.run_simulation(made, tmp_path, seed=0) == first
+    other = Simulation.from_preset("quick", config.merge(TINY, {"process": {"causal": True}}))
+    with pytest.raises(
+        IdentboxError, match=r"differs in process.causal \(False in the folder, True asked for\)"
+    ):
+        simulations.run_simulation(other, tmp_path, seed=0)
+    with pytest.raises(IdentboxError, match=r"differs in seed \(0 in the folder, 1 asked for\)"):
+        simulations.run_simulation(made, tmp_path, seed=1)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(IdentboxError, match="expected an empty folder or a run, got thesis.tex"):
-        simulations.run(simulation("quick", TINY), tmp_path, seed=0)
+    with pytest.raises(
+        IdentboxError, match="expected an empty folder or a run of this configuration, got thesis.tex"
+    ):
+        simulations.run_simulation(Simulation.from_preset("quick", TINY), tmp_path, seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -154,13 +158,13 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path):
 @pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "checkpoint.pt", "results.json"])
 def test_what_was_cut_short_is_made_again(tmp_path, name):
     """A finished run whose checkpoint or record broke off is finished again; the rest is only of use on the way."""
-    made_of = simulation("quick", TINY)
-    made = simulations.run(made_of, tmp_path, seed=0)
+    made_of = Simulation.from_preset("quick", TINY)
+    made = simulations.run_simulation(made_of, tmp_path, seed=0)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     if name == "metrics.jsonl":
         (tmp_path / "results.json").unlink()
     (tmp_path / name).write_bytes(before[name][: len(before[name]) // 2])
-    again = simulations.run(made_of, tmp_path, seed=0)
+    again = simulations.run_simulation(made_of, tmp_path, seed=0)
     assert again["probes"] == made["probes"]
     assert again["losses"] == made["losses"]
     assert (tmp_path / "config.toml").read_bytes() == before["config.toml"]
@@ -174,8 +178,8 @@ def test_what_was_cut_short_is_made_again(tmp_path, name):
 
 def test_a_run_is_no_ones_but_its_holders(tmp_path, monkeypatch):
     monkeypatch.setattr(leases, "LOOK", 0.02)
-    made_of = simulation("quick", TINY)
-    simulations.claim(tmp_path, made_of, seed=0)
+    made_of = Simulation.from_preset("quick", TINY)
+    simulations.simulation_folder(tmp_path, made_of, seed=0).claim()
     other = {"token": "other", "host": "there", "pid": 1}
     (tmp_path / "run.lease").write_text(json.dumps(other))
     stop = threading.Event()
@@ -187,7 +191,7 @@ def test_a_run_is_no_ones_but_its_holders(tmp_path, monkeypatch):
     thread = threading.Thread(target=live)
     thread.start()
     with pytest.raises(IdentboxError, match="expected nobody else at it, got process 1 on there"):
-        simulations.run(made_of, tmp_path, seed=0)
+        simulations.run_simulation(made_of, tmp_path, seed=0)
     stop.set()
     thread.join()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "run.lease"]
@@ -212,7 +216,7 @@ def test_checkpoint_holds_the_mixing_and_the_optimiser_does_not():
 
 def test_discrete_blocks_are_scored_by_accuracy(tmp_path):
     table = config.merge(TINY, {"process": {"discrete": ["style"], "classes": 4}})
-    record = simulations.run(simulation("quick", table), tmp_path, seed=0)
+    record = simulations.run_simulation(Simulation.from_preset("quick", table), tmp_path, seed=0)
     probes = [p for p in record["probes"] if p["target"] == "style" and p["intervention"] is None]
     assert {(p["probe"], p["metric"]) for p in probes} == {("linear", "accuracy"), ("mlp", "accuracy")}
     assert all(0.15 < p["chance"] < 0.35 for p in probes)
@@ -228,13 +232,13 @@ def test_a_process_of_ones_own(tmp_path):
     made = config.merge(
         {"training": {"steps": 20, "batch": 16}, "probes": {"samples": 60, "bootstrap": 5}}, table
     )
-    record = simulations.run(_thesis_like(made), tmp_path / "run", seed=0)
+    record = simulations.run_simulation(_thesis_like(made), tmp_path / "run", seed=0)
     assert {p["view"] for p in record["probes"]} == {"a", "b"}
     assert {label(p) for p in record["probes"]} == {"cause", "cause'", "angle", "angle'"}
 
 
 def _thesis_like(table):
-    return simulation("thesis", table)
+    return Simulation.from_preset("thesis", table)
 
 
 def test_same_view_negatives_and_bfloat16_run():
@@ -248,7 +252,7 @@ def test_same_view_negatives_and_bfloat16_run():
 
 def test_presets_are_those_of_the_thesis_table():
     """Table A.2a."""
-    made = simulation("thesis")
+    made = Simulation.from_preset("thesis")
     assert (made.training.batch, made.training.steps, made.training.learning_rate) == (6144, 300_000, 1e-4)
     assert (made.objective.similarity, made.objective.temperature, made.training.clip) == (
         "euclidean",
@@ -274,7 +278,7 @@ def test_presets_are_those_of_the_thesis_table():
 )
 def test_bad_configurations(table, message):
     with pytest.raises(IdentboxError) as error:
-        simulation("quick", table)
+        Simulation.from_preset("quick", table)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 

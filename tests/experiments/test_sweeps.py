@@ -40,7 +40,7 @@ def file(tmp_path):
 
 def test_rows_times_grid_times_seeds(file):
     file.write_text(FILE + '\n[[rows]]\nsetting = "multiview"\n[[rows]]\nprocess.causal = true\n')
-    sweep = sweeps.read(file, "quick")
+    sweep = sweeps.read_sweep_file(file, "quick")
     assert [cell.name for cell in sweep.cells] == [
         "multiview-change_probability1.0",
         "multiview-change_probability0.5",
@@ -54,17 +54,17 @@ def test_rows_times_grid_times_seeds(file):
 
 
 def test_presets_say_their_own(file):
-    assert sweeps.read(file, "thesis").cells[0].config.training.steps == 80
-    assert sweeps.read(file, "thesis").cells[0].config.process.content == 1
-    assert sweeps.read(file, "quick", seeds=(7,)).plan.seeds == (7,)
+    assert sweeps.read_sweep_file(file, "thesis").cells[0].config.training.steps == 80
+    assert sweeps.read_sweep_file(file, "thesis").cells[0].config.process.content == 1
+    assert sweeps.read_sweep_file(file, "quick", seeds=(7,)).plan.seeds == (7,)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "simulations").glob("*_*.toml")), ids=lambda path: path.stem)
-@pytest.mark.parametrize("preset", list(simulation.PRESETS))
+@pytest.mark.parametrize("preset", list(simulation.SIMULATION_PRESETS))
 def test_every_sweep_of_the_project_can_be_read(path, preset):
     if path.stem == "shape_causes_background":
         pytest.skip("a process, not a sweep")
-    sweep = sweeps.read(path, preset)
+    sweep = sweeps.read_sweep_file(path, preset)
     command = "verify --preset" if path.stem == "theorem_2" else f"sweep simulations/{path.name}"
     assert f"identbox {command}" in path.read_text()
     for cell in sweep.cells:
@@ -90,7 +90,7 @@ def test_bad_sweep_files(file, change, message):
     lines = [line for line in FILE.splitlines() if not line.startswith(f"{key} ")]
     file.write_text(change + "\n" + "\n".join(lines))
     with pytest.raises(IdentboxError) as error:
-        sweeps.read(file, "quick")
+        sweeps.read_sweep_file(file, "quick")
     assert message in str(error.value)
 
 
@@ -102,7 +102,7 @@ def test_a_sweep_runs_skips_what_is_done_and_names_what_failed(file, tmp_path):
     done = identbox("sweep", file, "--out", out, "--workers", 2)
     assert done.returncode == 1
     assert "got 1 that failed (change_probability1.0-seed1)" in done.stderr
-    assert "expected an empty folder or a run, got notes.txt" in done.stderr
+    assert "expected an empty folder or a run of this configuration, got notes.txt" in done.stderr
     records = sorted(out.glob("runs/*/results.json"))
     assert len(records) == 3
     times = [record.stat().st_mtime_ns for record in records]

@@ -68,8 +68,8 @@ def made(tmp_path_factory):
         key = json.dumps([learner.__name__, seed, table], sort_keys=True)
         if key not in done:
             folder = base / f"{learner.__name__.lower()}{len(done)}-seed{seed}"
-            simulation = experiments_simulation.simulation("quick", config.merge(SMALL, table))
-            experiments_simulation.run(simulation, folder, seed=seed, learner_type=learner)
+            simulation = experiments_simulation.Simulation.from_preset("quick", config.merge(SMALL, table))
+            experiments_simulation.run_simulation(simulation, folder, seed=seed, learner_type=learner)
             done[key] = folder
         return done[key]
 
@@ -357,7 +357,7 @@ def test_the_number_of_content_factors():
 
 def test_controls_are_not_identified(tmp_path):
     """A few steps each in this process; one as the command does it, in a process of its own."""
-    base = experiments_simulation.simulation(
+    base = experiments_simulation.Simulation.from_preset(
         "quick", config.merge(SMALL, {"training": {"steps": 20}, "probes": {"samples": 150}})
     )
     folders = []
@@ -369,7 +369,7 @@ def test_controls_are_not_identified(tmp_path):
             assert execution.execute(jobs, workers=1, threads=1) == {}
             folders += [tmp_path / job.name for job in jobs]
         else:
-            controls.run(name, simulation, folder, seed=0)
+            controls.run_control(name, simulation, folder, seed=0)
             folders.append(folder)
     found = [
         verification.verify_group(*item, Margins())
@@ -380,12 +380,12 @@ def test_controls_are_not_identified(tmp_path):
     assert all(finding.judgements[0].prediction.outcome == "not identified" for finding in found)
     singular = next(finding for finding in found if finding.control == "singular-mixing")
     assert "invertible mixing of view 1" in singular.without
-    again = controls.run(
+    again = controls.run_control(
         "untrained", controls.simulation_of("untrained", base, 2), tmp_path / "untrained-seed0", seed=0
     )
     assert again["control"] == "untrained"
     with pytest.raises(IdentboxError, match="expected the control shuffled-pairs, got the control untrained"):
-        controls.run(
+        controls.run_control(
             "shuffled-pairs",
             controls.simulation_of("untrained", base, 2),
             tmp_path / "untrained-seed0",
@@ -395,7 +395,7 @@ def test_controls_are_not_identified(tmp_path):
 
 def test_shuffled_pairs_are_worth_nothing():
     """Encodings that tell the pairs apart perfectly lose more on shuffled ones than constant encodings do."""
-    simulation = experiments_simulation.simulation("quick", SMALL)
+    simulation = experiments_simulation.Simulation.from_preset("quick", SMALL)
 
     class Shuffled(controls.ShuffledPairs, Perfect):
         pass
@@ -409,7 +409,7 @@ def test_shuffled_pairs_are_worth_nothing():
 
 
 def test_controls_that_make_no_sense_are_left_out():
-    base = experiments_simulation.simulation("quick", {"process": {"style": 0 + 1}})
+    base = experiments_simulation.Simulation.from_preset("quick", {"process": {"style": 0 + 1}})
     assert controls.simulation_of("small-encoder", base, 1) is None
     assert controls.simulation_of("small-encoder", base, 2).encoder.encoding_size == 1
 
@@ -490,7 +490,7 @@ def test_a_run_on_images_and_text_is_judged_by_what_content_alone_told(tmp_path)
     record = {
         "format": 1, "kind": "image-text", "identbox": "0", "seed": 0, "steps": 10, "seconds": 1.0,
         "config": {"encoder": {"encoding_size": 4}}, "versions": {}, "machine": {}, "losses": {"validation": 2.0},
-        "process": config.plain(table_from_process(presets.multimodal3dident())),
+        "process": config.toml_values(table_from_process(presets.multimodal3dident())),
         "probes": [*probes("image", 0.97), *probes("text", 0.90)],
         "from_content": probes("content", 0.89),
     }  # fmt: skip

@@ -208,7 +208,7 @@ class Scaled(Learner):
 
 @pytest.mark.parametrize("negatives", ["other-view", "same-view"])
 def test_at_equal_scale_a_perfect_learner_costs_nothing_and_noise_costs(negatives):
-    made = simulation.simulation("quick", {**TINY, "objective": {"negatives": negatives}})
+    made = simulation.Simulation.from_preset("quick", {**TINY, "objective": {"negatives": negatives}})
     learner = simulation.learner_of(made, seed=0, learner_type=Scaled)
     found = optimum.oracle_of(learner.world)
     learner.noise = 0.0
@@ -222,7 +222,7 @@ def test_at_equal_scale_a_perfect_learner_costs_nothing_and_noise_costs(negative
 
 def test_scales_are_not_compared_for_cosines_or_other_sizes():
     for table in ({"objective": {"similarity": "cosine"}}, {"encoder": {"encoding_size": 1}}):
-        made = simulation.simulation("quick", {**copy.deepcopy(TINY), **table})
+        made = simulation.Simulation.from_preset("quick", {**copy.deepcopy(TINY), **table})
         learner = simulation.learner_of(made, seed=0)
         assert optimum.equal_scale(learner, optimum.oracle_of(learner.world)) is None
 

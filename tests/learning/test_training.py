@@ -7,7 +7,15 @@ import torch
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning import training
-from identbox.learning.training import CHECKPOINT, METRICS, PREVIOUS, TrainingSettings, load_model, train
+from identbox.learning.training import (
+    CHECKPOINT,
+    METRICS_FILE,
+    PREVIOUS,
+    Callbacks,
+    TrainingSettings,
+    load_model,
+    train,
+)
 
 QUICK = {"batch": 32, "learning_rate": 0.01, "log_every": 10, "checkpoint_every": 0.0}
 
@@ -64,13 +72,15 @@ def test_a_continued_run_ends_in_the_same_bits(tmp_path, schedule):
     with pytest.raises(Killed):
         run(tmp_path / "parts", 57, made, loss=killed_at, settings={"schedule": schedule})
     starts = []
-    again, trained = run(tmp_path / "parts", 57, on_start=starts.append, settings={"schedule": schedule})
+    again, trained = run(
+        tmp_path / "parts", 57, callbacks=Callbacks(on_start=starts.append), settings={"schedule": schedule}
+    )
     assert starts == [30]
     assert trained.steps == 57
     assert torch.equal(weights(again), weights(whole))
 
     def without_time(folder):
-        lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+        lines = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
         return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
     assert without_time(tmp_path / "parts") == without_time(tmp_path / "whole")
@@ -78,9 +88,9 @@ def test_a_continued_run_ends_in_the_same_bits(tmp_path, schedule):
 
 def test_metrics_say_how_it_goes(tmp_path):
     seen = []
-    run(tmp_path, 25, watch=lambda: {"r2": 0.5}, on_metrics=seen.append)
+    run(tmp_path, 25, watch=lambda: {"r2": 0.5}, callbacks=Callbacks(on_metrics=seen.append))
     assert [line["step"] for line in seen] == [10, 20, 25]
-    assert seen == [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert seen == [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()]
     assert seen[0]["loss"] > seen[-1]["loss"] > 0
     assert seen[0]["r2"] == 0.5
     assert {"gradient_norm", "learning_rate", "seconds"} <= seen[0].keys()
@@ -115,11 +125,11 @@ def test_a_checkpoint_cut_short_is_told_and_the_one_before_taken(tmp_path, cut):
     content = (folder / CHECKPOINT).read_bytes()
     (folder / CHECKPOINT).write_bytes(content[:cut])
     messages, starts = [], []
-    made, _ = run(folder, 60, on_message=messages.append, on_start=starts.append)
+    made, _ = run(folder, 60, callbacks=Callbacks(on_message=messages.append, on_start=starts.append))
     assert starts == [40]
     assert len(messages) == 1
     assert f"{CHECKPOINT}: expected a whole checkpoint, got a damaged one" in messages[0]
-    assert "going on from step 40" in messages[0]
+    assert "continuing from step 40" in messages[0]
     assert torch.equal(weights(made), weights(whole))
 
 
@@ -128,9 +138,9 @@ def test_with_both_checkpoints_cut_short_it_starts_anew(tmp_path):
     for name in (CHECKPOINT, PREVIOUS):
         (tmp_path / name).write_bytes(b"PK")
     messages = []
-    made, _ = run(tmp_path, 50, on_message=messages.append)
+    made, _ = run(tmp_path, 50, callbacks=Callbacks(on_message=messages.append))
     assert len(messages) == 2
-    assert "going on from step 0" in messages[0]
+    assert "continuing from step 0" in messages[0]
     assert torch.equal(weights(made), weights(whole))
     with pytest.raises(IdentboxError, match="expected a file, got none"):
         load_model(tmp_path.parent, model())

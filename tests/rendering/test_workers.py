@@ -146,7 +146,7 @@ def test_ctrl_c_stops_cleanly_and_the_command_goes_on(small: Path, tmp_path: Pat
     _, complaint = parent.communicate(timeout=60)
     assert parent.returncode == 130
     assert (
-        complaint.strip().splitlines()[-1] == "identbox: stopped; the same command goes on where it stopped"
+        complaint.strip().splitlines()[-1] == "identbox: stopped; the same command continues where it stopped"
     )
     assert "Traceback" not in complaint
     assert not subprocess.run(["pgrep", "-f", str(tmp_path / "out")], capture_output=True).stdout

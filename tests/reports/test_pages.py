@@ -528,7 +528,7 @@ class Perfect(Learner):
 
 def test_a_perfect_encoding_lies_on_the_diagonal_and_style_is_flat():
     """Style is independent of content: of 400 samples it explains less than 0.03 by chance, and predicts nothing."""
-    simulation = experiments_simulation.simulation("quick", SMALL)
+    simulation = experiments_simulation.Simulation.from_preset("quick", SMALL)
     found = pictures.encoding_picture(
         experiments_simulation.learner_of(simulation, seed=0, learner_type=Perfect), view="2"
     )
@@ -555,7 +555,7 @@ def test_circles_have_two_components_and_classes_none():
             Variable(name="zero", role="specific", view="1", distribution=Constant()),
         ),
     )
-    simulation = experiments_simulation.simulation("quick", {**SMALL, "setting": "multimodal"})
+    simulation = experiments_simulation.Simulation.from_preset("quick", {**SMALL, "setting": "multimodal"})
     world = World(process, seed=0, mixing=simulation.mixing)
     learner = experiments_simulation.learner_of(simulation, seed=0, world=world)
     names = [component.name for component in pictures.encoding_picture(learner).components]
@@ -566,7 +566,9 @@ def test_circles_have_two_components_and_classes_none():
 def real(tmp_path_factory):
     """The page of one real run, that of an untrained encoder."""
     folder = tmp_path_factory.mktemp("runs") / "tiny-seed0"
-    experiments_simulation.run(experiments_simulation.simulation("quick", SMALL), folder, seed=0)
+    experiments_simulation.run_simulation(
+        experiments_simulation.Simulation.from_preset("quick", SMALL), folder, seed=0
+    )
     (item,) = trials.groups([trials.read(folder)]).items()
     name, (trial,) = item
     return pages.page(

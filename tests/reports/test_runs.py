@@ -416,15 +416,15 @@ def test_sweeps_write_what_reports_read(tmp_path: Path):
         if "report" not in config.read_toml(path):
             continue
         folder = tmp_path / path.stem
-        sweep = sweeps.read(path, "quick")
-        sweeps.prepare(folder, sweep)
+        sweep = sweeps.read_sweep_file(path, "quick")
+        sweep.claim(folder)
         report = runs.read(folder)
         assert f"0 of {len(list(sweep.runs()))} runs finished" in report.markdown()
         cell, seed = next(sweep.runs())
         write_run(records.run_folder(folder, cell.name, seed), seed=seed, scores=probes(0.9, 0.1, 0.0))
         assert "1 of " in runs.read(folder).markdown()
     assert (records.SWEEP, records.run_folder(folder, "cell", 0).parent.name) == (records.SWEEP, records.RUNS)
-    assert (records.RESULTS, records.FORMAT) == (records.RESULTS, records.FORMAT)
+    assert (records.RESULTS, records.RUN_FORMAT) == (records.RESULTS, records.RUN_FORMAT)
 
 
 def damage(folder: Path, text: str) -> None:
