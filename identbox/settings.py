@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from math import inf, isfinite
 from numbers import Integral, Real
 from types import UnionType
@@ -28,6 +28,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
+    overload,
 )
 
 from identbox.errors import IdentboxError
@@ -87,12 +88,18 @@ class FieldError(IdentboxError):
     """A value of the wrong type, or outside its bounds, for one field."""
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def settings(cls: type[T]) -> type[T]:
+@overload
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def settings(cls: type[T], /) -> type[T]: ...
+@overload
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def settings(*, kw_only: bool = True) -> Callable[[type[T]], type[T]]: ...
+def settings(cls: Any = None, /, *, kw_only: bool = True) -> Any:
     """Make a class a frozen dataclass with keyword arguments, whose fields are checked whenever one is built.
 
     Lists become tuples and integers become floats where the annotation says so. The class's own ``__post_init__``,
     for conditions between fields, runs after that. Building one raises IdentboxError that names the field.
+    With ``@settings(kw_only=False)`` fields may be given by position, too.
 
     >>> @settings
     ... class Noise:
@@ -103,6 +110,8 @@ def settings(cls: type[T]) -> type[T]:
     Traceback (most recent call last):
     identbox.settings.FieldError: scale: expected a positive number, got -1.0
     """
+    if cls is None:
+        return partial(settings, kw_only=kw_only)
     own: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
 
     def check(self: Any) -> None:
@@ -115,7 +124,10 @@ def settings(cls: type[T]) -> type[T]:
             own(self)
 
     setattr(cls, "__post_init__", check)  # noqa: B010
-    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    made = dataclasses.dataclass(frozen=True, kw_only=kw_only)(cls)
+    # Checkers of types at run time leave it alone: integers for floats are fine here, and messages are for users.
+    made.__init__.__no_type_check__ = True
+    return made
 
 
 def build(cls: type[T], table: Any, where: str) -> T:

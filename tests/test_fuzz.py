@@ -175,7 +175,7 @@ SWEEPS = [
     path for path in sorted((ROOT / "simulations").glob("*.toml")) if path.stem != "shape_causes_background"
 ]
 PROCESSES = [
-    config.toml_values(process_tables.table_from_process(make())) for make in presets.PRESETS.values()
+    config.toml_values(process_tables.table_from_process(make())) for make in presets.PROCESSES.values()
 ] + [config.read_toml(ROOT / "simulations" / "shape_causes_background.toml")]
 
 
@@ -183,7 +183,7 @@ PROCESSES = [
 @given(table=changed(PROCESSES))
 def test_process_files(scratch, table):
     def load_and_sample() -> None:
-        process = process_tables.load(toml(scratch / "process.toml", table))
+        process = process_tables.load_process(toml(scratch / "process.toml", table))
         size = sum(variable.distribution.dim for variable in process.variables)
         if size < 1000:
             realised = process.realise(seed=0)

@@ -116,7 +116,7 @@ def render(
 
     settings = Settings(size=size, samples=samples)
     part = generation.Part(splits=splits or data_folder.SPLITS, shard=shard)
-    process = tables.load(process_name)
+    process = tables.load_process(process_name)
     data_recipe.check_views(process)
     listing = packs.find(shapes)
     if listing.declared and tables.inherits(process_name, "object_shape"):

@@ -20,7 +20,7 @@ def show_command(name: str, dot: bool) -> None:
     from identbox.process import tables
     from identbox.reports import graphs
 
-    shown = tables.load(name)
+    shown = tables.load_process(name)
     if dot:
         click.echo(graphs.dot(shown))
     else:
@@ -32,5 +32,5 @@ def list_command() -> None:
     """List the ready-made processes."""
     from identbox.process import presets
 
-    for name, make in presets.PRESETS.items():
+    for name, make in presets.PROCESSES.items():
         click.echo(f"{name:<32} {make().description}")

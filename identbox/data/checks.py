@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from identbox.data.folder import SPLITS, Columns, image_name, read_latents, read_sentences
@@ -224,7 +225,7 @@ def _check_dependencies(process: Process, image: Columns, split: str) -> Iterato
             if variable.name not in image or parent not in image:
                 continue
             what = f"{parent} -> {variable.name}"
-            if isinstance(effect, Interval) and variable.distribution.kind == "uniform":
+            if isinstance(effect, Interval) and not variable.distribution.discrete:
                 yield _check_interval(process, variable.name, parent, image, split, what)
             else:
                 p = association(image[parent], image[variable.name])
@@ -261,9 +262,9 @@ def _check_dependencies(process: Process, image: Columns, split: str) -> Iterato
 def _check_interval(
     process: Process, name: str, parent: str, image: Columns, split: str, what: str
 ) -> Finding:
-    distribution = process[name].distribution
-    k = process[parent].distribution.k  # type: ignore[union-attr]
-    fraction = (image[name] - distribution.low) / (distribution.high - distribution.low)  # type: ignore[union-attr]
+    k = process[parent].distribution.domain.classes
+    assert k is not None  # which `Interval.check` asks for
+    fraction = process[name].distribution.cdf(torch.from_numpy(image[name])[:, None])[:, 0].numpy()
     table = contingency(image[parent], np.floor(fraction * k).clip(0, k - 1).astype(int), k)
     off = int(table.sum() - np.trace(table))
     rows = " / ".join(" ".join(map(str, row)) for row in table.tolist())

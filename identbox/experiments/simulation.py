@@ -60,7 +60,7 @@ class ProcessSettings:
     def make(self, setting: Setting) -> Process:
         """The process, its random parameters not yet drawn."""
         if self.file is not None:
-            return tables.load(self.file)
+            return tables.load_process(self.file)
         return process_presets.numerical_simulation(
             content=self.content,
             style=self.style,

@@ -13,7 +13,7 @@ from identbox.errors import IdentboxError, first_few
 from identbox.experiments import records, simulation
 from identbox.experiments import run as experiments_run
 from identbox.experiments.learner import Learner
-from identbox.identifiability.ceilings import Ceiling, Key, ceilings
+from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
 from identbox.learning import training
 from identbox.metrics.scores import Score
 from identbox.process.mixing import Mixing
@@ -49,7 +49,7 @@ class Trial:
         """Dimensions of the content as declared."""
         return sum(v.distribution.dim for v in self.process.variables if v.role == "content")
 
-    def ceilings(self, content: Sequence[Variable]) -> dict[Key, Ceiling]:
+    def ceilings(self, content: Sequence[Variable]) -> dict[CeilingKey, Ceiling]:
         """What a perfect encoding of ``content`` would tell of everything that was probed.
 
         On images and text the run's record has it, measured on the same samples, for the content as declared.

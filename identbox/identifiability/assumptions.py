@@ -13,25 +13,51 @@ from torch import Tensor
 
 from identbox import seeding
 from identbox.errors import first_few
-from identbox.process.distributions import Uniform
-from identbox.process.effects import Interval, Table
 from identbox.process.mixing import SINGULAR, InvertibleMLP
 from identbox.process.model import Change, Process, Sample, Variable
 
-SAMPLES = 2048  # at which Jacobians and covariances are evaluated
+EVALUATION_SAMPLES = 2048  # at which Jacobians and covariances are evaluated
+
+AssumptionKey = Literal[
+    "content-invariance",
+    "style-changes",
+    "change-density",
+    "factorisation",
+    "density",
+    "mixing",
+    "distinct-mechanisms",
+    "encoding-size",
+]
+Verdict = Literal["holds", "violated", "unknown"]
+ASSUMPTION_NAMES: dict[AssumptionKey, str] = {
+    "content-invariance": "content invariance (Assumption 4)",
+    "style-changes": "every style changes (Assumption 5 i)",
+    "change-density": "changes have a smooth density (Assumption 5 ii, iii)",
+    "factorisation": "p(c) p(s|c) p(m1) p(m2) (Eq. 8.6)",
+    "density": "a smooth density, positive almost everywhere",
+    "mixing": "smooth, invertible mixing",
+    "distinct-mechanisms": "distinct mechanisms (section 8.2.1)",
+    "encoding-size": "encoding size = number of content variables",
+}
 
 
 @dataclass(frozen=True)
 class Assumption:
     """One hypothesis of the theorem: whether it holds, and the evidence.
 
-    What is not ``needed`` is part of the setting, and the conclusion is known to hold without it.
+    A program finds it by its ``key``; a person reads its ``name``. What is not ``needed`` is part of the setting, and
+    the conclusion is known to hold without it.
     """
 
+    key: AssumptionKey
     name: str
-    verdict: Literal["holds", "violated", "unknown"]
+    verdict: Verdict
     evidence: str
     needed: bool = True
+
+
+def _assumption(key: AssumptionKey, verdict: Verdict, evidence: str, *, needed: bool = True) -> Assumption:
+    return Assumption(key, ASSUMPTION_NAMES[key], verdict, evidence, needed)
 
 
 def assumptions(
@@ -45,10 +71,10 @@ def assumptions(
 
     What needs mixings or an encoding size that are not given is unknown. With ``mixings`` (one for every view, or
     one by the name of the first view that all share) the process must be realised; Jacobians and covariances are
-    then evaluated at ``SAMPLES`` draws from a stream of ``seed``.
+    then evaluated at ``EVALUATION_SAMPLES`` draws from a stream of ``seed``.
     """
     found = [
-        _content(process),
+        _content_invariance(process),
         _style_changes(process),
         _change_density(process),
         _factorisation(process),
@@ -57,12 +83,12 @@ def assumptions(
     if mixings is None:
         reason = "the process does not say how views are made of latents"
         found += [
-            Assumption("smooth, invertible mixing", "unknown", reason),
-            Assumption("distinct mechanisms (section 8.2.1)", "unknown", reason, needed=False),
+            _assumption("mixing", "unknown", reason),
+            _assumption("distinct-mechanisms", "unknown", reason, needed=False),
         ]
     else:
-        sample = process.sample(SAMPLES, generator=seeding.generator(seed, "assumptions"))
-        found += [_mixing(process, mixings, sample), _distinct(process, mixings, sample)]
+        sample = process.sample(EVALUATION_SAMPLES, generator=seeding.generator(seed, "assumptions"))
+        found += [_mixing(process, mixings, sample), _distinct_mechanisms(process, mixings, sample)]
     return [*found, _encoding_size(process, encoding_size)]
 
 
@@ -76,8 +102,8 @@ def singular_values(mixing: InvertibleMLP, z: Float[Tensor, "n d"]) -> tuple[flo
 def effective_dimension(values: Float[Tensor, "n d"]) -> float:
     """The participation ratio (sum l)^2 / sum l^2 of the covariance's eigenvalues l.
 
-    It is d where the components are uncorrelated and of equal variance, and falls to 1 as one direction comes to
-    hold all the variance; 0 for constants.
+    It is d where the components are uncorrelated and of equal variance. It falls to 1 as the share of the variance
+    in one direction grows to all of it. It is 0 for constants.
     """
     covariance = torch.atleast_2d(torch.cov(values.double().T))
     squares = covariance.square().sum().item()
@@ -90,7 +116,9 @@ def effective_dimensions(process: Process, *, seed: int = 0) -> dict[str, tuple[
     Blocks are content, style as the first view sees it, and for each view what is specific to it (its name after a
     slash). Variables that are constant do not count.
     """
-    sample = process.sample(SAMPLES, generator=seeding.generator(seed, "assumptions"), dtype=torch.float64)
+    sample = process.sample(
+        EVALUATION_SAMPLES, generator=seeding.generator(seed, "assumptions"), dtype=torch.float64
+    )
     first = process.views[0]
     found = {}
     for role, views in {"content": [first], "style": [first], "specific": list(process.views)}.items():
@@ -115,14 +143,14 @@ def never_changing(process: Process) -> list[Variable]:
 def invariant(process: Process) -> list[Variable]:
     """The variables that are the same in every view: content, and style of which no component ever changes.
 
-    These are what the theorem speaks of as content, whatever the role that the process gives them.
+    The theorem calls these content, whatever the role that the process gives them.
     """
     unchanging = [v for v in never_changing(process) if v.change and _greatest(v.change) == 0]
     return [v for v in process.variables if (v.role == "content" or v in unchanging) and not _constant(v)]
 
 
 def _constant(variable: Variable) -> bool:
-    return variable.distribution.kind == "constant"
+    return variable.distribution.constant
 
 
 def _greatest(change: Change) -> float:
@@ -137,12 +165,11 @@ def _names(variables: list[Variable]) -> str:
     return first_few([variable.name for variable in variables], 3)
 
 
-def _content(process: Process) -> Assumption:
+def _content_invariance(process: Process) -> Assumption:
     content = _of_role(process, "content")
-    name = "content invariance (Assumption 4)"
     if not content:
-        return Assumption(name, "violated", "no variable is content")
-    return Assumption(name, "holds", f"every view sees the same {_names(content)}")
+        return _assumption("content-invariance", "violated", "no variable is content")
+    return _assumption("content-invariance", "holds", f"every view sees the same {_names(content)}")
 
 
 def _least(change: Change) -> float:
@@ -150,38 +177,40 @@ def _least(change: Change) -> float:
 
 
 def _style_changes(process: Process) -> Assumption:
-    name = "every style changes (Assumption 5 i)"
     style = [(variable, variable.change) for variable in _of_role(process, "style") if variable.change]
     if not style:
-        return Assumption(name, "holds", "there is no style")
+        return _assumption("style-changes", "holds", "there is no style")
     never = never_changing(process)
     if never:
-        return Assumption(name, "violated", f"{_names(never)} never changes, so it is content")
+        return _assumption("style-changes", "violated", f"{_names(never)} never changes, so it is content")
     left_open = [variable for variable, change in style if change.how == "mechanism"]
     if left_open:
-        return Assumption(name, "unknown", f"how {_names(left_open)} changes is left to the view's mechanism")
-    least = min(_least(change) for _, change in style)
-    return Assumption(name, "holds", f"the smallest change probability of a component is {least:g}")
-
-
-def _change_density(process: Process) -> Assumption:
-    name = "changes have a smooth density (Assumption 5 ii, iii)"
-    style = [(variable, variable.change) for variable in _of_role(process, "style") if variable.change]
-    rough = [v for v, change in style if v.distribution.discrete or change.how == "mechanism"]
-    if rough:
-        return Assumption(name, "violated", f"{_names(rough)}: another view sees one of finitely many values")
-    edged = [v for v, change in style if change.how == "resample" and isinstance(v.distribution, Uniform)]
-    if edged:
-        return Assumption(
-            name, "violated", f"the density of {_names(edged)} jumps at the ends of its interval"
+        return _assumption(
+            "style-changes", "unknown", f"how {_names(left_open)} changes is left to the view's mechanism"
         )
-    return Assumption(
-        name, "holds", "Gaussian noise, or a fresh draw from a smooth density" if style else "no style"
+    least = min(_least(change) for _, change in style)
+    return _assumption(
+        "style-changes", "holds", f"the smallest change probability of a component is {least:g}"
     )
 
 
+def _change_density(process: Process) -> Assumption:
+    style = [(variable, variable.change) for variable in _of_role(process, "style") if variable.change]
+    rough = [v for v, change in style if v.distribution.discrete or change.how == "mechanism"]
+    if rough:
+        return _assumption(
+            "change-density", "violated", f"{_names(rough)}: another view sees one of finitely many values"
+        )
+    edged = [v for v, change in style if change.how == "resample" and v.distribution.bounded]
+    if edged:
+        return _assumption(
+            "change-density", "violated", f"the density of {_names(edged)} jumps at the ends of its interval"
+        )
+    evidence = "Gaussian noise, or a fresh draw from a smooth density" if style else "no style"
+    return _assumption("change-density", "holds", evidence)
+
+
 def _factorisation(process: Process) -> Assumption:
-    name = "p(c) p(s|c) p(m1) p(m2) (Eq. 8.6)"
     allowed = {"content": {"content"}, "style": {"content", "style"}, "specific": {"specific"}}
     wrong = [
         f"{parent} -> {variable.name}"
@@ -191,56 +220,53 @@ def _factorisation(process: Process) -> Assumption:
         or process[parent].view not in (None, variable.view)
     ]
     if wrong:
-        return Assumption(name, "violated", first_few(wrong, 3))
-    return Assumption(name, "holds", "causes run within blocks, or from content to style")
+        return _assumption("factorisation", "violated", first_few(wrong, 3))
+    return _assumption("factorisation", "holds", "causes run within blocks, or from content to style")
 
 
 def _density(process: Process) -> Assumption:
-    name = "a smooth density, positive almost everywhere"
     discrete = [variable for variable in process.variables if variable.distribution.discrete]
     if discrete:
-        return Assumption(name, "violated", f"{_names(discrete)}: discrete")
-    circles = [v for v in _of_role(process, "content") if getattr(v.distribution, "circular", False)]
+        return _assumption("density", "violated", f"{_names(discrete)}: discrete")
+    circles = [v for v in _of_role(process, "content") if v.distribution.domain.kind == "circular"]
     if circles:
-        return Assumption(
-            name,
+        return _assumption(
+            "density",
             "violated",
             f"{_names(circles)}: circular, so that no encoder is one-to-one into an interval",
         )
-    confined = [
-        v for v in process.variables if any(isinstance(e, Interval | Table) for e in v.effects.values())
-    ]
+    confined = [v for v in process.variables if any(effect.confines for effect in v.effects.values())]
     if confined:
-        return Assumption(name, "violated", f"{_names(confined)}: confined by what causes it")
-    edged = [variable for variable in process.variables if isinstance(variable.distribution, Uniform)]
+        return _assumption("density", "violated", f"{_names(confined)}: confined by what causes it")
+    edged = [variable for variable in process.variables if variable.distribution.bounded]
     if edged:
-        return Assumption(
-            name, "holds", f"inside the support; {_names(edged)}: bounded, which the theorem allows"
+        return _assumption(
+            "density", "holds", f"inside the support; {_names(edged)}: bounded, which the theorem allows"
         )
-    return Assumption(name, "holds", "every variable has one")
+    return _assumption("density", "holds", "every variable has one")
 
 
 def _mixing(process: Process, mixings: Mapping[str, InvertibleMLP], sample: Sample) -> Assumption:
-    name = "smooth, invertible mixing"
     spreads = {view: singular_values(mixing, sample.latents(view)) for view, mixing in mixings.items()}
     texts = [f"f{view} from {low:.3g} to {high:.3g}" for view, (low, high) in spreads.items()]
     evidence = f"singular values of the Jacobian over {len(sample)} samples: {first_few(texts, 3)}"
     lost = [view for view, (low, high) in spreads.items() if not low * SINGULAR > high]
     if lost:
-        return Assumption(name, "violated", f"f{', f'.join(lost)} is not invertible; {evidence}")
+        return _assumption("mixing", "violated", f"f{', f'.join(lost)} is not invertible; {evidence}")
     bent = any(mixing.slope.item() != 1 and len(mixing.weights) > 1 for mixing in mixings.values())
     kinks = "; smooth but for the kinks of LeakyReLU, a set of measure zero" if bent else ""
-    return Assumption(name, "holds", evidence + kinks)
+    return _assumption("mixing", "holds", evidence + kinks)
 
 
 @torch.no_grad()
-def _distinct(process: Process, mixings: Mapping[str, InvertibleMLP], sample: Sample) -> Assumption:
-    name = "distinct mechanisms (section 8.2.1)"
+def _distinct_mechanisms(
+    process: Process, mixings: Mapping[str, InvertibleMLP], sample: Sample
+) -> Assumption:
     if len(mixings) == 1:
         same = (
             "one mixing makes all views, the special case with f1 = f2, of which the same conclusion is known"
         )
-        return Assumption(name, "violated", same, needed=False)
+        return _assumption("distinct-mechanisms", "violated", same, needed=False)
     # Where the views' latents differ in size, the mixings do.
     z = sample.latents(process.views[0])
     seen = [mixing(z.to(mixing.weights)) for mixing in mixings.values() if mixing.dim == z.shape[1]]
@@ -248,18 +274,18 @@ def _distinct(process: Process, mixings: Mapping[str, InvertibleMLP], sample: Sa
         ((a - b).square().sum() / a.square().sum()).sqrt().item() for a, b in itertools.combinations(seen, 2)
     ]
     if gaps and min(gaps) == 0:
-        return Assumption(name, "violated", "two mixings are the same function", needed=False)
+        return _assumption(
+            "distinct-mechanisms", "violated", "two mixings are the same function", needed=False
+        )
     gap = f"|f1(z) - f2(z)| is {min(gaps):.2g} of |f1(z)|" if gaps else "views of different size"
-    return Assumption(name, "holds", gap, needed=False)
+    return _assumption("distinct-mechanisms", "holds", gap, needed=False)
 
 
 def _encoding_size(process: Process, size: int | None) -> Assumption:
-    name = "encoding size = number of content variables"
     content = sum(v.distribution.dim for v in invariant(process))
     if size is None:
-        return Assumption(name, "unknown", f"choose {content}")
+        return _assumption("encoding-size", "unknown", f"choose {content}")
     style = [variable for variable in invariant(process) if variable.role == "style"]
     which = f" ({_names(style)}, which never changes, counted)" if style else ""
-    return Assumption(
-        name, "holds" if size == content else "violated", f"{size} for {content} that are invariant{which}"
-    )
+    verdict: Verdict = "holds" if size == content else "violated"
+    return _assumption("encoding-size", verdict, f"{size} for {content} that are invariant{which}")

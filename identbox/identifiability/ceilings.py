@@ -24,17 +24,15 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from identbox import seeding
 from identbox.identifiability.assumptions import invariant
 from identbox.metrics import predictors, probing
 from identbox.metrics.targets import seen, target_of
-from identbox.process.distributions import Categorical, Laplace, Normal, Uniform
-from identbox.process.effects import Linear
+from identbox.process.distributions import covariance_matrix
 from identbox.process.model import ROLES, Process, Sample, Variable
 
-SAMPLES = 2048  # that a probe is fitted on, and as many that it is scored on
+PROBE_SAMPLES = 2048  # that a probe is fitted on, and as many that it is scored on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ class Ceiling:
     how: Literal["closed form", "probe"]
 
 
-Key = tuple[str, str, str | None]  # view, target, intervention, as in a run's record
+CeilingKey = tuple[str, str, str | None]  # view, target, intervention, as in a run's record
 
 
 def ceilings(
@@ -56,8 +54,8 @@ def ceilings(
     content: Sequence[Variable] | None = None,
     interventions: bool = True,
     seed: int = 0,
-    samples: int = SAMPLES,
-) -> dict[Key, Ceiling]:
+    samples: int = PROBE_SAMPLES,
+) -> dict[CeilingKey, Ceiling]:
     """The ceiling of every variable but constants, for every view of a realised process.
 
     With ``interventions`` also after a permutation of each block, where ``NAME'`` is what was permuted as it is now.
@@ -67,9 +65,9 @@ def ceilings(
     """
     content = invariant(process) if content is None else content
     roles = [role for role in ROLES if any(v.role == role for v in process.variables)]
-    variables = [v for v in process.variables if v.distribution.kind != "constant"]
+    variables = [v for v in process.variables if not v.distribution.constant]
     solver = _Solver(process, seed, samples)
-    found: dict[Key, Ceiling] = {}
+    found: dict[CeilingKey, Ceiling] = {}
     for intervention in [None, *(roles if interventions else [])]:
         kept = [v for v in content if v.role != intervention]
         moved = [v for v in content if v.role == intervention]
@@ -88,12 +86,11 @@ class _Solver:
     def __init__(self, process: Process, seed: int, samples: int) -> None:
         self.process, self.seed, self.samples = process, seed, samples
         self.linear = all(
-            not isinstance(v.distribution, Categorical)
-            and not getattr(v.distribution, "circular", False)
-            and all(isinstance(effect, Linear) for effect in v.effects.values())
+            v.distribution.domain.kind == "continuous"
+            and all(effect.coefficients() is not None for effect in v.effects.values())
             for v in process.variables
         )
-        self.gaussian = all(v.distribution.kind in ("normal", "constant") for v in process.variables)
+        self.gaussian = all(v.distribution.gaussian for v in process.variables)
         self.joint = _covariances(process) if self.linear else {}
         self.done: dict[tuple[str, str, tuple[str, ...]], Ceiling] = {}
 
@@ -114,12 +111,10 @@ class _Solver:
     def _chance(self, variable: Variable) -> float:
         """The score of the best constant prediction."""
         distribution = variable.distribution
-        if not isinstance(distribution, Categorical):
-            return 0.0
-        if not variable.effects:
-            return max(distribution.probabilities or (1 / distribution.k,))
-        values = self._sample("score").values[variable.name]
-        return functional.one_hot(values, distribution.k).double().mean(0).amax(1).mean().item()
+        if distribution.domain.kind != "discrete" or not variable.effects:
+            return distribution.chance
+        classes = distribution.features(self._sample("score").values[variable.name])
+        return classes.unflatten(1, (distribution.dim, -1)).mean(0).amax(1).mean().item()
 
     def _closed(self, view: str, variable: Variable, names: Sequence[str]) -> float:
         across = torch.cat([self.joint[variable.name, name] for name in names], dim=1)
@@ -128,20 +123,17 @@ class _Solver:
         total = self.joint[variable.name, variable.name].diagonal()
         change = variable.change
         if change is not None and change.how == "noise" and self.process.perturbs(view):
-            dim = variable.distribution.dim
-            total = (
-                total
-                + torch.tensor(change.probability, dtype=torch.float64)
-                * _matrix(change.covariance, dim).diagonal()
-            )
+            probability = torch.tensor(change.probability, dtype=torch.float64)
+            noise = covariance_matrix(change.covariance, variable.distribution.dim)
+            total = total + probability * noise.diagonal()
         return (explained / total).mean().item()
 
     def _probed(self, view: str, variable: Variable, given: Sequence[Variable]) -> Ceiling:
         fit, score = self._sample("fit"), self._sample("score")
         target = target_of(variable, seen(fit, view, variable), seen(score, view, variable))
         (found,) = probing.probe_targets(
-            _features(fit, given),
-            _features(score, given),
+            _regressors(fit, given),
+            _regressors(score, given),
             [target],
             settings=predictors.PredictorSettings(centre=True),
             seed=seeding.derive(self.seed, "ceilings", view, variable.name),
@@ -157,38 +149,9 @@ def _known(score: float) -> Ceiling:
     return Ceiling(score=score, low=score, high=score, how="closed form")
 
 
-def _features(sample: Sample, given: Sequence[Variable]) -> Float[Tensor, "n f"]:
-    """Variables as a probe takes them in best: classes one-hot, circular ones as cosine and sine."""
-    columns = []
-    for variable in given:
-        values, distribution = sample.values[variable.name], variable.distribution
-        if isinstance(distribution, Categorical):
-            columns.append(functional.one_hot(values, distribution.k).flatten(1).double())
-        elif isinstance(distribution, Uniform) and distribution.circular:
-            angles = 2 * torch.pi * values.double() / (distribution.high - distribution.low)
-            columns += [angles.cos(), angles.sin()]
-        else:
-            columns.append(values.double())
-    return torch.cat(columns, dim=1)
-
-
-def _matrix(covariance: object, dim: int) -> Float[Tensor, "d d"]:
-    if covariance == "identity":
-        return torch.eye(dim, dtype=torch.float64)
-    return torch.tensor(covariance, dtype=torch.float64)
-
-
-def _own_covariance(variable: Variable) -> Float[Tensor, "d d"]:
-    """The covariance of a variable's own noise."""
-    distribution = variable.distribution
-    if isinstance(distribution, Normal):
-        return _matrix(distribution.covariance, distribution.dim)
-    variance = 0.0
-    if isinstance(distribution, Laplace):
-        variance = 2 * distribution.scale**2
-    elif isinstance(distribution, Uniform):
-        variance = (distribution.high - distribution.low) ** 2 / 12
-    return variance * torch.eye(distribution.dim, dtype=torch.float64)
+def _regressors(sample: Sample, given: Sequence[Variable]) -> Float[Tensor, "n f"]:
+    """The values of variables side by side, as a probe takes them best."""
+    return torch.cat([v.distribution.features(sample.values[v.name]) for v in given], dim=1)
 
 
 def _covariances(process: Process) -> dict[tuple[str, str], Float[Tensor, "_ _"]]:
@@ -201,9 +164,9 @@ def _covariances(process: Process) -> dict[tuple[str, str], Float[Tensor, "_ _"]
     before: list[str] = []
     for variable in process.variables:
         matrices = {
-            parent: torch.tensor(effect.matrix, dtype=torch.float64)
+            parent: matrix
             for parent, effect in variable.effects.items()
-            if isinstance(effect, Linear)
+            if (matrix := effect.coefficients()) is not None
         }
         dim, name = variable.distribution.dim, variable.name
         for other in before:
@@ -212,7 +175,7 @@ def _covariances(process: Process) -> dict[tuple[str, str], Float[Tensor, "_ _"]
             for parent, matrix in matrices.items():
                 cross = cross + matrix @ joint[parent, other]
             joint[name, other], joint[other, name] = cross, cross.T
-        own = _own_covariance(variable)
+        own = variable.distribution.own_covariance()
         for parent, matrix in matrices.items():
             own = own + joint[name, parent] @ matrix.T
         joint[name, name] = own

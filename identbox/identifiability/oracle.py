@@ -27,8 +27,7 @@ from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.identifiability.assumptions import invariant
 from identbox.learning.entropy import cube_entropy
-from identbox.process.distributions import Laplace, Normal, Uniform, cholesky, constant
-from identbox.process.effects import Linear
+from identbox.process.distributions import Draw
 from identbox.process.mixing import SINGULAR, InvertibleMLP
 from identbox.process.model import ROLES, Process, Sample, Variable
 
@@ -78,7 +77,7 @@ class Oracle:
     def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n c"]:
         """g*(x) of a view, in the open unit cube."""
         z = self._mixing(view).inverse(x.double())
-        return self.darmois(z[:, _columns(self.process, view, self.content)])
+        return self.darmois(z[:, _latent_columns(self.process, view, self.content)])
 
     def encodings(self, sample: Sample) -> list[Float[Tensor, "n c"]]:
         """The encodings of all views of a sample, observed without rounding to float32."""
@@ -105,44 +104,28 @@ def darmois(process: Process, *, seed: int = 0) -> tuple[Darmois, str]:
     if not content or discrete:
         got = f"the discrete {', '.join(discrete)}" if discrete else "none"
         raise IdentboxError(f"oracle: expected continuous content, got {got}")
-    if all(
-        set(v.effects) <= names and all(isinstance(e, Linear) for e in v.effects.values()) for v in content
-    ):
-        return lambda values: _solved(content, values.double()), "closed form"
+    if all(set(v.effects) <= names and all(e.additive for e in v.effects.values()) for v in content):
+        return lambda values: _uniform_noise(content, values.double()), "closed form"
     sample = process.sample(
         REFERENCE, generator=seeding.generator(seed, "oracle", "reference"), dtype=torch.float64
     )
     return ConditionalRanks(torch.cat([sample.values[v.name] for v in content], dim=1)), "ranks"
 
 
-def _solved(content: Sequence[Variable], values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+def _uniform_noise(content: Sequence[Variable], values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     """The uniform noise that makes content values, variable by variable in causal order."""
-    parts = dict(
-        zip(
-            [v.name for v in content],
-            values.split([v.distribution.dim for v in content], dim=1),
-            strict=True,
-        )
-    )
-    found = []
+    sizes = [variable.distribution.dim for variable in content]
+    parts = dict(zip([v.name for v in content], values.split(sizes, dim=1), strict=True))
+    distributions = {variable.name: variable.distribution for variable in content}
+    uniform = []
     for variable in content:
         distribution, rest = variable.distribution, parts[variable.name]
         for parent, effect in variable.effects.items():
-            assert isinstance(effect, Linear)
-            rest = rest - effect.shift(parts[parent], rest.dtype)
-        if isinstance(distribution, Normal):
-            rest = rest - constant(distribution.mean, rest.dtype, rest.device)
-            if not isinstance(distribution.covariance, str):
-                factor = constant(cholesky(distribution.covariance), rest.dtype, rest.device)
-                rest = torch.linalg.solve_triangular(factor, rest.T, upper=False).T
-            found.append(torch.special.ndtr(rest))
-        elif isinstance(distribution, Uniform):
-            found.append((rest - distribution.low) / (distribution.high - distribution.low))
-        elif isinstance(distribution, Laplace):
-            t = (rest - distribution.mean) / distribution.scale
-            tail = torch.exp(-t.abs()) / 2
-            found.append(torch.where(t < 0, tail, 1 - tail))
-    return torch.cat(found, dim=1).clamp(INSIDE, 1 - INSIDE)
+            # Additive effects add to a value, whatever its noise: what they add is taken off again.
+            shift = effect.apply(Draw(noise=rest), parts[parent], distribution, distributions[parent]).shift
+            rest = rest if shift is None else rest - shift
+        uniform.append(distribution.cdf(rest))
+    return torch.cat(uniform, dim=1).clamp(INSIDE, 1 - INSIDE)
 
 
 class ConditionalRanks:
@@ -181,8 +164,8 @@ class ConditionalRanks:
         return torch.stack(found, dim=1)
 
 
-def _columns(process: Process, view: str, variables: Sequence[Variable]) -> list[int]:
-    """The columns of a view's latents that hold some variables, in their order."""
+def _latent_columns(process: Process, view: str, variables: Sequence[Variable]) -> list[int]:
+    """The columns of some variables among a view's latents, in the order of the variables."""
     start, places = 0, dict[str, range]()
     for role in ROLES:
         for variable in process.seen_by(view):

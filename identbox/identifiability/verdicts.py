@@ -22,7 +22,7 @@ from scipy import stats
 
 from identbox.errors import IdentboxError, first_few
 from identbox.identifiability.assumptions import Assumption, effective_dimensions, invariant, never_changing
-from identbox.identifiability.ceilings import Ceiling, Key
+from identbox.identifiability.ceilings import Ceiling, CeilingKey
 from identbox.metrics.scores import Score
 from identbox.process.model import Process, Variable
 from identbox.settings import Fraction, settings
@@ -45,7 +45,7 @@ class Evidence(Protocol):
     @property
     def probes(self) -> tuple[Score, ...]: ...
 
-    def ceilings(self, content: Sequence[Variable]) -> Mapping[Key, Ceiling]:
+    def ceilings(self, content: Sequence[Variable]) -> Mapping[CeilingKey, Ceiling]:
         """What a perfect encoding of ``content`` would tell of everything that was probed."""
 
 
@@ -156,7 +156,7 @@ def predict(process: Process, assumed: Sequence[Assumption], size: int | None) -
     partly = [v.name for v in never_changing(process) if v not in same]
     broken = [a for a in assumed if a.needed and a.verdict == "violated"]
     # What never changes violates Assumption 5 of the roles as given, and not once it is counted as content.
-    relevant = [a for a in broken if not a.name.startswith("every style changes") or partly]
+    relevant = [a for a in broken if a.key != "style-changes" or partly]
     unknown = [a for a in assumed if a.needed and a.verdict == "unknown"]
     continuous = not any(v.distribution.discrete for v in same)
     outcome: Literal["identified", "not identified"] | None = None
@@ -212,7 +212,7 @@ def judge(trials: Sequence[Evidence], prediction: Prediction, margins: Margins) 
 def _verdict(
     view: str,
     trials: Sequence[Evidence],
-    known: Sequence[Mapping[Key, Ceiling]],
+    known: Sequence[Mapping[CeilingKey, Ceiling]],
     block: Sequence[Variable],
     margins: Margins,
 ) -> Verdict:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from jaxtyping import Float, Shaped
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from identbox.errors import IdentboxError
 from identbox.metrics.scores import PRIME
-from identbox.process.distributions import Categorical, Uniform
+from identbox.process.distributions import DomainKind
 from identbox.process.model import Sample, Variable
 
 
@@ -30,16 +29,17 @@ def target_of(
     permuted: bool = False,
 ) -> Target:
     """Values of a variable as what probes predict: classes, points on a circle, or numbers."""
-    target = partial(Target, name=variable.name, role=variable.role, permuted=permuted, train=fit, test=score)
-    distribution = variable.distribution
-    if isinstance(distribution, Categorical):
-        return target(kind="discrete", classes=distribution.k)
-    if isinstance(distribution, Uniform) and distribution.circular:
-        return target(kind="circular", period=distribution.high - distribution.low)
-    return target()
-
-
-Kind = Literal["continuous", "circular", "discrete"]
+    domain = variable.distribution.domain
+    return Target(
+        name=variable.name,
+        role=variable.role,
+        permuted=permuted,
+        train=fit,
+        test=score,
+        kind=domain.kind,
+        period=domain.period,
+        classes=domain.classes,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +53,23 @@ class Target:
     """
 
     name: str
-    role: str | None = None  # content, style or specific, where that is known
-    permuted: bool = False  # whether an intervention put these values in place
+    # Content, style or specific, where that is known.
+    role: str | None = None
+    # Whether an intervention put these values in place.
+    permuted: bool = False
     train: Shaped[Tensor, "n _"]
     test: Shaped[Tensor, "m _"]
-    kind: Kind = "continuous"
-    period: float = 1.0  # of a circular target, in the unit of its values
-    classes: int | None = (
-        None  # of each component of a discrete target; None: one more than the largest value
-    )
+    kind: DomainKind = "continuous"
+    # Of a circular target, in the unit of its values.
+    period: float = 1.0
+    # Of each component of a discrete target. None stands for one more than the largest value.
+    classes: int | None = None
 
     def __post_init__(self) -> None:
         where = f"target {self.label}"
-        if self.kind not in get_args(Kind):
+        if self.kind not in get_args(DomainKind):
             raise IdentboxError(
-                f"{where}: expected a kind among {', '.join(get_args(Kind))}; got {self.kind}"
+                f"{where}: expected a kind among {', '.join(get_args(DomainKind))}; got {self.kind}"
             )
         shapes = tuple(self.train.shape), tuple(self.test.shape)
         if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][1] != shapes[1][1]:

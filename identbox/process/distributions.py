@@ -3,28 +3,50 @@
 A distribution draws its noise (``noise``) and turns noise into values (``value``) in two steps, so that a
 sample can be recomputed after an intervention with the noise that made it. Noise and values have shape
 (n, dim); the values of a discrete distribution are class indices in int64.
+
+A distribution of your own is one class. Files in TOML know it by its ``kind`` as soon as the class exists:
+
+    @settings
+    class Exponential(Distribution):
+        kind: ClassVar[str] = "exponential"
+        mean: Positive = 1.0
+
+        def value(self, noise):
+            return -self.mean * torch.log1p(-noise)
+
+        def cdf(self, values):
+            return -torch.expm1(-values / self.mean)
+
+        @property
+        def variance(self):
+            return self.mean**2
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from identbox.errors import IdentboxError
 from identbox.seeding import generator as stream
+from identbox.settings import Count, Positive, Probability, settings, table_of
 
 Matrix = tuple[tuple[float, ...], ...]
 Covariance = Literal["identity", "wishart", "shared-wishart"] | Matrix
+DomainKind = Literal["continuous", "circular", "discrete"]
+
+DISTRIBUTIONS: dict[str, type[Distribution]] = {}  # every distribution that a file can name, by its kind
 
 
 @lru_cache(maxsize=1024)
-def constant(values: tuple | float, dtype: torch.dtype, device: torch.device) -> Tensor:
+def parameter(values: tuple | float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A parameter as a tensor, copied to its device once."""
     return torch.tensor(values, dtype=dtype, device=device)
 
@@ -40,8 +62,6 @@ def cholesky(covariance: Matrix) -> Matrix:
             f"covariance: expected a square matrix, got rows of {[len(r) for r in covariance]}"
         )
     matrix = torch.tensor(covariance, dtype=torch.float64)
-    if not torch.isfinite(matrix).all():
-        raise IdentboxError("covariance: expected finite numbers, got one that is not")
     if not torch.allclose(matrix, matrix.T):
         raise IdentboxError(f"covariance: expected a symmetric matrix, got {covariance}")
     factor, failed = torch.linalg.cholesky_ex(matrix)
@@ -67,6 +87,7 @@ def draw_covariance(kind: Covariance, dim: int, seed: int, name: str) -> Covaria
 
 
 def check_covariance(covariance: Covariance, dim: int) -> None:
+    """Raise IdentboxError for a matrix that is not the covariance of ``dim`` components."""
     if isinstance(covariance, str):
         return
     if len(covariance) != dim:
@@ -74,34 +95,166 @@ def check_covariance(covariance: Covariance, dim: int) -> None:
     cholesky(covariance)
 
 
+def covariance_matrix(covariance: Covariance, dim: int) -> Float[Tensor, "d d"]:
+    """A covariance as a tensor in float64. Raises IdentboxError for one that is still to be drawn."""
+    if covariance == "identity":
+        return torch.eye(dim, dtype=torch.float64)
+    return torch.tensor(_numbers_of(covariance), dtype=torch.float64)
+
+
 def correlate(noise: Float[Tensor, "n d"], covariance: Covariance) -> Float[Tensor, "n d"]:
     """Standard normal noise with the covariance given to it."""
     if covariance == "identity":
         return noise
+    return noise @ parameter(cholesky(_numbers_of(covariance)), noise.dtype, noise.device).T
+
+
+def _numbers_of(covariance: Covariance) -> Matrix:
     if isinstance(covariance, str):
         raise IdentboxError(f"covariance: expected numbers, got '{covariance}', which Process.realise draws")
-    return noise @ constant(cholesky(covariance), noise.dtype, noise.device).T
-
-
-def _check_dim(dim: int) -> None:
-    if dim < 1:
-        raise IdentboxError(f"dim: expected at least 1, got {dim}")
+    return covariance
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normal:
+class Domain:
+    """What kind of values a distribution has, and so how they are predicted and scored."""
+
+    kind: DomainKind = "continuous"
+    # The length of a circle on which both ends are the same point, in the unit of the values.
+    period: float = 1.0
+    # The number of classes of each component of discrete values.
+    classes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What the value of a variable is computed from. Effects turn one draw into another."""
+
+    noise: Float[Tensor, "n d"]
+    # What is added to the value.
+    shift: Float[Tensor, "n d"] | None = None
+    # The probabilities of the classes of a discrete variable, in the place of its own.
+    probabilities: Float[Tensor, "n d_or_1 k"] | None = None
+
+    def shifted(self, by: Float[Tensor, "n d"]) -> Draw:
+        """The draw with something more added to the value."""
+        return replace(self, shift=by if self.shift is None else self.shift + by)
+
+
+def register(registry: dict[str, Any], cls: type) -> None:
+    """Enter a class into a registry by its ``kind``. A class without a ``kind`` of its own is left out.
+
+    A class that is defined once more (a cell of a notebook that is run again) takes the place of the first.
+    Raises IdentboxError where another class has the same kind.
+    """
+    kind = cls.__dict__.get("kind")
+    if kind is None:
+        return
+    other = registry.get(kind, cls)
+    if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise IdentboxError(
+            f"{cls.__qualname__}.kind: expected a kind that no other class has, "
+            f"got '{kind}', which is that of {other.__qualname__}"
+        )
+    registry[kind] = cls
+
+
+@settings
+class Distribution(ABC):
+    """The distribution of a variable with ``dim`` components.
+
+    A subclass says its ``kind``, its ``value``, its ``cdf`` and its ``variance``. As it stands its noise is uniform
+    on [0, 1), its values are continuous, and its components are independent.
+    """
+
+    dim: Count = 1
+
+    # The name in files.
+    kind: ClassVar[str]
+    # Whether values are classes, or one constant: nothing can be added to them.
+    discrete: ClassVar[bool] = False
+    # Whether every sample is the same, so that there is nothing to predict.
+    constant: ClassVar[bool] = False
+    # Whether the noise is uniform on [0, 1), and ``value`` the quantile function of each component.
+    uniform_noise: ClassVar[bool] = True
+    # Whether values that linear effects connect are jointly Gaussian (a constant counts as such).
+    gaussian: ClassVar[bool] = False
+    # Whether the density jumps at the ends of an interval.
+    bounded: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register(DISTRIBUTIONS, cls)
+
+    @abstractmethod
+    def value(self, noise: Float[Tensor, "n d"]) -> Shaped[Tensor, "n d"]:
+        """The values that some noise makes."""
+
+    @abstractmethod
+    def cdf(self, values: Shaped[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """F(v_i | v_1, ..., v_{i-1}): the distribution function of each component, given those before it."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> float | Float[Tensor, " d"]:
+        """The variance of each component (of its class indices where the distribution is discrete)."""
+
+    @property
+    def domain(self) -> Domain:
+        """What kind of values it has."""
+        return Domain()
+
+    @property
+    def chance(self) -> float:
+        """The score of the best constant prediction: 0 for R2, or the accuracy of the most frequent class."""
+        return 0.0
+
+    def realise(self, seed: int, name: str) -> Distribution:
+        """The distribution with its random parameters drawn from the seed, for the variable ``name``."""
+        return self
+
+    def noise(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Float[Tensor, "n d"]:
+        """The noise of n samples, on the generator's device."""
+        return torch.rand(n, self.dim, generator=generator, dtype=dtype, device=generator.device)
+
+    def solve(self, draw: Draw) -> Shaped[Tensor, "n d"]:
+        """The values of a draw, after all effects of the variable's parents."""
+        if draw.probabilities is not None:
+            return _classes_of(draw.noise, draw.probabilities)
+        value = self.value(draw.noise)
+        return value if draw.shift is None else value + draw.shift
+
+    def own_covariance(self) -> Float[Tensor, "d d"]:
+        """The covariance of the values without any effect, in float64."""
+        return self.variance * torch.eye(self.dim, dtype=torch.float64)
+
+    def features(self, values: Shaped[Tensor, "n d"]) -> Float[Tensor, "n f"]:
+        """Values as a regression takes them best: classes one-hot, points on a circle as cosine and sine."""
+        domain = self.domain
+        if domain.classes is not None:
+            return torch.nn.functional.one_hot(values, domain.classes).flatten(1).double()
+        if domain.kind == "circular":
+            angles = 2 * torch.pi * values.double() / domain.period
+            return torch.cat([angles.cos(), angles.sin()], dim=1)
+        return values.double()
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{key} {value}" for key, value in table_of(self).items() if key != "dim")
+        return f"{self.kind}({shown})"
+
+
+@settings
+class Normal(Distribution):
     """N(mean, covariance) in ``dim`` dimensions (section 8.4.1)."""
 
-    dim: int = 1
     mean: float | tuple[float, ...] = 0.0
     covariance: Covariance = "identity"
 
     kind: ClassVar[str] = "normal"
-    discrete: ClassVar[bool] = False
     uniform_noise: ClassVar[bool] = False
+    gaussian: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_dim(self.dim)
         if isinstance(self.mean, tuple) and len(self.mean) != self.dim:
             raise IdentboxError(f"mean: expected {self.dim} numbers, got {len(self.mean)}")
         check_covariance(self.covariance, self.dim)
@@ -113,7 +266,21 @@ class Normal:
         return torch.randn(n, self.dim, generator=generator, dtype=dtype, device=generator.device)
 
     def value(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        return correlate(noise, self.covariance) + constant(self.mean, noise.dtype, noise.device)
+        return correlate(noise, self.covariance) + parameter(self.mean, noise.dtype, noise.device)
+
+    def cdf(self, values: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        rest = values - parameter(self.mean, values.dtype, values.device)
+        if self.covariance != "identity":
+            factor = parameter(cholesky(_numbers_of(self.covariance)), rest.dtype, rest.device)
+            rest = torch.linalg.solve_triangular(factor, rest.T, upper=False).T
+        return torch.special.ndtr(rest)
+
+    @property
+    def variance(self) -> Float[Tensor, " d"]:
+        return self.own_covariance().diagonal()
+
+    def own_covariance(self) -> Float[Tensor, "d d"]:
+        return covariance_matrix(self.covariance, self.dim)
 
     def __str__(self) -> str:
         mean = "0" if not self.mean else str(self.mean)
@@ -121,28 +288,14 @@ class Normal:
         return f"N({mean}, {covariance if isinstance(covariance, str) else 'Σ given'})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Laplace:
+@settings
+class Laplace(Distribution):
     """Independent Laplace components, mean ``mean`` and scale ``scale``."""
 
-    dim: int = 1
     mean: float = 0.0
-    scale: float = 1.0
+    scale: Positive = 1.0
 
     kind: ClassVar[str] = "laplace"
-    discrete: ClassVar[bool] = False
-    uniform_noise: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        _check_dim(self.dim)
-        if not self.scale > 0:
-            raise IdentboxError(f"scale: expected a positive number, got {self.scale}")
-
-    def realise(self, seed: int, name: str) -> Laplace:
-        return self
-
-    def noise(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Float[Tensor, "n d"]:
-        return torch.rand(n, self.dim, generator=generator, dtype=dtype, device=generator.device)
 
     def value(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         # The quantile function; 0 is a possible draw of torch.rand and has no finite quantile.
@@ -150,57 +303,66 @@ class Laplace:
         tail = torch.where(p < 0.5, torch.log(2 * p), -torch.log(2 * (1 - p)))
         return self.mean + self.scale * tail
 
+    def cdf(self, values: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        t = (values - self.mean) / self.scale
+        tail = torch.exp(-t.abs()) / 2
+        return torch.where(t < 0, tail, 1 - tail)
+
+    @property
+    def variance(self) -> float:
+        return 2 * self.scale**2
+
     def __str__(self) -> str:
         return f"Laplace({self.mean:g}, {self.scale:g})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Uniform:
+@settings
+class Uniform(Distribution):
     """Independent components, uniform on [low, high); ``circular`` where both ends are the same point."""
 
-    dim: int = 1
     low: float = 0.0
     high: float = 1.0
     circular: bool = False
 
     kind: ClassVar[str] = "uniform"
-    discrete: ClassVar[bool] = False
-    uniform_noise: ClassVar[bool] = True
+    bounded: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_dim(self.dim)
         if not (self.low < self.high and math.isfinite(self.high - self.low)):
             raise IdentboxError(f"low, high: expected low < high, got {self.low} and {self.high}")
 
-    def realise(self, seed: int, name: str) -> Uniform:
-        return self
-
-    def noise(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Float[Tensor, "n d"]:
-        return torch.rand(n, self.dim, generator=generator, dtype=dtype, device=generator.device)
-
     def value(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         return self.low + (self.high - self.low) * noise
+
+    def cdf(self, values: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        return (values - self.low) / (self.high - self.low)
+
+    @property
+    def variance(self) -> float:
+        return (self.high - self.low) ** 2 / 12
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(kind="circular", period=self.high - self.low) if self.circular else Domain()
 
     def __str__(self) -> str:
         return f"U[{self.low:g}, {self.high:g}]{' circular' if self.circular else ''}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Categorical:
+@settings
+class Categorical(Distribution):
     """Independent components over ``classes`` (a number, or names), uniform or with ``probabilities``."""
 
-    dim: int = 1
-    classes: int | tuple[str, ...]
-    probabilities: tuple[float, ...] | None = None  # of each class; sums to 1
+    classes: Count | tuple[str, ...]
+    # Of each class; they sum to 1.
+    probabilities: tuple[Probability, ...] | None = None
 
     kind: ClassVar[str] = "categorical"
     discrete: ClassVar[bool] = True
-    uniform_noise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_dim(self.dim)
         if self.k < 1:
-            raise IdentboxError(f"classes: expected at least 1, got {self.k}")
+            raise IdentboxError("classes: expected at least 1 name, got none")
         if isinstance(self.classes, tuple) and len(set(self.classes)) < self.k:
             raise IdentboxError(f"classes: expected different names, got {', '.join(self.classes)}")
         if self.probabilities is not None:
@@ -211,22 +373,31 @@ class Categorical:
         """The number of classes."""
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
-    def realise(self, seed: int, name: str) -> Categorical:
-        return self
+    @property
+    def domain(self) -> Domain:
+        return Domain(kind="discrete", classes=self.k)
 
-    def noise(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Float[Tensor, "n d"]:
-        return torch.rand(n, self.dim, generator=generator, dtype=dtype, device=generator.device)
+    @property
+    def chance(self) -> float:
+        return max(self.probabilities or (1 / self.k,))
 
-    def value(
-        self, noise: Float[Tensor, "n d"], rows: Float[Tensor, "n d_or_1 k"] | None = None
-    ) -> Int[Tensor, "n d"]:
-        """Classes by the inverse of the distribution function; ``rows`` replaces the probabilities."""
-        if rows is None and self.probabilities is None:
+    def value(self, noise: Float[Tensor, "n d"]) -> Int[Tensor, "n d"]:
+        """Classes by the inverse of the distribution function."""
+        if self.probabilities is None:
             return (noise * self.k).long().clamp_(max=self.k - 1)
-        if rows is None:
-            rows = constant(self.probabilities, noise.dtype, noise.device)
-        edges = rows.cumsum(-1)[..., :-1]  # the last edge is 1, whatever rounding makes of it
-        return (noise.unsqueeze(-1) >= edges).sum(-1)
+        return _classes_of(noise, parameter(self.probabilities, noise.dtype, noise.device))
+
+    def cdf(self, values: Int[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        return parameter(self._all_probabilities, torch.float64, values.device).cumsum(0)[values]
+
+    @property
+    def variance(self) -> float:
+        mean = sum(i * p for i, p in enumerate(self._all_probabilities))
+        return sum((i - mean) ** 2 * p for i, p in enumerate(self._all_probabilities))
+
+    @property
+    def _all_probabilities(self) -> tuple[float, ...]:
+        return self.probabilities or (1 / self.k,) * self.k
 
     def __str__(self) -> str:
         if isinstance(self.classes, tuple) and self.k <= 4:
@@ -234,29 +405,32 @@ class Categorical:
         return f"{self.k} classes" + (" (weighted)" if self.probabilities else "")
 
 
+def _classes_of(noise: Float[Tensor, "n d"], probabilities: Float[Tensor, "*rows k"]) -> Int[Tensor, "n d"]:
+    """Classes by the inverse of the distribution function of given probabilities."""
+    # The last edge is left out: it is 1, whatever rounding makes of the sum.
+    edges = probabilities.cumsum(-1)[..., :-1]
+    return (noise.unsqueeze(-1) >= edges).sum(-1)
+
+
 def check_probabilities(row: tuple[float, ...], k: int, where: str) -> None:
+    """Raise IdentboxError for numbers that are not the probabilities of k classes."""
     if len(row) != k:
         raise IdentboxError(f"{where}: expected {k} numbers, one a class, got {len(row)}")
     if any(not 0 <= p <= 1 for p in row) or abs(sum(row) - 1) > 1e-6:
         raise IdentboxError(f"{where}: expected probabilities that sum to 1, got {row}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Constant:
+@settings
+class Constant(Distribution):
     """The number ``at`` in every component of every sample."""
 
-    dim: int = 1
     at: float = 0.0
 
     kind: ClassVar[str] = "constant"
     discrete: ClassVar[bool] = True
+    constant: ClassVar[bool] = True
     uniform_noise: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        _check_dim(self.dim)
-
-    def realise(self, seed: int, name: str) -> Constant:
-        return self
+    gaussian: ClassVar[bool] = True
 
     def noise(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Float[Tensor, "n d"]:
         return torch.zeros(n, self.dim, dtype=dtype, device=generator.device)
@@ -264,11 +438,12 @@ class Constant:
     def value(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         return noise + self.at
 
+    def cdf(self, values: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        return (values >= self.at).to(values.dtype)
+
+    @property
+    def variance(self) -> float:
+        return 0.0
+
     def __str__(self) -> str:
         return f"always {self.at:g}"
-
-
-Distribution = Normal | Laplace | Uniform | Categorical | Constant
-DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    cls.kind: cls for cls in (Normal, Laplace, Uniform, Categorical, Constant)
-}

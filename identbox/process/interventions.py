@@ -1,40 +1,132 @@
-"""Interventions: what is done to a variable, or to all variables of a role, of a sample that was drawn."""
+"""Interventions: what is done to a variable, or to all variables of a role, of a sample that was drawn.
+
+    process.intervene(sample, Set("object_color", 0.3), recompute=True)
+    process.intervene(sample, Permute("content"), recompute=False, generator=generator)
+
+An intervention of your own is one class:
+
+    @settings(kw_only=False)
+    class Scale(Intervention):
+        factor: float
+
+        def apply(self, targets, generator):
+            return targets.with_values({name: self.factor * v for name, v in targets.values.items()})
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from identbox.errors import IdentboxError
+from identbox.process.distributions import Distribution
+from identbox.settings import settings
 
-@dataclass(frozen=True, kw_only=True)
-class Permute:
-    """Intervention: the values of a variable, or of all of a role, are permuted across the batch together."""
-
-    target: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Set:
-    """Intervention: the variable is set to a number, or to a tensor of shape (dim,) or (n, dim)."""
-
-    target: str
-    to: float | Tensor
+Values = dict[str, Shaped[Tensor, "n _"]]
+# By style variable and view: which components change, and the noise that they change by.
+Changes = dict[tuple[str, str], tuple[Bool[Tensor, "n d"], Float[Tensor, "n d"]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shift:
-    """Intervention: a number, or a tensor of shape (dim,) or (n, dim), is added to the variable."""
+class Targets:
+    """The variables that an intervention is about, as they are in a sample of n draws."""
+
+    n: int
+    values: Values
+    distributions: Mapping[str, Distribution]
+    # How those of them that are style change between views.
+    changes: Changes
+    # The type of their noise.
+    dtype: torch.dtype
+
+    def with_values(self, values: Values) -> Targets:
+        """The same with other values, of the same shapes and types."""
+        return replace(self, values=values)
+
+
+@settings(kw_only=False)
+class Intervention(ABC):
+    """What is done to the variable ``target``, or to all variables of the role of that name."""
 
     target: str
-    by: float | Tensor
+
+    @abstractmethod
+    def apply(self, targets: Targets, generator: torch.Generator | None) -> Targets:
+        """The targets as they are afterwards. Raises IdentboxError where a generator is needed and there is none."""
+
+    def needed(self, generator: torch.Generator | None) -> torch.Generator:
+        """The generator of an intervention that is random. Raises IdentboxError where there is none."""
+        if generator is None:
+            raise IdentboxError(
+                f"{type(self).__name__}({self.target!r}): expected a generator, since it is random, got none"
+            )
+        return generator
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resample:
-    """Intervention: the variable, or each of a role, is drawn anew from its distribution without its causes."""
+@settings(kw_only=False)
+class Permute(Intervention):
+    """The values of a variable, or of all of a role, are permuted across the sample together.
 
-    target: str
+    How a style variable changes between views is permuted with its values.
+    """
+
+    def apply(self, targets: Targets, generator: torch.Generator | None) -> Targets:
+        generator = self.needed(generator)
+        order = torch.randperm(targets.n, generator=generator, device=generator.device)
+        changes = {key: (flags[order], draws[order]) for key, (flags, draws) in targets.changes.items()}
+        values = {name: old[order] for name, old in targets.values.items()}
+        return replace(targets, values=values, changes=changes)
 
 
-Intervention = Permute | Set | Shift | Resample
+@settings(kw_only=False)
+class Set(Intervention):
+    """The variable is set to a number, or to numbers of shape (dim,) or (n, dim)."""
+
+    to: float | tuple[float, ...] | Tensor
+
+    def apply(self, targets: Targets, generator: torch.Generator | None) -> Targets:
+        return targets.with_values(
+            {name: _filled(old, self.to, f"{name}, to") for name, old in targets.values.items()}
+        )
+
+
+@settings(kw_only=False)
+class Shift(Intervention):
+    """A number, or numbers of shape (dim,) or (n, dim), are added to the variable."""
+
+    by: float | tuple[float, ...] | Tensor
+
+    def apply(self, targets: Targets, generator: torch.Generator | None) -> Targets:
+        return targets.with_values(
+            {name: old + _filled(old, self.by, f"{name}, by") for name, old in targets.values.items()}
+        )
+
+
+@settings(kw_only=False)
+class Resample(Intervention):
+    """The variable, or each of a role, is drawn anew from its distribution without its causes."""
+
+    def apply(self, targets: Targets, generator: torch.Generator | None) -> Targets:
+        generator = self.needed(generator)
+        return targets.with_values(
+            {
+                name: distribution.value(distribution.noise(targets.n, generator, targets.dtype))
+                for name, distribution in targets.distributions.items()
+            }
+        )
+
+
+def _filled(old: Tensor, new: float | tuple[float, ...] | Tensor, where: str) -> Tensor:
+    """Numbers in the shape and type of a variable's values. Raises IdentboxError for a shape that does not fit."""
+    numbers = torch.as_tensor(new, dtype=old.dtype, device=old.device)
+    try:
+        return numbers.expand_as(old)
+    except RuntimeError as error:
+        raise IdentboxError(
+            f"intervention on {where}: expected a shape like {tuple(old.shape)}, got {tuple(numbers.shape)}"
+        ) from error

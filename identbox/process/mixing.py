@@ -23,7 +23,7 @@ from identbox.errors import IdentboxError
 from identbox.settings import Count, between, settings
 
 # Matrix entries handled at once: the memory is that of some such blocks, however large the pool.
-BLOCK = 2**17
+BLOCK_ENTRIES = 2**17
 # A matrix of a larger condition number is singular to the precision in which layers are stored: it is never used.
 SINGULAR = 1 / torch.finfo(torch.float32).eps
 
@@ -33,14 +33,14 @@ class Mixing:
     """How mixing functions are drawn (section 8.4.1, Table A.2a)."""
 
     layers: Count = 3
-    slope: Annotated[float, between(0, 1, without="low")] = (
-        0.2  # of LeakyReLU below 0, in (0, 1]; 1 makes the mixing linear
-    )
-    ratio: Annotated[float, between(0, 1, without="low")] = (
-        1e-3  # a layer's condition number lies among this fraction of the smallest of the pool
-    )
-    pool: Count = 25_000  # random matrices from which the threshold is taken
-    orthogonal: bool = False  # layers from the Haar measure instead: their condition number is 1
+    # Of LeakyReLU below 0; 1 makes the mixing linear.
+    slope: Annotated[float, between(0, 1, without="low")] = 0.2
+    # A layer's condition number lies among this fraction of the smallest of the pool.
+    ratio: Annotated[float, between(0, 1, without="low")] = 1e-3
+    # The number of random matrices from which the threshold is taken.
+    pool: Count = 25_000
+    # Whether layers are drawn from the Haar measure instead. Their condition number is 1.
+    orthogonal: bool = False
 
     @property
     def rank(self) -> int:
@@ -61,8 +61,8 @@ class Conditioning:
 class InvertibleMLP(nn.Module):
     """f(z) = W_L a(... a(W_2 a(W_1 z))) with a(h) = max(h, slope h), a bijection of R^d.
 
-    Both ``weights``, of shape (layers, d, d), and ``slope`` are buffers: a state_dict holds them, an optimiser
-    does not. Every method raises IdentboxError for an input of another width than d.
+    Both ``weights``, of shape (layers, d, d), and ``slope`` are buffers: a state_dict has them, and an optimiser
+    does not move them. Every method raises IdentboxError for an input of another width than d.
     """
 
     weights: Tensor
@@ -117,7 +117,7 @@ class InvertibleMLP(nn.Module):
         """
         if not len(z):
             raise IdentboxError("conditioning: expected at least 1 sample, got none")
-        blocks = z.split(_block(self.dim))
+        blocks = z.split(_block_size(self.dim))
         found = torch.cat([condition_numbers(self.jacobian(block)) for block in blocks])
         return Conditioning(
             minimum=found.min().item(),
@@ -189,15 +189,15 @@ def _well_conditioned(dim: int, settings: Mixing, stream: torch.Generator) -> Fl
     """The first matrices of the stream whose condition number is not above the threshold.
 
     The threshold is the ``settings.rank``-th smallest condition number of the first ``settings.pool`` matrices.
-    Blocks are judged one after the other, by the threshold of what has been seen: it only falls, so that no
-    matrix below the last one is lost. Drawing goes on beyond the pool until there are enough layers.
+    Blocks of matrices are examined one after the other, by the threshold of those before. It only falls, so that no
+    matrix below the last threshold is lost. Drawing goes on beyond the pool until there are enough layers.
     """
     kept = torch.empty(0, dim, dim)
     numbers = torch.empty(0, dtype=torch.float64)
     threshold, left = SINGULAR, settings.pool
     while left or len(kept) < settings.layers:
-        matrices = random_matrices(min(left, _block(dim)) or _block(dim), dim, stream)
-        found = judge(matrices, threshold)
+        matrices = random_matrices(min(left, _block_size(dim)) or _block_size(dim), dim, stream)
+        found = condition_numbers_up_to(matrices, threshold)
         within = found <= threshold
         kept, numbers = torch.cat([kept, matrices[within]]), torch.cat([numbers, found[within]])
         if left and len(numbers) >= settings.rank:
@@ -215,13 +215,13 @@ def random_matrices(n: int, dim: int, stream: torch.Generator) -> Float[Tensor, 
     return matrices.div_(lengths.clamp_(min=torch.finfo(torch.float32).tiny))
 
 
-def judge(matrices: Float[Tensor, "n d d"], threshold: float) -> Float[Tensor, " n"]:
+def condition_numbers_up_to(matrices: Float[Tensor, "n d d"], threshold: float) -> Float[Tensor, " n"]:
     """Condition numbers in float64 up to the threshold; infinity for those above it.
 
-    A matrix above it is mostly known without its singular values. With G = W^T W and m the largest eigenvalue of
-    G, the condition number is above t if and only if G - m/t^2 I is not positive semidefinite. A Cholesky
-    factorisation, some ten times as fast, tells so with a lower bound in the place of m, tr(G^2) / tr(G) <= m.
-    Rounding is allowed for, so that none at or below the threshold is ever ruled out.
+    That a number is above the threshold t is mostly found without singular values. With G = W^T W and m the largest
+    eigenvalue of G, the condition number is above t if and only if G - m/t^2 I is not positive semidefinite. A
+    Cholesky factorisation shows this about ten times as fast, with tr(G^2) / tr(G) <= m in the place of m. Rounding
+    is allowed for, so that no matrix at or below the threshold is ever ruled out.
     """
     w = matrices.double()
     n, dim, _ = w.shape
@@ -244,6 +244,6 @@ def condition_numbers(matrices: Float[Tensor, "n d d"]) -> Float[Tensor, " n"]:
     return (values[:, 0] / values[:, -1]).nan_to_num_(math.inf)  # 0/0 where W = 0
 
 
-def _block(dim: int) -> int:
+def _block_size(dim: int) -> int:
     """The number of matrices, or Jacobians, handled at once."""
-    return max(32, BLOCK // dim**2)
+    return max(32, BLOCK_ENTRIES // dim**2)

@@ -20,29 +20,29 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from identbox.errors import IdentboxError
 from identbox.process.distributions import (
-    Categorical,
     Covariance,
     Distribution,
+    Draw,
     check_covariance,
-    constant,
     correlate,
     draw_covariance,
+    parameter,
 )
-from identbox.process.effects import Effect, Interval, Linear, Table
-from identbox.process.interventions import Intervention, Permute, Set, Shift
+from identbox.process.effects import Effect
+from identbox.process.interventions import Changes, Intervention, Targets, Values
+from identbox.settings import Probability, settings
 
 Role = Literal["content", "style", "specific"]
 ROLES: tuple[Role, ...] = ("content", "style", "specific")
-Values = dict[str, Shaped[Tensor, "n _"]]
 Streams = torch.Generator | Callable[[str], torch.Generator]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Change:
     """How a style variable differs between views (Assumption 5, Eq. 8.8).
 
@@ -55,16 +55,15 @@ class Change:
     """
 
     how: Literal["noise", "resample", "mechanism"] = "noise"
-    probability: float | tuple[float, ...] = 1.0  # of each component
+    # Of each component.
+    probability: Probability | tuple[Probability, ...] = 1.0
     covariance: Covariance = "identity"
 
     def check(self, variable: Variable) -> None:
+        """Raise IdentboxError where the change does not fit the variable."""
         dim = variable.distribution.dim
-        given = self.probability if isinstance(self.probability, tuple) else (self.probability,) * dim
-        if len(given) != dim:
-            raise IdentboxError(f"probability: expected {dim} numbers, got {len(given)}")
-        if any(not 0 <= p <= 1 for p in given):
-            raise IdentboxError(f"probability: expected numbers in [0, 1], got {self.probability}")
+        if isinstance(self.probability, tuple) and len(self.probability) != dim:
+            raise IdentboxError(f"probability: expected {dim} numbers, got {len(self.probability)}")
         if self.how == "noise" and variable.distribution.discrete:
             raise IdentboxError(
                 "how: expected 'resample' or 'mechanism' for a discrete variable, got 'noise'"
@@ -78,14 +77,15 @@ class Change:
         return what if self.how == "mechanism" else f"{what} with p = {self.probability}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Variable:
     """One named variable of a process; ``effects`` maps the names of its parents to their effects."""
 
     name: str
     role: Role
     distribution: Distribution
-    view: str | None = None  # the one view that sees a variable of role "specific"
+    # The one view that sees a variable of the role "specific".
+    view: str | None = None
     effects: Mapping[str, Effect] = field(default_factory=dict)
     change: Change | None = None
 
@@ -110,7 +110,7 @@ class Noise:
     """
 
     own: Values
-    change: dict[tuple[str, str], tuple[Bool[Tensor, "n d"], Float[Tensor, "n d"]]]
+    change: Changes
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Sample:
         return torch.cat(parts, dim=1) if parts else some.new_empty(len(self), 0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Process:
     """An ordered set of variables and the views of them (Eq. 8.4 to 8.8).
 
@@ -179,8 +179,12 @@ class Process:
                     effect.check(variable.distribution, self[parent].distribution)
                 except IdentboxError as error:
                     raise IdentboxError(f"{where}.effects.{parent}: {error}") from error
-            if sum(not isinstance(effect, Linear) for effect in variable.effects.values()) > 1:
-                raise IdentboxError(f"{where}.effects: expected one interval or table at most, got more")
+            others = [effect.kind for effect in variable.effects.values() if not effect.additive]
+            if len(others) > 1:
+                raise IdentboxError(
+                    f"{where}.effects: expected at most one effect that does more than add to the value, "
+                    f"got {' and '.join(others)}"
+                )
         object.__setattr__(self, "variables", _causal_order(self.variables))
 
     def __getitem__(self, name: str) -> Variable:
@@ -249,47 +253,35 @@ class Process:
         return self._solve(noise, {})
 
     def intervene(
-        self, sample: Sample, *interventions: Intervention, recompute: bool, generator: torch.Generator
+        self,
+        sample: Sample,
+        *interventions: Intervention,
+        recompute: bool,
+        generator: torch.Generator | None = None,
     ) -> Sample:
         """The sample as it would have been under interventions, with the noise that made it.
 
         With ``recompute`` the descendants of the targets follow (a do-intervention). Without, they stay as
         they are: the cut of appendix A.6, x' = f(c', s, m) with s still caused by c. Other views see the new
-        style through the same perturbation as before. A target is a variable or a role.
+        style through the same perturbation as before. A target is a variable or a role. Raises IdentboxError for an
+        unknown target, numbers of a shape that does not fit, and a random intervention without a ``generator``.
         """
         noise, overrides = sample.noise, dict(sample.overrides)
         for intervention in interventions:
-            order = torch.randperm(len(sample), generator=generator, device=generator.device)
-            for variable in self._targets(intervention.target):
-                name, old = variable.name, sample.values[variable.name]
-                if isinstance(intervention, Permute):
-                    new = old[order]
-                    change = {
-                        key: (flags[order], draws[order]) if key[0] == name else (flags, draws)
-                        for key, (flags, draws) in noise.change.items()
-                    }
-                    noise = Noise(noise.own, change)
-                elif isinstance(intervention, Set):
-                    new = self._filled(name, old, intervention.to, "to")
-                elif isinstance(intervention, Shift):
-                    new = old + self._filled(name, old, intervention.by, "by")
-                else:
-                    dtype = noise.own[name].dtype
-                    draws = variable.distribution.noise(len(sample), generator, dtype)
-                    new = variable.distribution.value(draws)
-                overrides[name] = (new, recompute)
+            targets = self._targets(intervention.target)
+            names = [variable.name for variable in targets]
+            before = Targets(
+                n=len(sample),
+                values={name: sample.values[name] for name in names},
+                distributions={variable.name: variable.distribution for variable in targets},
+                changes={key: change for key, change in noise.change.items() if key[0] in names},
+                dtype=next(iter(noise.own.values())).dtype,
+            )
+            after = intervention.apply(before, generator)
+            noise = Noise(noise.own, noise.change | after.changes)
+            overrides |= {name: (value, recompute) for name, value in after.values.items()}
             sample = self._solve(noise, overrides)
         return sample
-
-    @staticmethod
-    def _filled(name: str, old: Tensor, new: float | Tensor, what: str) -> Tensor:
-        try:
-            return torch.as_tensor(new, dtype=old.dtype, device=old.device).expand_as(old)
-        except RuntimeError as error:
-            shape = tuple(torch.as_tensor(new).shape)
-            raise IdentboxError(
-                f"intervention on {name}, {what}: expected a shape like {tuple(old.shape)}, got {shape}"
-            ) from error
 
     def _targets(self, target: str) -> list[Variable]:
         if target in ROLES and target not in {variable.name for variable in self.variables}:
@@ -309,7 +301,7 @@ class Process:
                 if not self.perturbs(view):
                     continue
                 uniform = torch.rand(n, dim, generator=generator, dtype=dtype, device=generator.device)
-                flags = uniform < constant(variable.change.probability, dtype, generator.device)
+                flags = uniform < parameter(variable.change.probability, dtype, generator.device)
                 if variable.change.how == "noise":
                     draws = torch.randn(n, dim, generator=generator, dtype=dtype, device=generator.device)
                     draws = correlate(draws, variable.change.covariance)
@@ -346,26 +338,10 @@ class Process:
         return Sample(self, values, views, noise, overrides)
 
     def _value(self, variable: Variable, noise: Tensor, causes: Values) -> Tensor:
-        distribution, shift = variable.distribution, None
-        rows = None
-        for name, effect in variable.effects.items():
-            parent = causes[name]
-            if isinstance(effect, Interval):
-                k = self[name].distribution.k  # type: ignore[union-attr]
-                noise = effect.squeeze(noise, parent, k)
-            elif isinstance(effect, Table) and isinstance(distribution, Categorical):
-                rows = effect.look_up(parent, noise.dtype)
-            else:
-                if isinstance(effect, Table):
-                    added = effect.look_up(parent, noise.dtype)
-                    added = added[:, 0] if parent.shape[1] == 1 else added.diagonal(dim1=1, dim2=2)
-                else:
-                    added = effect.shift(parent, noise.dtype)
-                shift = added if shift is None else shift + added
-        if isinstance(distribution, Categorical):
-            return distribution.value(noise, rows)
-        value = distribution.value(noise)
-        return value if shift is None else value + shift
+        draw = Draw(noise=noise)
+        for parent, effect in variable.effects.items():
+            draw = effect.apply(draw, causes[parent], variable.distribution, self[parent].distribution)
+        return variable.distribution.solve(draw)
 
 
 def _causal_order(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from identbox.errors import IdentboxError
-from identbox.process.distributions import Categorical, Constant, Covariance, Normal, Uniform
+from identbox.process.distributions import Categorical, Constant, Covariance, Distribution, Normal, Uniform
 from identbox.process.effects import Interval, Linear
 from identbox.process.model import Change, Process, Role, Variable
 
@@ -26,52 +26,44 @@ def multimodal3dident(*, position_causes_color: bool = True) -> Process:
     without, all factors are independent (Figure A.7). The text sees the colour through the mechanism of
     naming: a palette drawn at random, and the palette's nearest colour.
     """
-
-    def content(name: str, classes: tuple[str, ...]) -> Variable:
-        return Variable(name=name, role="content", distribution=Categorical(classes=classes))
-
-    def image(name: str, *, circular: bool = False) -> Variable:
-        return Variable(name=name, role="specific", view="image", distribution=Uniform(circular=circular))
-
+    caused = (
+        ", the object's colour caused by its x-position" if position_causes_color else ", all independent"
+    )
+    color = Variable(
+        name="object_color",
+        role="style",
+        distribution=Uniform(circular=True),
+        effects={"object_xpos": Interval()} if position_causes_color else {},
+        change=Change(how="mechanism"),
+    )
     return Process(
         name="multimodal3dident" if position_causes_color else "multimodal3dident-independent",
-        description="the image-text pairs of Table 4.1"
-        + (
-            ", the object's colour caused by its x-position" if position_causes_color else ", all independent"
-        ),
+        description=f"the image-text pairs of Table 4.1{caused}",
         views=("image", "text"),
         variables=(
-            content("object_shape", SHAPES),
-            content("object_xpos", X_POSITIONS),
-            content("object_ypos", Y_POSITIONS),
-            Variable(name="object_zpos", role="content", distribution=Constant()),
-            image("object_alpharot"),
-            image("object_betarot"),
-            image("object_gammarot"),
-            Variable(
-                name="object_color",
-                role="style",
-                distribution=Uniform(circular=True),
-                effects={"object_xpos": Interval()} if position_causes_color else {},
-                change=Change(how="mechanism"),
-            ),
-            image("spotlight_pos"),
-            image("spotlight_color", circular=True),
-            image("background_color", circular=True),
-            Variable(
-                name="color_palette",
-                role="specific",
-                view="text",
-                distribution=Categorical(classes=PALETTE_NAMES),
-            ),
-            Variable(
-                name="text_phrasing",
-                role="specific",
-                view="text",
-                distribution=Categorical(classes=PHRASINGS),
-            ),
+            _content_factor("object_shape", Categorical(classes=SHAPES)),
+            _content_factor("object_xpos", Categorical(classes=X_POSITIONS)),
+            _content_factor("object_ypos", Categorical(classes=Y_POSITIONS)),
+            _content_factor("object_zpos", Constant()),
+            _specific_factor("image", "object_alpharot", Uniform()),
+            _specific_factor("image", "object_betarot", Uniform()),
+            _specific_factor("image", "object_gammarot", Uniform()),
+            color,
+            _specific_factor("image", "spotlight_pos", Uniform()),
+            _specific_factor("image", "spotlight_color", Uniform(circular=True)),
+            _specific_factor("image", "background_color", Uniform(circular=True)),
+            _specific_factor("text", "color_palette", Categorical(classes=PALETTE_NAMES)),
+            _specific_factor("text", "text_phrasing", Categorical(classes=PHRASINGS)),
         ),
     )
+
+
+def _content_factor(name: str, distribution: Distribution) -> Variable:
+    return Variable(name=name, role="content", distribution=distribution)
+
+
+def _specific_factor(view: str, name: str, distribution: Distribution) -> Variable:
+    return Variable(name=name, role="specific", view=view, distribution=distribution)
 
 
 def numerical_simulation(
@@ -94,7 +86,7 @@ def numerical_simulation(
     ``covariance`` of its own (otherwise the identity), ``causal`` a random a and B (otherwise zero).
     ``specific`` of 0 leaves out the modality-specific blocks (the multi-view setting). The blocks of the roles in
     ``discrete`` have components over ``classes`` classes, uniform and independent (appendix A.6); style of such
-    components changes by being drawn anew. Raises IdentboxError where a discrete style should be caused by content.
+    components changes by being drawn anew. Raises IdentboxError where content should cause a discrete style.
     """
     drawn: Covariance = covariance if statistical else "identity"
     if "style" in discrete and causal:
@@ -132,7 +124,7 @@ def numerical_simulation(
     )
 
 
-PRESETS: dict[str, Callable[[], Process]] = {
+PROCESSES: dict[str, Callable[[], Process]] = {
     "multimodal3dident": multimodal3dident,
     "multimodal3dident-independent": lambda: multimodal3dident(position_causes_color=False),
     "numerical-simulation": numerical_simulation,

@@ -12,7 +12,7 @@ from identbox.errors import IdentboxError
 from identbox.process.distributions import DISTRIBUTIONS
 from identbox.process.effects import EFFECTS, Effect
 from identbox.process.model import Change, Process, Variable
-from identbox.process.presets import PRESETS
+from identbox.process.presets import PROCESSES
 from identbox.settings import build, table_of
 
 
@@ -37,7 +37,7 @@ def _variable(name: str, table: Any, where: str) -> Variable:
         raise IdentboxError(f"{where}: expected a table, got {table!r}")
     table = dict(table)
     kind = table.pop("distribution", None)
-    distribution_class = _choose(DISTRIBUTIONS, kind, f"{where}.distribution")
+    distribution_class = _registered_class(DISTRIBUTIONS, kind, f"{where}.distribution")
     keys = {f.name for f in dataclasses.fields(distribution_class)}
     known = {"distribution", *(f.name for f in dataclasses.fields(Variable) if f.name != "name"), *keys}
     unknown = [key for key in table if key not in known]
@@ -62,11 +62,12 @@ def _variable(name: str, table: Any, where: str) -> Variable:
 def _effect(table: Any, where: str) -> Effect:
     if not isinstance(table, dict):
         raise IdentboxError(f"{where}: expected a table, got {table!r}")
-    cls = _choose(EFFECTS, table.get("kind"), f"{where}.kind")
+    cls = _registered_class(EFFECTS, table.get("kind"), f"{where}.kind")
     return build(cls, {key: value for key, value in table.items() if key != "kind"}, where)
 
 
-def _choose(known: dict[str, Any], name: Any, where: str) -> Any:
+def _registered_class(known: dict[str, Any], name: Any, where: str) -> Any:
+    """The class of a kind. Raises IdentboxError, with the known kinds, for another one."""
     if not isinstance(name, str) or name not in known:
         raise IdentboxError(f"{where}: expected one of {', '.join(known)}; got {name}")
     return known[name]
@@ -92,24 +93,24 @@ def table_from_process(process: Process) -> dict[str, Any]:
     return table
 
 
-def load(name: str | Path) -> Process:
+def load_process(name: str | Path) -> Process:
     """A process by its name, or from a TOML file.
 
     A file may start from a preset with ``base = "NAME"``: its variables are then added to those of the
     preset, or replace those of the same name. Raises IdentboxError for an unknown name and for all that is
     wrong in a file.
     """
-    if str(name) in PRESETS:
-        return PRESETS[str(name)]()
+    if str(name) in PROCESSES:
+        return PROCESSES[str(name)]()
     path = Path(name)
     if path.suffix != ".toml" and not path.is_file():
-        raise IdentboxError(f"process: expected one of {', '.join(PRESETS)} or a TOML file; got {name}")
+        raise IdentboxError(f"process: expected one of {', '.join(PROCESSES)} or a TOML file; got {name}")
     return from_table(read_toml(path), str(path), default_name=path.stem)
 
 
 def inherits(name: str | Path, variable: str) -> bool:
-    """Whether `load` of that name takes a variable from a ready-made process, and not from a user's own file."""
-    return str(name) in PRESETS or variable not in read_toml(name).get("variables", {})
+    """Whether `load_process` takes a variable from a ready-made process, and not from a user's own file."""
+    return str(name) in PROCESSES or variable not in read_toml(name).get("variables", {})
 
 
 def from_table(table: dict[str, Any], where: str, default_name: str = "process") -> Process:
@@ -117,9 +118,9 @@ def from_table(table: dict[str, Any], where: str, default_name: str = "process")
     table = {"name": default_name, **table}
     base = table.pop("base", None)
     if base is not None:
-        if not isinstance(base, str) or base not in PRESETS:
-            raise IdentboxError(f"{where}: base: expected one of {', '.join(PRESETS)}; got {base}")
-        start = table_from_process(PRESETS[base]())
+        if not isinstance(base, str) or base not in PROCESSES:
+            raise IdentboxError(f"{where}: base: expected one of {', '.join(PROCESSES)}; got {base}")
+        start = table_from_process(PROCESSES[base]())
         start.pop("description", None)
         variables = table.get("variables", {})
         if not isinstance(variables, dict):

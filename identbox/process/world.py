@@ -19,7 +19,6 @@ from torch import Tensor
 from identbox import arrays, seeding
 from identbox.errors import IdentboxError
 from identbox.process import mixing
-from identbox.process.distributions import Categorical
 from identbox.process.interventions import Intervention
 from identbox.process.mixing import InvertibleMLP, Mixing
 from identbox.process.model import ROLES, Process, Sample, Values
@@ -151,7 +150,7 @@ class World:
         ordered = [variable for role in ROLES for variable in seen if variable.role == role]
         parts = latents.split([variable.distribution.dim for variable in ordered], dim=1)
         found = {
-            variable.name: part.round().long() if isinstance(variable.distribution, Categorical) else part
+            variable.name: part if variable.distribution.domain.classes is None else part.round().long()
             for variable, part in zip(ordered, parts, strict=True)
         }
         return {variable.name: found[variable.name] for variable in seen}

@@ -78,11 +78,11 @@ def test_the_readme_names_no_option_that_does_not_exist():
         assert used <= known, line
 
 
-@pytest.mark.parametrize("name", list(presets.PRESETS))
+@pytest.mark.parametrize("name", list(presets.PROCESSES))
 def test_process_show(name):
     done = identbox("process", "show", name)
     assert done.returncode == 0
-    for variable in tables.load(name).variables:
+    for variable in tables.load_process(name).variables:
         assert variable.name in done.stdout
     assert "Theorem 2 assumes" in done.stdout
     assert name in identbox("process", "list").stdout

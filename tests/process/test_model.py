@@ -239,7 +239,7 @@ def test_interventions_chain_a_cut_then_a_do():
 
 
 def test_tables_round_trip():
-    for make in presets.PRESETS.values():
+    for make in presets.PROCESSES.values():
         assert process_from_table(table_from_process(make()), "x") == make()
     drawn = presets.numerical_simulation(causal=True, statistical=True).realise(seed=0)
     assert process_from_table(table_from_process(drawn), "x") == drawn
@@ -263,16 +263,16 @@ def variable(**changes):
             variable(distribution="gamma"),
             "x: variables.v.distribution: expected one of normal, .*; got gamma",
         ),
-        (variable(role="boss"), "x: variables.v.role: expected .*, got 'boss'"),
+        (variable(role="boss"), "x: variables.v.role: expected one of content, style, specific; got 'boss'"),
         (variable(colour=1), "x: variables.v: expected keys among .*; got colour"),
-        (variable(dim="two"), "x: variables.v.dim: expected int, got 'two'"),
-        (variable(dim=True), "x: variables.v.dim: expected int, got True"),
+        (variable(dim="two"), "x: variables.v.dim: expected an integer, got 'two'"),
+        (variable(dim=True), "x: variables.v.dim: expected an integer, got True"),
         (variable(role="specific"), "x: variables.v: view: expected one for the role 'specific'"),
         (variable(role="specific", view="3"), "variables.v.view: expected one of 1, 2, got 3"),
         (variable(role="style"), "variables.v: change: expected one for the role 'style'"),
         (
             variable(role="style", change={"probability": 1.5}),
-            r"probability: expected numbers in \[0, 1\], got 1.5",
+            r"probability: expected a number in \[0, 1\], got 1.5",
         ),
         (variable(role="style", change={"probability": [0.5, 1]}), "probability: expected 1 numbers, got 2"),
         (variable(effects={"w": {"kind": "linear"}}), "variables.v.effects: expected parents among v; got w"),
@@ -307,11 +307,11 @@ def test_a_longer_cycle_is_named():
 def test_effects_that_do_not_fit():
     parent = Variable(name="p", role="content", distribution=Categorical(classes=2))
     for child, effect, message in (
-        (Normal(), Interval(), "expected a uniform, laplace or categorical child"),
+        (Normal(), Interval(), "among laplace, uniform, categorical; got normal"),
         (Categorical(classes=2), Linear(), "expected a continuous child"),
-        (Uniform(), Linear(matrix=((1.0, 2.0),)), "matrix: expected 1 rows of 1 numbers"),
+        (Uniform(), Linear(matrix=((1.0, 2.0),)), "matrix: expected 1 rows of 1 numbers, got 1 of 2"),
         (Normal(dim=2), Table(rows=((1.0, 1.0),)), "rows: expected 2, one a class of the parent, got 1"),
-        (Normal(dim=2), Table(rows=((1.0,), (1.0,))), "rows: expected 2 numbers in each"),
+        (Normal(dim=2), Table(rows=((1.0,), (1.0,))), r"rows\[0\]: expected 2 numbers, got 1"),
     ):
         with pytest.raises(IdentboxError, match=message):
             Process(

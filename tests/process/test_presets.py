@@ -20,7 +20,7 @@ def test_multimodal3dident_is_table_4_1():
         "object_gammarot", "object_color", "spotlight_pos", "spotlight_color", "background_color",
     }  # fmt: skip
     assert process["object_color"].effects == {"object_xpos": Interval()}
-    assert tables.load("multimodal3dident-independent")["object_color"].effects == {}
+    assert tables.load_process("multimodal3dident-independent")["object_color"].effects == {}
 
 
 def test_the_multi_view_setting_has_no_specific_blocks():
@@ -32,13 +32,13 @@ def test_load_names_what_it_knows(tmp_path):
     with pytest.raises(
         IdentboxError, match="process: expected one of multimodal3dident, .* or a TOML file; got m3di"
     ):
-        tables.load("m3di")
+        tables.load_process("m3di")
     with pytest.raises(IdentboxError, match="none.toml: expected a TOML file, got No such file"):
-        tables.load(tmp_path / "none.toml")
+        tables.load_process(tmp_path / "none.toml")
     path = tmp_path / "p.toml"
     path.write_text('base = "nobody"')
     with pytest.raises(IdentboxError, match="p.toml: base: expected one of multimodal3dident.*; got nobody"):
-        tables.load(path)
+        tables.load_process(path)
 
 
 def test_a_file_starts_from_a_preset(tmp_path):
@@ -48,13 +48,13 @@ def test_a_file_starts_from_a_preset(tmp_path):
         '[variables.background_color]\nrole = "specific"\nview = "image"\ndistribution = "uniform"\n'
         'effects.object_shape.kind = "interval"\n'
     )
-    process = tables.load(path)
+    process = tables.load_process(path)
     assert process.name == "mine"
     assert process["background_color"].effects == {"object_shape": Interval()}
     assert process["object_color"].effects == {"object_xpos": Interval()}
 
 
 def test_the_example_of_the_repository_is_what_it_says():
-    process = tables.load(ROOT / "simulations" / "shape_causes_background.toml")
+    process = tables.load_process(ROOT / "simulations" / "shape_causes_background.toml")
     assert list(process["background_color"].effects) == ["object_shape"]
     assert process["object_ypos"].role == "style"

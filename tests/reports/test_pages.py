@@ -145,8 +145,8 @@ def finding(
         seeds=seeds,
         encoding_size=2,
         assumptions=(
-            Assumption("content invariance", "holds", "c < d"),
-            Assumption("mixing", "unknown", "?"),
+            Assumption("content-invariance", "content invariance", "holds", "c < d"),
+            Assumption("mixing", "mixing", "unknown", "?"),
         ),
         effective={"content": (2, 1.9)},
         judgements=(judgement,),
