@@ -109,8 +109,7 @@ def show_run(run: Path) -> None:
     from identbox.experiments.records import RESULTS
     from identbox.reports import runs
 
-    for table in runs.read(run).tables():
-        Console().print(table)
+    Console().print(runs.read_report(run).terminal())
     click.echo(f"{run / RESULTS}: the whole record")
 
 

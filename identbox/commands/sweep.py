@@ -81,8 +81,7 @@ def report_command(folder: Path, out: Path | None) -> None:
 
     from identbox.reports import runs
 
-    shown = runs.read(folder)
-    for table in shown.tables():
-        Console().print(table)
+    shown = runs.read_report(folder)
+    Console().print(shown.terminal())
     for path in shown.write(out or folder):
         click.echo(str(path))

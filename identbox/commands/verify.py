@@ -107,13 +107,12 @@ def verify(
     factors = verification.content_factors(found)
     learners = {name: members[0].learner() for name, members in groups.items()}
     console = Console()
-    for section in report_verdicts.sections(findings, margins, factors):
-        console.print(section.terminal())
+    console.print(report_verdicts.terminal_report(findings, margins, factors))
     record = report_verdicts.record(findings, margins, factors)
     texts = {
-        "verification.json": json.dumps(report_verdicts.plain(record), indent=1, allow_nan=False) + "\n",
+        "verification.json": json.dumps(report_verdicts.json_value(record), indent=1, allow_nan=False) + "\n",
         "verification.md": report_verdicts.markdown(findings, margins, factors),
-        "verification.html": pages.page(
+        "verification.html": pages.verification_page(
             findings,
             margins,
             factors,

@@ -1,4 +1,4 @@
-"""Figures of an HTML page as inline SVG, and the escaping that all of the page goes through.
+"""Figures of an HTML page as inline SVG, whose text is escaped as in templates.
 
 A figure is drawn for 340 units of width, which is a phone's, so that its text is read there at its own size. Colours
 are classes and variables of the page's style sheet, which has a light and a dark set; wherever a colour says something,
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
+from markupsafe import Markup
 
 from identbox.experiments.pictures import Component
 from identbox.identifiability.verdicts import Condition
@@ -20,40 +21,41 @@ from identbox.metrics.elbow import Elbow
 from identbox.reports.svg import (
     WIDTH,
     Axis,
-    Html,
-    _anchor,
-    _bottom,
-    _curve,
-    _spot,
+    anchor_within,
+    bottom_axis,
+    coordinate,
+    curve,
+    element,
     line,
-    number,
     picture,
-    plain,
     shortened,
-    tag,
+    spot,
     text,
+    typeset,
 )
+from identbox.tables import CellState
 
-WRONG = {"satisfied": "good", "violated": "bad", "open": "open"}  # classes of the style sheet
+# Classes of the style sheet.
+CONDITION_STATES: dict[str, CellState] = {"satisfied": "good", "violated": "bad", "open": "open"}
 
 
-def whiskers(title: str, conditions: Sequence[Condition], values: Iterable[float]) -> Html:
+def whiskers(title: str, conditions: Sequence[Condition], values: Iterable[float]) -> Markup:
     """A dot with its interval for each condition of one kind, against their margin.
 
-    ``values`` must find room on the axis, so that several figures can share it, but for what lies far from where
+    ``values`` must find room on the axis, so that several figures can share it, except for what lies far from where
     scores do: an interval that goes on has an arrow. Satisfied: a full dot; open: a ring; violated: a cross.
     """
     bound, at_least = conditions[0].bound, conditions[0].kind == "content"
     start, end, high = 112.0, 288.0, 17.0
     near = [min(max(v, -0.3), 1.1) for v in values]  # not a number stays what it is
     axis = Axis.around([*near, bound, 1.0 if at_least else 0.0], start, end)
-    parts: list[Html] = []
+    parts: list[Markup] = []
     y = 18.0
     previous: object = ()
     for condition in conditions:
         if condition.intervention != previous:
             previous = condition.intervention
-            when = f"{previous} permuted" if previous else "as it is"
+            when = f"{previous} permuted" if previous else "not permuted"
             parts.append(text(0.0, y + 16, shortened(when, 34), "small muted"))
             parts.append(line(0.0, y + 21, WIDTH, y + 21, "rule"))
             y += 24
@@ -61,38 +63,41 @@ def whiskers(title: str, conditions: Sequence[Condition], values: Iterable[float
         y += high
     edge = axis.at(bound)
     wrong = (start, edge) if at_least else (edge, end)
+    wanted, anchor = f"{'at least' if at_least else 'at most'} {bound:g}", anchor_within(edge, 150.0, 250.0)
     back = [
-        tag("rect", x=wrong[0], y=20.0, width=wrong[1] - wrong[0], height=y - 18, class_="wrong"),
+        element("rect", x=wrong[0], y=20.0, width=wrong[1] - wrong[0], height=y - 18, class_="wrong"),
         line(edge, 16.0, edge, y + 2, "margin"),
-        text(edge, 11.0, f"{'at least' if at_least else 'at most'} {bound:g}", "small", _anchor(edge, 150.0, 250.0)),
-    ]  # fmt: skip
-    counts = {state: sum(c.state == state for c in conditions) for state in WRONG}
+        text(edge, 11.0, wanted, "small", anchor),
+    ]
+    counts = {state: sum(c.state == state for c in conditions) for state in CONDITION_STATES}
     least = min(conditions, key=lambda c: (c.low - bound) if at_least else (bound - c.high))
     words = (
         f"{', '.join(f'{n} {state}' for state, n in counts.items() if n)} of {len(conditions)}; "
         f"closest to or farthest beyond the margin is {least}"
     )
-    return picture(title, words, y + 22, *back, *parts, *_bottom(axis, y + 2))
+    return picture(title, words, y + 22, *back, *parts, *bottom_axis(axis, y + 2))
 
 
-def _whisker(condition: Condition, axis: Axis, y: float) -> Html:
+def _whisker(condition: Condition, axis: Axis, y: float) -> Markup:
     name = text(8.0, y + 4, shortened(condition.target, 17))
-    told = text(WIDTH, y + 4, number(condition.value), "", "end")
-    parts: list[object] = [tag("title", f"{condition}: {condition.state}"), name, told]
+    value = text(WIDTH, y + 4, typeset(condition.value), "", "end")
+    parts: list[object] = [element("title", f"{condition}: {condition.state}"), name, value]
     if all(map(math.isfinite, (condition.low, condition.value, condition.high))):
         x = axis.at(condition.value)
         parts.append(line(axis.at(condition.low), y, axis.at(condition.high), y, "bar"))
         if condition.low < axis.low:
-            parts.append(tag("path", d=f"M{_spot(axis.start + 5, y - 4)}l-5 4l5 4", class_="cross"))
+            parts.append(element("path", d=f"M{spot(axis.start + 5, y - 4)}l-5 4l5 4", class_="cross"))
         if condition.high > axis.high:
-            parts.append(tag("path", d=f"M{_spot(axis.end - 5, y - 4)}l5 4l-5 4", class_="cross"))
+            parts.append(element("path", d=f"M{spot(axis.end - 5, y - 4)}l5 4l-5 4", class_="cross"))
         if condition.state == "violated":
-            parts.append(tag("path", d=f"M{plain(x - 4)} {plain(y - 4)}l8 8m0 -8l-8 8", class_="cross"))
+            parts.append(
+                element("path", d=f"M{coordinate(x - 4)} {coordinate(y - 4)}l8 8m0 -8l-8 8", class_="cross")
+            )
         else:
             parts.append(
-                tag("circle", cx=x, cy=y, r=3.5, class_="ring" if condition.state == "open" else "dot")
+                element("circle", cx=x, cy=y, r=3.5, class_="ring" if condition.state == "open" else "dot")
             )
-    return tag("g", *parts, class_=WRONG[condition.state])
+    return element("g", *parts, class_=CONDITION_STATES[condition.state])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +109,11 @@ class Pair:
     run: tuple[float, float]
 
 
-def gaps(title: str, pairs: Sequence[Pair], *, zero: bool) -> Html:
+def gaps(title: str, pairs: Sequence[Pair], *, zero: bool) -> Markup:
     """A line from the oracle (a diamond) to the run (a dot) for each seed; bars are standard errors."""
     ends = [value + sign * error for p in pairs for value, error in (p.oracle, p.run) for sign in (-1, 1)]
     axis = Axis.around([*ends, 0.0] if zero or not any(map(math.isfinite, ends)) else ends, 64.0, 284.0)
-    parts: list[Html] = []
+    parts: list[Markup] = []
     y = 10.0
     if zero:
         parts.append(line(axis.at(0.0), 2.0, axis.at(0.0), 14 + 24.0 * len(pairs), "margin"))
@@ -116,30 +121,32 @@ def gaps(title: str, pairs: Sequence[Pair], *, zero: bool) -> Html:
         (best, spare), (value, error), y = pair.oracle, pair.run, y + 24
         parts.append(text(0.0, y - 8, pair.label))
         finite = math.isfinite(value)
-        parts.append(text(WIDTH, y - 8, number(value - best, sign=True) if finite else "∞", "", "end"))
+        parts.append(text(WIDTH, y - 8, typeset(value - best, sign=True) if finite else "∞", "", "end"))
         if math.isfinite(best):
             x = axis.at(best)
             parts.append(line(axis.at(best - spare), y - 12, axis.at(best + spare), y - 12, "bar"))
             if finite:
                 parts.append(line(x, y - 12, axis.at(value), y - 12, "gap"))
-            parts.append(tag("path", d=f"M{plain(x)} {plain(y - 17)}l5 5l-5 5l-5 -5z", class_="oracle"))
+            parts.append(
+                element("path", d=f"M{coordinate(x)} {coordinate(y - 17)}l5 5l-5 5l-5 -5z", class_="oracle")
+            )
         if finite:
             parts.append(line(axis.at(value - error), y - 12, axis.at(value + error), y - 12, "bar"))
-            parts.append(tag("circle", cx=axis.at(value), cy=y - 12, r=4.0, class_="run"))
+            parts.append(element("circle", cx=axis.at(value), cy=y - 12, r=4.0, class_="run"))
     words = "; ".join(
-        f"{p.label}: run {number(p.run[0])} ± {number(p.run[1])} nats, oracle {number(p.oracle[0])}"
+        f"{p.label}: run {typeset(p.run[0])} ± {typeset(p.run[1])} nats, oracle {typeset(p.oracle[0])}"
         for p in pairs
     )
-    return picture(title, words, y + 24, *parts, *_bottom(axis, y + 4))
+    return picture(title, words, y + 24, *parts, *bottom_axis(axis, y + 4))
 
 
-def losses(found: Mapping[tuple[int, int], float], estimate: Elbow) -> Html:
+def loss_curves(losses: Mapping[tuple[int, int], float], estimate: Elbow) -> Markup:
     """Validation losses by (seed, encoding size): a thin line for each seed, the mean, and the elbow."""
-    sizes, seeds = sorted({size for _, size in found}), sorted({seed for seed, _ in found})
-    mean = {size: fmean(found[seed, size] for seed in seeds) for size in sizes}
+    sizes, seeds = sorted({size for _, size in losses}), sorted({seed for seed, _ in losses})
+    mean = {size: fmean(losses[seed, size] for seed in seeds) for size in sizes}
     x_axis = Axis(sizes[0] - 0.3, sizes[-1] + 0.3, 44.0, WIDTH - 4)
-    y_axis = Axis.around(found.values(), 190.0, 22.0)
-    parts: list[Html] = []
+    y_axis = Axis.around(losses.values(), 190.0, 22.0)
+    parts: list[Markup] = []
     for value, label in y_axis.ticks():
         y = y_axis.at(value)
         parts += [line(44.0, y, WIDTH - 4, y, "rule"), text(38.0, y + 4, label, "small muted", "end")]
@@ -147,35 +154,35 @@ def losses(found: Mapping[tuple[int, int], float], estimate: Elbow) -> Html:
         low, high = estimate.low or estimate.size, estimate.high or estimate.size
         x, left = x_axis.at(estimate.size), x_axis.at(low - 0.12)
         right = x_axis.at(high + 0.12)
-        parts.append(tag("rect", x=left, y=18.0, width=right - left, height=172.0, class_="span"))
+        parts.append(element("rect", x=left, y=18.0, width=right - left, height=172.0, class_="span"))
         parts.append(line(x, 18.0, x, 190.0, "margin"))
-        parts.append(text(x, 11.0, f"estimate: {estimate.size}", "small", _anchor(x, 90.0, 290.0)))
+        parts.append(text(x, 11.0, f"estimate: {estimate.size}", "small", anchor_within(x, 90.0, 290.0)))
     for seed in seeds if len(seeds) > 1 else []:
-        parts.append(_curve([(x_axis.at(s), y_axis.at(found[seed, s])) for s in sizes], "faint"))
+        parts.append(curve([(x_axis.at(s), y_axis.at(losses[seed, s])) for s in sizes], "faint"))
     points = [(x_axis.at(size), y_axis.at(mean[size])) for size in sizes]
-    parts.append(_curve(points, "mean"))
-    parts += [tag("circle", cx=x, cy=y, r=3.5, class_="run") for x, y in points]
+    parts.append(curve(points, "mean"))
+    parts += [element("circle", cx=x, cy=y, r=3.5, class_="run") for x, y in points]
     parts += [text(x_axis.at(s), 206.0, s, "small muted", "middle") for s in sizes]
     parts.append(line(44.0, 190.0, WIDTH - 4, 190.0, "axis"))
     parts.append(text((44 + WIDTH) / 2, 223.0, "dimensions of the encoding", "small muted", "middle"))
-    words = f"{', '.join(f'{number(mean[s])} nats at {s}' for s in sizes)}; {estimate}"
+    words = f"{', '.join(f'{typeset(mean[s])} nats at {s}' for s in sizes)}; {estimate}"
     return picture("Mean validation loss over encoding sizes", words, 228.0, *parts)
 
 
-def scatter(component: Component, words: str) -> Html:
+def scatter(component: Component, words: str) -> Markup:
     """A value (across) against its prediction (upwards), on equal axes, with the diagonal of a perfect one."""
-    side, truth, told = 150.0, component.truth, component.told
-    ends = [float(f(values)) for values in (truth, told) for f in (np.min, np.max)]
+    side, truth, predicted = 150.0, component.truth, component.told
+    ends = [float(f(values)) for values in (truth, predicted) for f in (np.min, np.max)]
     across = Axis.around(ends, 4.0, side - 4)
     upwards = Axis(across.low, across.high, side - 4, 4.0)
-    points = [(across.at(float(x)), upwards.at(float(y))) for x, y in zip(truth, told, strict=True)]
+    points = [(across.at(float(x)), upwards.at(float(y))) for x, y in zip(truth, predicted, strict=True)]
     # A dot is a line of no length with round ends: a tenth of the text that circles take.
     return picture(
         component.name,
         words,
         side,
-        tag("rect", x=0.5, y=0.5, width=side - 1, height=side - 1, class_="frame"),
+        element("rect", x=0.5, y=0.5, width=side - 1, height=side - 1, class_="frame"),
         line(4.0, side - 4, side - 4, 4.0, "diagonal"),
-        tag("path", d="".join(f"M{_spot(x, y)}h0" for x, y in points), class_=f"dots {component.role}"),
+        element("path", d="".join(f"M{spot(x, y)}h0" for x, y in points), class_=f"dots {component.role}"),
         width=side,
     )

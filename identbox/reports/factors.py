@@ -1,4 +1,4 @@
-"""What the reports of image/text runs hold: factors by encodings, and over encoding sizes (Figures 8.3 and A.7)."""
+"""What the reports of image/text runs show: factors by encodings, and over encoding sizes (Figures 8.3 and A.7)."""
 
 from __future__ import annotations
 
@@ -12,52 +12,67 @@ from identbox.data.factors import VIEWS
 from identbox.experiments.records import Cell, Run, Runs, Sweep
 from identbox.metrics.scores import Score
 from identbox.reports import figures
+from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Panel, Series
-from identbox.reports.report import SPREAD, Parts, points
-from identbox.reports.statistics import Entry, Published
-from identbox.reports.tables import METRICS, Comparison, Grid, heading, number, value_text
+from identbox.reports.report import SPREAD, SweepContents, mean_points
+from identbox.reports.statistics import Published, SeedScores
+from identbox.reports.wording import (
+    METRIC_NAMES,
+    MISSING,
+    fixed_digits,
+    number_table,
+    setting_name,
+    value_text,
+)
+from identbox.tables import Table
 
 ABREAST = 3  # factors side by side, so that a table fits a terminal of 80 characters
-LEAD = (
+FACTOR_LEAD = (
     "Scores of nonlinear probes (R² of kernel ridge regression for continuous factors, the accuracy of an MLP for "
     "discrete ones), fitted on training samples and scored on the test split, with a bootstrap interval over it. "
-    "“From content” is what shape and position alone tell of a factor by the same probes. Content factors are bold, "
-    "style factors italic."
+    "“From content” is the score of the same probes when they predict a factor from shape and position alone. "
+    "Content factors are bold, style factors italic."
 )
 
 
-def predicted(run: Run) -> list[Grid]:
+def factor_tables(run: Run) -> list[Table]:
     """Every factor from both encodings; where probed, also with batch norm in training mode."""
-    grids = _grids("What the encodings predict", run.probes, run)
-    return grids + _grids("With batch norm in training mode", run.probes_train_mode, run)
+    tables = _tables_by_metric("What the encodings predict", run.probes, run)
+    return tables + _tables_by_metric("With batch norm in training mode", run.probes_train_mode, run)
 
 
-def _grids(title: str, probes: Sequence[Score], run: Run) -> list[Grid]:
+def _tables_by_metric(title: str, probes: Sequence[Score], run: Run) -> list[Table]:
     """A table of the factors of each metric."""
     at = {(p.label, p.view): p for p in [*probes, *run.from_content] if p.nonlinear}
-    grids = []
+    tables = []
     for metric in dict.fromkeys(probe.metric for probe in probes):
-        targets = ordered((probe.label for probe in probes if probe.metric == metric), run.process)
-        rows = []
-        for target in targets:
-            found = [at.get((target, view)) for view in VIEWS]
-            known = at.get((target, "content"))
-            chance = next(p.chance for p in found if p is not None)
-            rows.append(
-                (
-                    factors.shown(target),
-                    *(f"{number(p.score)} [{number(p.low)}, {number(p.high)}]" if p else "–" for p in found),
-                    number(known.score) if known and factors.role(target, run.process) != "content" else "–",
-                    number(chance),
-                )
-            )
+        targets = by_role((probe.label for probe in probes if probe.metric == metric), run.process)
+        rows = [
+            _factor_row(target, [at.get((target, view)) for view in VIEWS], at.get((target, "content")), run)
+            for target in targets
+        ]
         head = ("factor", "image\nencoding", "text\nencoding", "from\ncontent", "chance")
-        blocks = tuple(factors.role(target, run.process) for target in targets)
-        grids.append(Grid(title=f"{title}: {METRICS[metric]}", head=head, rows=tuple(rows), blocks=blocks))
-    return grids
+        blocks = [factors.role(target, run.process) for target in targets]
+        tables.append(number_table(f"{title}: {METRIC_NAMES[metric]}", head, rows, blocks))
+    return tables
 
 
-def ordered(targets: Iterable[str], process: Mapping[str, Any]) -> list[str]:
+def _factor_row(
+    target: str, by_view: list[Score | None], from_content: Score | None, run: Run
+) -> tuple[str, ...]:
+    """A factor's score from each encoding and, unless it is content itself, from content alone; and chance."""
+    scores = [
+        f"{fixed_digits(p.score)} [{fixed_digits(p.low)}, {fixed_digits(p.high)}]" if p else MISSING
+        for p in by_view
+    ]
+    known = MISSING
+    if from_content and factors.role(target, run.process) != "content":
+        known = fixed_digits(from_content.score)
+    chance = next(p.chance for p in by_view if p is not None)
+    return factors.shown(target), *scores, known, fixed_digits(chance)
+
+
+def by_role(targets: Iterable[str], process: Mapping[str, Any]) -> list[str]:
     """Factors, each once: content first, then style, then what is specific to a modality."""
     return sorted(
         dict.fromkeys(targets), key=lambda target: factors.ROLES.index(factors.role(target, process))
@@ -80,24 +95,24 @@ def effect_of_train_mode(run: Run) -> list[str]:
     most = max(text, key=lambda target: abs(text[target]))
     return [
         "With batch norm in training mode the scores from the text encoding change by "
-        f"{number(fmean(text.values()), sign=True)} on average, most for {factors.shown(most)} "
-        f"({number(text[most], sign=True)})."
+        f"{fixed_digits(fmean(text.values()), sign=True)} on average, most for {factors.shown(most)} "
+        f"({fixed_digits(text[most], sign=True)})."
     ]
 
 
-def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
+def factor_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
     """Image factors from image encodings, and text factors from text encodings, over a value such as their size."""
     assert sweep.x is not None
     cells = sorted(sweep.cells, key=lambda cell: cell.values[str(sweep.x)])
     at = {cell.name: float(cell.values[sweep.x]) for cell in cells}
-    grids: list[Grid | Comparison] = []
-    panels, found = [], []
+    tables: list[Table | Comparison] = []
+    panels, all_entries = [], []
     done = [run for cell in cells for run in runs[cell.name].values()]
     process = done[0].process if done else {}
     for letter, view in zip("ab", VIEWS, strict=True):
         own = [entry for cell in cells for entry in _entries(sweep, runs, cell, view)]
-        found += own
-        targets = ordered((entry.target for entry in own), process)
+        all_entries += own
+        targets = by_role((entry.target for entry in own), process)
         columns = {
             factors.shown(target): [
                 next((e for e in own if e.cell == cell and e.target == target), None) for cell in cells
@@ -105,17 +120,17 @@ def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
             for target in targets
         }
         title = f"Prediction of {view} factors from {view} encodings"
-        labels = {heading(sweep.x): [value_text(cell.values[sweep.x]) for cell in cells]}
+        labels = {setting_name(sweep.x): [value_text(cell.values[sweep.x]) for cell in cells]}
         for start in range(0, max(1, len(columns)), ABREAST):
             part = dict(list(columns.items())[start : start + ABREAST])
-            grids.append(Comparison(title="" if start else title, labels=labels, columns=part))
+            tables.append(Comparison(title="" if start else title, labels=labels, columns=part))
         series = tuple(
             Series(
                 name=name,
                 block=factors.role(target, process),
                 metric=next(e.metric for e in entries if e is not None),
                 note=_note(target, [e for e in entries if e is not None], done),
-                points=points([e for e in entries if e is not None], at),
+                points=mean_points([e for e in entries if e is not None], at),
             )
             for (name, entries), target in zip(columns.items(), targets, strict=True)
         )
@@ -124,24 +139,24 @@ def over_sizes(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
         "R² of kernel ridge regression for continuous factors, accuracy of an MLP for discrete ones, fitted on "
         f"training samples and scored on the test split. {SPREAD}."
     )
-    draw = partial(figures.bands, panels, title=sweep.title, xlabel=heading(sweep.x))
-    return lead, grids, [], found, {"factors": draw}
+    draw = partial(figures.draw_bands, panels, title=sweep.title, xlabel=setting_name(sweep.x))
+    return SweepContents(lead=lead, tables=tables, notes=[], entries=all_entries, figures={"factors": draw})
 
 
-def _note(target: str, entries: Sequence[Entry], runs: Sequence[Run]) -> str:
-    """What a score is to be held against: chance, and for style what content alone tells."""
+def _note(target: str, entries: Sequence[SeedScores], runs: Sequence[Run]) -> str:
+    """What a score is compared with: chance, and for style the score from content alone."""
     chances = [entry.chance for entry in entries if entry.chance is not None]
-    notes = [f"chance {number(fmean(chances))}"] if chances and entries[0].metric == "accuracy" else []
+    notes = [f"chance {fixed_digits(fmean(chances))}"] if chances and entries[0].metric == "accuracy" else []
     known = [
         probe.score
         for run in runs
         for probe in run.from_content
         if probe.label == target and probe.nonlinear and factors.role(target, run.process) == "style"
     ]
-    return ", ".join([*notes, f"from content {number(fmean(known))}"] if known else notes)
+    return ", ".join([*notes, f"from content {fixed_digits(fmean(known))}"] if known else notes)
 
 
-def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str) -> Iterator[Entry]:
+def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str) -> Iterator[SeedScores]:
     """The factors of a view from its own encodings, over the seeds of a cell."""
     scores: dict[tuple[str, str], dict[int, Score]] = {}
     for seed, run in runs[cell.name].items():
@@ -150,7 +165,7 @@ def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str) -> Iterator[Entry]
             if probe.view == view and probe.nonlinear and probe.label in names:
                 scores.setdefault((probe.label, probe.metric), {})[seed] = probe
     for (target, metric), probes in scores.items():
-        yield Entry(
+        yield SeedScores(
             cell=cell,
             target=target,
             metric=metric,

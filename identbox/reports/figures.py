@@ -1,8 +1,8 @@
 """Figures of reports, as PNG and SVG: scores beside published ones, scores over a value, losses with their elbow.
 
-Colours are those of Okabe and Ito, which people with any colour vision tell apart; markers differ as well. Legends and
-titles name content in bold and style in italics, as the thesis does. Equal input gives equal bytes: the font comes with
-matplotlib, SVG has no date and its identifiers a fixed salt.
+Colours are those of Okabe and Ito, which people with any colour vision can distinguish; markers differ as well.
+Legends and titles name content in bold and style in italics, as the thesis does. Equal input gives equal bytes: the
+font comes with matplotlib, and SVG has no date and a fixed salt for its identifiers.
 """
 
 from __future__ import annotations
@@ -22,26 +22,16 @@ from matplotlib.ticker import MaxNLocator
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-GREY, FAINT = "#6b6b6b", "#dcdcdc"
+GREY, FAINT_GREY = "#6b6b6b", "#dcdcdc"
 COLORS = {"content": BLUE, "content'": SKY, "style": VERMILION, "modality": GREEN}
-SPARE = (PURPLE, ORANGE, BLACK)
+SPARE_COLORS = (PURPLE, ORANGE, BLACK)
 MARKERS = {"content": "o", "content'": "o", "style": "s", "modality": "^"}
 WINE, OLIVE = "#882255", "#999933"  # of Tol, as far from the others as any
-CYCLE = (
-    BLUE,
-    VERMILION,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    BLACK,
-    GREY,
-    WINE,
-    OLIVE,
-)  # where series are many
-SHAPES = "osD^vP*Xdh"
+# Where series are many.
+MANY_COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY, WINE, OLIVE)
+MANY_MARKERS = "osD^vP*Xdh"
 DPI = 200
-STYLE: Any = {
+FIGURE_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -60,14 +50,14 @@ STYLE: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "identbox",
 }
-METRICS = {"r2": "$R^2$", "accuracy": "accuracy"}
+METRIC_LABELS = {"r2": "$R^2$", "accuracy": "accuracy"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """A value with its error bar; nothing is drawn from a bar of no length."""
 
-    at: float  # along the other axis; in `dots` the number of the row
+    at: float  # along the other axis; in `draw_dots` the number of the row
     value: float
     low: float
     high: float
@@ -78,16 +68,16 @@ class Series:
     """Points of one kind."""
 
     name: str  # in the legend
-    block: str  # decides on colour and face: content, style, ...
+    block: str  # content, style, ...: its colour and typeface
     points: tuple[Point, ...]
     metric: str = "r2"
-    hollow: bool = False  # what is compared with, such as published figures
+    hollow: bool = False  # what others are compared with, such as published figures
     chance: tuple[tuple[float, float], ...] = ()  # (at, level of a predictor that knows nothing)
-    note: str = ""  # after the metric, in the legend of `bands`
+    note: str = ""  # after the metric, in the legend of `draw_bands`
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
+class ElbowMark:
     """An estimated encoding size with its interval, and the true one where it is known."""
 
     size: int | None
@@ -103,11 +93,11 @@ class Panel:
 
     title: str
     series: tuple[Series, ...]
-    rows: tuple[str, ...] = ()  # labels of the rows, for `dots`
-    mark: Mark | None = None
+    rows: tuple[str, ...] = ()  # labels of the rows, for `draw_dots`
+    mark: ElbowMark | None = None
 
 
-def face(block: str) -> dict[str, str]:
+def face(block: str) -> dict[str, Any]:
     """How a block's name is set: content bold, style italic."""
     return {
         "fontweight": "bold" if block.startswith("content") else "normal",
@@ -117,11 +107,11 @@ def face(block: str) -> dict[str, str]:
 
 def color(block: str, place: int = 0) -> str:
     """The colour of a block, or a spare one by its place."""
-    return COLORS.get(block, SPARE[place % len(SPARE)])
+    return COLORS.get(block, SPARE_COLORS[place % len(SPARE_COLORS)])
 
 
-@matplotlib.rc_context(STYLE)
-def dots(grid: Sequence[tuple[str, Sequence[Panel]]], *, title: str) -> Figure:
+@matplotlib.rc_context(FIGURE_STYLE)
+def draw_dots(grid: Sequence[tuple[str, Sequence[Panel]]], *, title: str) -> Figure:
     """Rows of panels, each with its title: labelled rows of dots with error bars, the series of a row side by side."""
     wide = max(len(panels) for _, panels in grid)
     heights = [0.34 * max(len(panels[0].rows), 1) + 0.55 for _, panels in grid]
@@ -130,22 +120,10 @@ def dots(grid: Sequence[tuple[str, Sequence[Panel]]], *, title: str) -> Figure:
     axes = figure.subplots(len(grid), wide, squeeze=False, height_ratios=heights)
     for line, (name, panels) in zip(axes, grid, strict=True):
         for place, ax in enumerate(line):
-            if place >= len(panels):
+            if place < len(panels):
+                _dot_panel(ax, panels[place], labelled=place == 0)
+            else:
                 ax.set_visible(False)
-                continue
-            panel = panels[place]
-            for y in range(len(panel.rows)):
-                ax.axhline(y, color=FAINT, linewidth=0.8, zorder=0)
-            for number, series in enumerate(panel.series):
-                shift = 0.3 * (number - (len(panel.series) - 1) / 2)
-                _dots(ax, series, shift, number)
-            ax.set_ylim(len(panel.rows) - 0.45, -0.55)
-            ax.set_yticks(range(len(panel.rows)), panel.rows if place == 0 else [""] * len(panel.rows))
-            ax.tick_params(axis="y", length=0)
-            ax.spines["left"].set_visible(False)
-            _unit(ax, panel.series, "x")
-            ax.set_title(panel.title, **face(panel.title))
-            ax.set_xlabel(_metrics(panel.series))
         if name:
             line[0].annotate(
                 name,
@@ -156,36 +134,51 @@ def dots(grid: Sequence[tuple[str, Sequence[Panel]]], *, title: str) -> Figure:
                 fontsize=9.5,
                 color=GREY,
             )
-    names = list(
-        dict.fromkeys((s.name, s.hollow) for _, panels in grid for panel in panels for s in panel.series)
-    )
-    if len(names) > 1:
-        blocks = {s.block for _, panels in grid for panel in panels for s in panel.series}
-        one_color = GREY if blocks & COLORS.keys() else None
-        handles = [
-            _handle(name, one_color or color(name, number), "o", hollow)
-            for number, (name, hollow) in enumerate(names)
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(names))
+    _dot_legend(figure, [series for _, panels in grid for panel in panels for series in panel.series])
     return figure
 
 
-@matplotlib.rc_context(STYLE)
-def lines(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
+def _dot_panel(ax: Axes, panel: Panel, *, labelled: bool) -> None:
+    """The rows of one panel, with their labels where they are the first panel of a line."""
+    for y in range(len(panel.rows)):
+        ax.axhline(y, color=FAINT_GREY, linewidth=0.8, zorder=0)
+    for number, series in enumerate(panel.series):
+        shift = 0.3 * (number - (len(panel.series) - 1) / 2)
+        _plot_dots(ax, series, shift, number)
+    ax.set_ylim(len(panel.rows) - 0.45, -0.55)
+    ax.set_yticks(range(len(panel.rows)), panel.rows if labelled else [""] * len(panel.rows))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    _unit(ax, panel.series, "x")
+    ax.set_title(panel.title, **face(panel.title))
+    ax.set_xlabel(_metrics(panel.series))
+
+
+def _dot_legend(figure: Figure, series: Sequence[Series]) -> None:
+    """A legend where series differ in name; in grey where colours stand for blocks."""
+    names = list(dict.fromkeys((s.name, s.hollow) for s in series))
+    if len(names) < 2:
+        return
+    one_color = GREY if {s.block for s in series} & COLORS.keys() else None
+    handles = [
+        _handle(name, one_color or color(name, number), "o", hollow)
+        for number, (name, hollow) in enumerate(names)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(names))
+
+
+@matplotlib.rc_context(FIGURE_STYLE)
+def draw_lines(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     """Panels side by side of scores over a value: a line for each series, one sd as error bars, chance dotted."""
     figure = _figure(0.6 + 2.75 * len(panels), 3.35, title)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = _side_by_side(figure, panels, xlabel)
     for ax, panel in zip(axes, panels, strict=True):
-        ax.grid(axis="y", color=FAINT, linewidth=0.6)
-        ax.set_axisbelow(True)
         for number, series in enumerate(panel.series):
-            _line(ax, series, number)
+            _plot_line(ax, series, number)
             if series.chance:
                 ax.plot(*zip(*series.chance, strict=True), ":", color=BLACK, linewidth=1.1, zorder=4)
         _unit(ax, [series for panel in panels for series in panel.series], "y")
         _whole_numbers(ax, panel)
-        ax.set_title(panel.title)
-        ax.set_xlabel(xlabel)
     axes[0].set_ylabel(_metrics([series for panel in panels for series in panel.series]))
     names = list(dict.fromkeys((series.name, series.block) for panel in panels for series in panel.series))
     handles = [
@@ -199,29 +192,29 @@ def lines(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
-def bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
+@matplotlib.rc_context(FIGURE_STYLE)
+def draw_bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     """Panels side by side of scores over a value, as Figure 8.3: a line for each series, in a band of one sd.
 
-    Colours and markers tell series apart; content is bold in the legend, style in italics.
+    Colours and markers distinguish the series; content is bold in the legend, style in italics.
     """
     figure = _figure(0.6 + 5.4 * len(panels), 3.4, title)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = _side_by_side(figure, panels, xlabel)
     for ax, panel in zip(axes, panels, strict=True):
-        ax.grid(axis="y", color=FAINT, linewidth=0.6)
-        ax.set_axisbelow(True)
         for place, series in enumerate(panel.series):
             at = [point.at for point in series.points]
-            tint, marker = CYCLE[place % len(CYCLE)], SHAPES[place % len(SHAPES)]
+            tint, marker = MANY_COLORS[place % len(MANY_COLORS)], MANY_MARKERS[place % len(MANY_MARKERS)]
             low, high = ([getattr(point, end) for point in series.points] for end in ("low", "high"))
             ax.fill_between(at, low, high, color=tint, alpha=0.2, linewidth=0)
             values = [point.value for point in series.points]
-            told = ", ".join(filter(None, [METRICS.get(series.metric, series.metric), series.note]))
-            ax.plot(at, values, color=tint, marker=marker, markersize=4.5, label=f"{series.name} ({told})")
+            described = ", ".join(
+                filter(None, [METRIC_LABELS.get(series.metric, series.metric), series.note])
+            )
+            ax.plot(
+                at, values, color=tint, marker=marker, markersize=4.5, label=f"{series.name} ({described})"
+            )
         _unit(ax, [series for panel in panels for series in panel.series], "y")
         _whole_numbers(ax, panel)
-        ax.set_title(panel.title)
-        ax.set_xlabel(xlabel)
         if panel.series:
             legend = ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
             for text, series in zip(legend.get_texts(), panel.series, strict=True):
@@ -230,14 +223,12 @@ def bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
-def elbow(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
+@matplotlib.rc_context(FIGURE_STYLE)
+def draw_elbow(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     """Panels side by side of a loss over encoding sizes: a band of one sd, the estimate and its interval marked."""
     figure = _figure(0.8 + 3.6 * len(panels), 3.3, title)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = _side_by_side(figure, panels, xlabel)
     for ax, panel in zip(axes, panels, strict=True):
-        ax.grid(axis="y", color=FAINT, linewidth=0.6)
-        ax.set_axisbelow(True)
         handles: list[Line2D | Patch] = []
         for series in panel.series:
             at = [point.at for point in series.points]
@@ -254,17 +245,15 @@ def elbow(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
             if series.chance:
                 ax.plot(*zip(*series.chance, strict=True), ":", color=GREY, linewidth=1.2)
                 handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
-        handles += _mark(ax, panel.mark)
+        handles += _plot_elbow_mark(ax, panel.mark)
         _whole_numbers(ax, panel)
         ax.margins(y=0.1)
-        ax.set_title(panel.title)
-        ax.set_xlabel(xlabel)
         ax.legend(handles=handles, loc="best")
     axes[0].set_ylabel(panels[0].series[0].name)
     return figure
 
 
-def _mark(ax: Axes, mark: Mark | None) -> list[Line2D | Patch]:
+def _plot_elbow_mark(ax: Axes, mark: ElbowMark | None) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
     if mark is None:
         return handles
@@ -290,7 +279,7 @@ def _mark(ax: Axes, mark: Mark | None) -> list[Line2D | Patch]:
 def encode(figure: Figure) -> dict[str, bytes]:
     """The figure as the bytes of its files, by suffix; equal figures give equal bytes."""
     files = {}
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(FIGURE_STYLE):
         for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
@@ -306,7 +295,18 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def _dots(ax: Axes, series: Series, shift: float, number: int) -> None:
+def _side_by_side(figure: Figure, panels: Sequence[Panel], xlabel: str) -> Sequence[Axes]:
+    """Axes for panels beside each other, with one range upwards and faint lines across."""
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        ax.grid(axis="y", color=FAINT_GREY, linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.set_title(panel.title)
+        ax.set_xlabel(xlabel)
+    return axes
+
+
+def _plot_dots(ax: Axes, series: Series, shift: float, number: int) -> None:
     tint = color(series.block, number)
     for point in series.points:
         y = point.at + shift
@@ -324,7 +324,7 @@ def _dots(ax: Axes, series: Series, shift: float, number: int) -> None:
     )
 
 
-def _line(ax: Axes, series: Series, number: int) -> None:
+def _plot_line(ax: Axes, series: Series, number: int) -> None:
     tint = color(series.block, number)
     values = [point.value for point in series.points]
     ax.errorbar(
@@ -345,8 +345,8 @@ def _line(ax: Axes, series: Series, number: int) -> None:
 
 def _metrics(series: Sequence[Series]) -> str:
     """The label of an axis of scores."""
-    found = {one.metric for one in series if one.points}
-    return " or ".join(name for metric, name in METRICS.items() if metric in found)
+    metrics = {one.metric for one in series if one.points}
+    return " or ".join(name for metric, name in METRIC_LABELS.items() if metric in metrics)
 
 
 def _unit(ax: Axes, series: Sequence[Series], axis: str) -> None:

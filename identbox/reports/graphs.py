@@ -4,41 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from markupsafe import Markup
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from identbox.identifiability.assumptions import assumptions
 from identbox.process.model import ROLES, Process, Variable
-from identbox.reports.svg import WIDTH, Html, _spot, picture, shortened, tag, text
+from identbox.reports.svg import WIDTH, element, picture, shortened, spot, text
+from identbox.tables import Table, judged_cell
 
 ROLE_STYLES = {"content": "bold cyan", "style": "italic magenta", "specific": "dim"}
 ROLE_COLORS = {"content": "#8ecae6", "style": "#f4b6d2", "specific": "#e6e6e6"}
-VERDICT_STYLES = {"holds": "green", "violated": "red", "unknown": "yellow"}
 
 
 def terminal(process: Process) -> RenderableType:
     """The graph (effects indented under their causes), roles, distributions, views, and the assumptions."""
-    graph = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    graph = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("variable", "role", "distribution", *process.views):
         graph.add_column(heading, overflow="fold")
     roots = [variable for variable in process.variables if not variable.effects]
     drawn: set[str] = set()
     for root in roots:
         _branch(process, root, "", "", graph, drawn)
-    judged = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("Theorem 2 assumes", "verdict", "because"):
-        judged.add_column(heading)
-    for entry in assumptions(process):
-        judged.add_row(entry.name, Text(entry.verdict, VERDICT_STYLES[entry.verdict]), entry.evidence)
+    rows = [(entry.name, judged_cell(entry.verdict), entry.evidence) for entry in assumptions(process)]
+    judged = Table("", ("Theorem 2 assumes", "verdict", "because"), rows)
     title = Text.assemble((process.name, "bold"), f"  {process.description}" if process.description else "")
     key = Text("= seen as it is   ~ seen perturbed   └ caused by the variable above it", "dim")
     return Group(title, graph, key, Text(), judged)
 
 
 def _branch(
-    process: Process, variable: Variable, stem: str, effect: str, graph: Table, drawn: set[str]
+    process: Process, variable: Variable, stem: str, effect: str, graph: RichTable, drawn: set[str]
 ) -> None:
     label = Text.assemble((f"{stem}{'└ ' if effect else ''}", "dim"), variable.name)
     if effect:
@@ -95,7 +93,7 @@ def _quoted(text: str) -> str:
 NODE = 170.0  # the width of a variable
 
 
-def graph(process: Process) -> Html:
+def graph(process: Process) -> Markup:
     """Variables on the left, by role, with arcs for causes; views on the right, perturbed edges dashed."""
     variables = sorted(process.variables, key=lambda v: ROLES.index(v.role))
     left = 34.0 if any(v.effects for v in variables) else 2.0
@@ -111,30 +109,33 @@ def graph(process: Process) -> Html:
         for variable in process.seen_by(view):
             perturbed = variable.change is not None and process.perturbs(view)
             edges += _edge(variable.role, left + NODE, middle[variable.name], WIDTH - 62, y, perturbed)
-        nodes.append(tag("rect", x=WIDTH - 62, y=y - 20, width=60.0, height=40.0, rx=3.0, class_="view"))
+        nodes.append(element("rect", x=WIDTH - 62, y=y - 20, width=60.0, height=40.0, rx=3.0, class_="view"))
         nodes.append(text(WIDTH - 32, y - 4, "view", "small muted", "middle"))
         nodes.append(text(WIDTH - 32, y + 11, shortened(view, 9), "", "middle"))
     return picture(f"Process {process.name}", described(process), height + 2, *edges, *nodes)
 
 
-def _edge(role: str, x: float, y: float, to_x: float, to_y: float, perturbed: bool) -> list[Html]:
+def _edge(role: str, x: float, y: float, to_x: float, to_y: float, perturbed: bool) -> list[Markup]:
     bend = (x + to_x) / 2
-    path = f"M{_spot(x, y)}C{_spot(bend, y)} {_spot(bend, to_y)} {_spot(to_x, to_y)}"
-    parts = [tag("path", d=path, class_=f"edge {role}{' changed' * perturbed}")]
+    path = f"M{spot(x, y)}C{spot(bend, y)} {spot(bend, to_y)} {spot(to_x, to_y)}"
+    parts = [element("path", d=path, class_=f"edge {role}{' changed' * perturbed}")]
     if perturbed:
         # The point of the curve at 0.3 of its parameter: near the variable, where curves lie apart.
         x, y = x + 0.342 * (to_x - x), y + 0.216 * (to_y - y)
-        parts += [tag("circle", cx=x, cy=y, r=7.0, class_="noise"), text(x, y + 3.5, "ε", "small", "middle")]
+        parts += [
+            element("circle", cx=x, cy=y, r=7.0, class_="noise"),
+            text(x, y + 3.5, "ε", "small", "middle"),
+        ]
     return parts
 
 
-def _causes(variable: Variable, middle: Mapping[str, float], x: float) -> list[Html]:
+def _causes(variable: Variable, middle: Mapping[str, float], x: float) -> list[Markup]:
     parts, y = [], middle[variable.name]
     for parent in variable.effects:
-        path = f"M{_spot(x, middle[parent])}C{_spot(4.0, middle[parent])} {_spot(4.0, y)} {_spot(x - 6, y)}"
+        path = f"M{spot(x, middle[parent])}C{spot(4.0, middle[parent])} {spot(4.0, y)} {spot(x - 6, y)}"
         parts += [
-            tag("path", d=path, class_="cause"),
-            tag("path", d=f"M{_spot(x, y)}l-8 -4v8z", class_="head"),
+            element("path", d=path, class_="cause"),
+            element("path", d=f"M{spot(x, y)}l-8 -4v8z", class_="head"),
         ]
     return parts
 
@@ -143,17 +144,17 @@ def _height(variable: Variable) -> float:
     return 40.0 if variable.change is None else 54.0
 
 
-def _node(variable: Variable, x: float, y: float) -> Html:
+def _node(variable: Variable, x: float, y: float) -> Markup:
     tall, role = _height(variable), variable.role
     lines = [text(x + 12, y + 16, shortened(variable.name, 23), f"name {role}")]
     lines.append(text(x + 12, y + 32, shortened(_kind(variable), 30), "small muted"))
     if variable.change is not None:
         lines.append(text(x + 12, y + 46, shortened(_changes(variable), 30), "small muted"))
     rx = tall / 2 if role == "specific" else 3.0
-    return tag(
+    return element(
         "g",
-        tag("title", f"{variable.name}: {role}, {_kind(variable)}"),
-        tag("rect", x=x, y=y, width=NODE, height=tall, rx=min(rx, 12.0), class_=f"node {role}"),
+        element("title", f"{variable.name}: {role}, {_kind(variable)}"),
+        element("rect", x=x, y=y, width=NODE, height=tall, rx=min(rx, 12.0), class_=f"node {role}"),
         *lines,
     )
 

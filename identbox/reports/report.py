@@ -1,4 +1,4 @@
-"""A report: tables for the terminal, and files that it is written to."""
+"""A report: tables for the terminal, and the files that it is written to."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
 from identbox import files as files_
 from identbox.errors import IdentboxError, first_few
-from identbox.experiments.records import (
-    Run,
-)
+from identbox.experiments.records import Run
 from identbox.reports import figures as reports_figures
+from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Point
-from identbox.reports.statistics import Entry
-from identbox.reports.tables import (
-    Comparison,
-    Grid,
-    escape,
-    plain,
-    styled,
-)
+from identbox.reports.statistics import SeedScores
+from identbox.reports.wording import csv_value
+from identbox.tables import Table, escape_markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.table import Table
+    from rich.console import Group, RenderableType
 
 SPREAD = (
     "± is the sample standard deviation over the seeds (ddof = 1), "
     "[ ] the 95% confidence interval of the mean over them (Student's t)"
 )
 
-Parts = tuple[str, list[Grid | Comparison], list[str], list[Entry], dict[str, Callable[[], Figure]]]
+
+@dataclass(frozen=True, kw_only=True)
+class SweepContents:
+    """What the report of a sweep shows, by the kind of the sweep."""
+
+    lead: str  # what the numbers are
+    tables: list[Table | Comparison]
+    notes: list[str]
+    entries: list[SeedScores]  # every quantity, for the CSV
+    figures: dict[str, Callable[[], Figure]]
 
 
-def points(found: Iterable[Entry], at: dict[str, float], published: bool = False) -> tuple[Point, ...]:
+def mean_points(
+    entries: Iterable[SeedScores], at: dict[str, float], published: bool = False
+) -> tuple[Point, ...]:
     """Means with bars of one standard deviation, at the place of their cell."""
     points = []
-    for entry in found:
+    for entry in entries:
         mean, sd = (entry.published, entry.published_sd) if published else (entry.mean, entry.sd)
         if mean is not None:
             spread = sd or 0.0
@@ -55,44 +58,45 @@ class Report:
     """A report as values; nothing is read or computed when it is shown."""
 
     title: str
-    lead: str  # what a number is
-    grids: tuple[Grid | Comparison, ...]
+    lead: str  # what the numbers are
+    tables: tuple[Table | Comparison, ...]
     notes: tuple[str, ...]
     provenance: tuple[str, ...]
-    head: tuple[str, ...]  # of the CSV
+    columns: tuple[str, ...]  # of the CSV
     rows: tuple[tuple[Any, ...], ...]
     figures: dict[str, Callable[[], Figure]]
 
     def markdown(self) -> str:
         """The report as Markdown, with the figures that `write` puts beside it."""
-        figures = [f"![{self.title}]({name}.png)" for name in self.figures]
-        notes = [f"- {escape(note)}" for note in self.notes]
-        provenance = ["## Provenance", *map(escape, self.provenance)]
-        parts = [f"# {self.title}", escape(self.lead), *(grid.markdown() for grid in self.grids)]
-        return "\n\n".join([*parts, *(["\n".join(notes)] if notes else []), *figures, *provenance]) + "\n"
+        notes = "\n".join(f"- {escape_markdown(note)}" for note in self.notes)
+        parts = [
+            f"# {self.title}",
+            escape_markdown(self.lead),
+            *(table.markdown(level=2) for table in self.tables),
+            *([notes] if notes else []),
+            *(f"![{self.title}]({name}.png)" for name in self.figures),
+            "## Provenance",
+            *map(escape_markdown, self.provenance),
+        ]
+        return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:
-        """Every quantity on a line of its own, in full precision; an empty field is a value that there is not."""
+        """Every quantity on a line of its own, in full precision; a value that is missing is an empty field."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.head)
-        writer.writerows(map(plain, row) for row in self.rows)
+        writer.writerow(self.columns)
+        writer.writerows(map(csv_value, row) for row in self.rows)
         return buffer.getvalue()
 
-    def tables(self) -> list[Table]:
-        """The report for the terminal; the last table holds the sentences."""
-        from rich.table import Table
+    def terminal(self) -> Group:
+        """The report for the terminal; the sentences come last."""
+        from rich.console import Group
+        from rich.text import Text
 
-        text = Table.grid(padding=(0, 0, 1, 0))
-        text.title, text.title_justify = None, "left"
-        for line in (self.lead, *self.notes):
-            text.add_row(styled(line))
-        for line in self.provenance:
-            text.add_row(styled(line, style="dim"))
-        tables = [grid.terminal() for grid in self.grids]
-        first = tables[0]
-        first.title = f"{self.title}\n{first.title}" if first.title else self.title
-        return [*tables, text]
+        parts: list[RenderableType] = [Text(self.title, "bold"), *(table.terminal() for table in self.tables)]
+        parts += [Text(line) for line in (self.lead, *self.notes)]
+        parts += [Text(line, "dim") for line in self.provenance]
+        return Group(*parts)
 
     def write(self, folder: Path) -> list[Path]:
         """Write report.md, table.csv and every figure as PNG and SVG, each whole or not at all."""
@@ -122,11 +126,11 @@ def made_with(runs: Sequence[Run]) -> str:
     seconds = sum(run.seconds for run in runs)
     took = f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
     return (
-        f"identbox {_distinct(run.identbox for run in runs)}, {_distinct(versions)}, {_distinct(pythons)}; "
-        f"{_distinct(machines)}; {_distinct(f'{run.steps:,}' for run in runs)} steps, "
+        f"identbox {_each_once(run.identbox for run in runs)}, {_each_once(versions)}, {_each_once(pythons)}; "
+        f"{_each_once(machines)}; {_each_once(f'{run.steps:,}' for run in runs)} steps, "
         f"{took} of training in all."
     )
 
 
-def _distinct(texts: Iterable[str]) -> str:
+def _each_once(texts: Iterable[str]) -> str:
     return first_few(sorted(set(texts)), 4)

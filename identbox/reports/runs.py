@@ -1,4 +1,4 @@
-"""Reports of runs and sweeps of simulations, from their records alone: Markdown, CSV, terminal tables and figures.
+"""Reports of runs and sweeps, from their records alone: Markdown, CSV, terminal tables and figures.
 
 A sweep has cells, each run with several seeds. For every cell and quantity a report gives the mean over the seeds that
 are finished, the sample standard deviation (ddof = 1; the convention of the published ones is not stated), and the 95%
@@ -8,16 +8,16 @@ missing are counted in their cell and named below.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from identbox.errors import IdentboxError
 from identbox.experiments.records import (
     INTERVENTIONS,
     RESULTS,
     SWEEP,
+    Run,
     Runs,
     Sweep,
     read_run,
@@ -25,78 +25,75 @@ from identbox.experiments.records import (
     read_sweep,
 )
 from identbox.metrics.scores import Score
-from identbox.reports import factors, sweeps
-from identbox.reports import figures as reports_figures
+from identbox.reports import figures, sweeps
 from identbox.reports.figures import Panel, Point, Series
-from identbox.reports.report import Report, made_with
-from identbox.reports.statistics import Published, read_published
-from identbox.reports.tables import METRICS, Comparison, Grid, number
+from identbox.reports.report import Report, SweepContents, made_with
+from identbox.reports.statistics import Published, SeedScores, read_published
+from identbox.reports.wording import METRIC_NAMES, MISSING, fixed_digits, number_table
+from identbox.tables import Table
 
-if TYPE_CHECKING:
-    pass
+ENTRY_COLUMNS = ("intervention", "target", "metric", "seeds", "planned", "mean", "sd", "ci_low", "ci_high")
+SCORE_COLUMNS = ("intervention", "probe", "metric", "score", "low", "high", "chance")  # of a run
+PUBLISHED_COLUMNS = ("chance", "published", "published_sd", "difference")
 
 
-SCORED = ("intervention", "probe", "metric", "score", "low", "high", "chance")  # columns of a run's table.csv
-
-
-def read(path: Path) -> Report:
+def read_report(path: Path) -> Report:
     """The report of the folder of a sweep or of a run.
 
     Raises IdentboxError for a folder that is neither, and for records that are damaged or do not fit together.
     """
     if (path / SWEEP).exists():
-        return of_sweep(path)
+        return sweep_report(path)
     if (path / RESULTS).exists():
-        return of_run(path)
+        return run_report(path)
     got = "neither" if path.is_dir() else "no folder"
     raise IdentboxError(f"{path}: expected a folder with {SWEEP} or {RESULTS}, got {got}")
 
 
-def of_sweep(path: Path) -> Report:
+def sweep_report(path: Path) -> Report:
     """The report of a sweep's folder."""
     sweep = read_sweep(path / SWEEP)
     runs = read_runs(path, sweep)
     published = read_published(sweep.published) if sweep.published else None
-    build = {
-        "table": sweeps.scores,
-        "interventions": sweeps.scores,
-        "lines": sweeps.lines,
-        "elbow": sweeps.losses,
-        "factors": factors.over_sizes,
-    }[sweep.report]
-    lead, grids, notes, found, figures = build(sweep, runs, published)
-    keys = list(dict.fromkeys(key for cell in sweep.cells for key in cell.values))
-    head = (
-        "cell",
-        *keys,
-        "intervention",
-        "target",
-        "metric",
-        "seeds",
-        "planned",
-        "mean",
-        "sd",
-        "ci_low",
-        "ci_high",
-    )
-    head += ("chance", "published", "published_sd", "difference", *(f"seed_{seed}" for seed in sweep.seeds))
-    rows = tuple(
-        (
-            *(e.cell.name, *(e.cell.values.get(key) for key in keys), e.intervention, e.target, e.metric),
-            *(len(e.scores), e.planned, e.mean, e.sd, *(e.interval or (None, None)), e.chance),
-            *(e.published, e.published_sd, e.difference, *(e.scores.get(seed) for seed in sweep.seeds)),
-        )
-        for e in found
-    )
+    contents = contents_of(sweep.report)(sweep, runs, published)
+    settings = list(dict.fromkeys(key for cell in sweep.cells for key in cell.values))
+    seeds = (f"seed_{seed}" for seed in sweep.seeds)
     return Report(
         title=sweep.title,
-        lead=lead,
-        grids=tuple(grids),
-        notes=tuple(notes),
+        lead=contents.lead,
+        tables=tuple(contents.tables),
+        notes=tuple(contents.notes),
         provenance=provenance(sweep, runs, published),
-        head=head,
-        rows=rows,
-        figures=figures if any(runs.values()) else {},
+        columns=("cell", *settings, *ENTRY_COLUMNS, *PUBLISHED_COLUMNS, *seeds),
+        rows=tuple(_csv_row(entry, settings, sweep.seeds) for entry in contents.entries),
+        figures=contents.figures if any(runs.values()) else {},
+    )
+
+
+def contents_of(kind: str) -> Callable[[Sweep, Runs, Published | None], SweepContents]:
+    """What makes the contents of a sweep's report of this kind."""
+    if kind == "factors":
+        # Names of factors come from the rooms that load torch; reports of simulations do without.
+        from identbox.reports.factors import factor_contents
+
+        return factor_contents
+    return {
+        "table": sweeps.score_contents,
+        "interventions": sweeps.score_contents,
+        "lines": sweeps.line_contents,
+        "elbow": sweeps.loss_contents,
+    }[kind]
+
+
+def _csv_row(entry: SeedScores, settings: Sequence[str], seeds: Sequence[int]) -> tuple[object, ...]:
+    """A quantity of a cell, in the order of the columns of a sweep's CSV."""
+    cell = entry.cell
+    return (
+        *(cell.name, *(cell.values.get(key) for key in settings)),
+        *(entry.intervention, entry.target, entry.metric),
+        *(len(entry.scores), entry.planned, entry.mean, entry.sd, *(entry.interval or (None, None))),
+        *(entry.chance, entry.published, entry.published_sd, entry.difference),
+        *(entry.scores.get(seed) for seed in seeds),
     )
 
 
@@ -117,42 +114,48 @@ def provenance(sweep: Sweep, runs: Runs, published: Published | None) -> tuple[s
     return tuple(lines)
 
 
-def of_run(path: Path) -> Report:
+def run_report(path: Path) -> Report:
     """The report of a run's folder."""
     run = read_run(path / RESULTS)
-    probes = [probe for probe in run.probes if probe.intervention is None]
-    lead = "Scores of probes on held-out samples; the interval is a bootstrap over those samples."
-    grids: list[Grid | Comparison]
-    notes = []
-    if run.kind == "image-text":
-        lead, grids, notes = (
-            factors.LEAD,
-            [*factors.predicted(run)],
-            factors.effect_of_train_mode(run),
-        )
-    else:
-        grids = [_predicted(probes)]
+    lead, tables, notes = _simulation_tables(run) if run.kind != "image-text" else _factor_tables(run)
     if any(probe.intervention for probe in run.probes):
         means = {(i, key): score for i in INTERVENTIONS for key, (score, _) in run.scores(i).items()}
         title = "Nonlinear probes after permuting a block, mean of views"
-        grids.append(sweeps.matrix(title, means))
+        tables.append(sweeps.intervention_matrix(title, means))
     losses = ", ".join(f"{name} {value:.4f}" for name, value in run.losses.items())
     title = f"Run {path.resolve().name}"
+    panels = _panels(_before_interventions(run))
+    draw = partial(figures.draw_dots, [("", panels)], title=title)
     return Report(
         title=title,
         lead=lead,
-        grids=tuple(grids),
+        tables=tuple(tables),
         notes=(*notes, f"Losses in nats: {losses}."),
         provenance=(f"Seed {run.seed}. {made_with([run])}",),
-        head=("view", "target", *SCORED),
-        rows=tuple((p.view, p.label, *(getattr(p, name) for name in SCORED)) for p in run.probes),
-        figures={"probes": partial(reports_figures.dots, [("", _panels(probes))], title=title)}
-        if probes
-        else {},
+        columns=("view", "target", *SCORE_COLUMNS),
+        rows=tuple((p.view, p.label, *(getattr(p, name) for name in SCORE_COLUMNS)) for p in run.probes),
+        figures={"probes": draw} if panels else {},
     )
 
 
-def _predicted(probes: Sequence[Score]) -> Grid:
+def _before_interventions(run: Run) -> list[Score]:
+    return [probe for probe in run.probes if probe.intervention is None]
+
+
+def _simulation_tables(run: Run) -> tuple[str, list[Table], list[str]]:
+    """The first sentence, the tables and the notes of a run of a simulation."""
+    lead = "Scores of probes on held-out samples; the interval is a bootstrap over those samples."
+    return lead, [_score_table(_before_interventions(run))], []
+
+
+def _factor_tables(run: Run) -> tuple[str, list[Table], list[str]]:
+    """The first sentence, the tables and the notes of a run on images and text."""
+    from identbox.reports import factors
+
+    return factors.FACTOR_LEAD, factors.factor_tables(run), factors.effect_of_train_mode(run)
+
+
+def _score_table(probes: Sequence[Score]) -> Table:
     """Every target from every view, by both predictors."""
     at = {(probe.label, probe.view, not probe.nonlinear): probe for probe in probes}
     rows = []
@@ -160,15 +163,12 @@ def _predicted(probes: Sequence[Score]) -> Grid:
         nonlinear, linear = (at.get((target, view, kind)) for kind in (False, True))
         one = nonlinear or linear
         assert one is not None
-        interval = f"[{number(nonlinear.low)}, {number(nonlinear.high)}]" if nonlinear else ""
-        scores = (
-            number(nonlinear.score) if nonlinear else "–",
-            interval,
-            number(linear.score) if linear else "–",
-        )
-        rows.append((target, view, METRICS.get(one.metric, one.metric), *scores, number(one.chance)))
+        interval = f"[{fixed_digits(nonlinear.low)}, {fixed_digits(nonlinear.high)}]" if nonlinear else ""
+        first, second = (fixed_digits(p.score) if p else MISSING for p in (nonlinear, linear))
+        metric = METRIC_NAMES.get(one.metric, one.metric)
+        rows.append((target, view, metric, first, interval, second, fixed_digits(one.chance)))
     head = ("target", "view", "metric", "nonlinear", "95% CI", "linear", "chance")
-    return Grid(title="What the encodings predict", head=head, rows=tuple(rows))
+    return number_table("What the encodings predict", head, rows)
 
 
 def _panels(probes: Sequence[Score]) -> list[Panel]:

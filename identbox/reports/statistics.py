@@ -14,11 +14,11 @@ from identbox import files
 from identbox.errors import IdentboxError
 from identbox.experiments.records import BLOCKS, Cell, Runs, Sweep
 
-CONFIDENCE = 0.95
+SEED_CONFIDENCE = 0.95  # of the intervals over seeds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class SeedScores:
     """One quantity of one cell over seeds."""
 
     cell: Cell
@@ -47,7 +47,9 @@ class Entry:
             return None
         from scipy.stats import t
 
-        half = float(t.ppf(0.5 + CONFIDENCE / 2, len(self.scores) - 1)) * self.sd / sqrt(len(self.scores))
+        half = (
+            float(t.ppf(0.5 + SEED_CONFIDENCE / 2, len(self.scores) - 1)) * self.sd / sqrt(len(self.scores))
+        )
         return self.mean - half, self.mean + half
 
     @property
@@ -57,12 +59,11 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Figures to hold results against."""
+    """Published figures, beside which results are shown."""
 
     source: str
-    rows: tuple[
-        tuple[dict[str, Any], dict[str, tuple[float, float]]], ...
-    ]  # values of a cell; mean, sd by target
+    # The values of a cell, and by target the mean and the standard deviation.
+    rows: tuple[tuple[dict[str, Any], dict[str, tuple[float, float]]], ...]
 
     def of(self, values: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation by target for the cell of those values; empty where none is published."""
@@ -114,18 +115,19 @@ def entries(
     interventions: Sequence[str | None],
     published: Published | None,
     published_after: str | None = None,
-) -> Iterator[Entry]:
+) -> Iterator[SeedScores]:
     """Every block of every cell after each of ``interventions``; published figures are of ``published_after``."""
     for cell in sweep.cells:
         for intervention in interventions:
             scores = {seed: run.scores(intervention) for seed, run in runs[cell.name].items()}
             figures = published.of(cell.values) if published and intervention == published_after else {}
-            keys = {key for found in scores.values() for key in found}
+            keys = {key for by_key in scores.values() for key in by_key}
             keys |= {(target, "r2") for target in figures}
             for target, metric in sorted(keys, key=lambda key: (BLOCKS.index(key[0]), key[1] != "r2")):
-                pairs = {s: found[target, metric] for s, found in scores.items() if (target, metric) in found}
+                own = {seed: by_key.get((target, metric)) for seed, by_key in scores.items()}
+                pairs = {seed: pair for seed, pair in own.items() if pair is not None}
                 mean, sd = figures.get(target, (None, None)) if metric == "r2" else (None, None)
-                yield Entry(
+                yield SeedScores(
                     cell=cell,
                     target=target,
                     metric=metric,
@@ -138,12 +140,12 @@ def entries(
                 )
 
 
-def loss_entries(sweep: Sweep, runs: Runs) -> Iterator[Entry]:
+def loss_entries(sweep: Sweep, runs: Runs) -> Iterator[SeedScores]:
     """The validation and the training loss of every cell."""
     for cell in sweep.cells:
         done = runs[cell.name]
         for target, key in (("validation", "validation"), ("training", "train")):
-            yield Entry(
+            yield SeedScores(
                 cell=cell,
                 target=target,
                 metric="loss",

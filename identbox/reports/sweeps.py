@@ -1,4 +1,4 @@
-"""What the reports of sweeps hold: scores beside published ones, scores over a value, losses over encoding sizes."""
+"""What the reports of sweeps show: scores beside published ones, scores over a value, losses over encoding sizes."""
 
 from __future__ import annotations
 
@@ -11,57 +11,72 @@ from identbox.errors import IdentboxError, first_few
 from identbox.experiments.records import BLOCKS, INTERVENTIONS, ROLE_NAMES, SWEEP, Cell, Runs, Sweep
 from identbox.metrics import elbow
 from identbox.reports import figures
-from identbox.reports.figures import Mark, Panel, Series
-from identbox.reports.report import SPREAD, Parts, points
-from identbox.reports.statistics import Entry, Published, entries, loss_entries
-from identbox.reports.tables import METRICS, Comparison, Grid, heading, label, number, value_text
+from identbox.reports.comparisons import Comparison
+from identbox.reports.figures import ElbowMark, Panel, Series
+from identbox.reports.report import SPREAD, SweepContents, mean_points
+from identbox.reports.statistics import Published, SeedScores, entries, loss_entries
+from identbox.reports.wording import (
+    METRIC_NAMES,
+    MISSING,
+    cell_label,
+    fixed_digits,
+    number_table,
+    setting_name,
+    value_text,
+)
+from identbox.tables import Table
 
-PARTS = {"multiview": "Multi-view setting", "multimodal": "Multimodal setting"}
+SETTING_TITLES = {"multiview": "Multi-view setting", "multimodal": "Multimodal setting"}
 SYMBOLS = {"content": "content c", "content'": "content c'", "style": "style s", "modality": "modality m"}
 CLOSE = 0.05  # differences from published figures that are counted as small
-PROBES = (
+PROBE_SENTENCE = (
     "nonlinear probes (R² of kernel ridge regression; for discrete targets the accuracy of an MLP) on held-out "
     "samples, averaged over the views; modality is each view's own block, read from that view's encodings"
 )
-Key = tuple[str, str]  # target, metric
+TargetMetric = tuple[str, str]
 
 
-def scores(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
+def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
     """Cells by blocks, beside the published figures: Table 8.1, or after interventions Figure A.6."""
     intervened = sweep.report == "interventions"
     permuted = "content" if intervened else None
-    found = list(entries(sweep, runs, INTERVENTIONS if intervened else (None,), published, permuted))
-    shown = [entry for entry in found if entry.intervention == permuted]
-    settings = list(dict.fromkeys(cell.values.get("setting") for cell in sweep.cells))
-    grids: list[Grid | Comparison] = []
+    all_entries = list(entries(sweep, runs, INTERVENTIONS if intervened else (None,), published, permuted))
+    shown = [entry for entry in all_entries if entry.intervention == permuted]
+    tables: list[Table | Comparison] = []
     panels = []
-    for setting in settings:
+    for setting in dict.fromkeys(cell.values.get("setting") for cell in sweep.cells):
         cells = [cell for cell in sweep.cells if cell.values.get("setting") == setting]
-        title = PARTS.get(str(setting), "" if setting is None else str(setting))
-        part = [entry for entry in shown if entry.cell in cells]
-        grids.append(
-            Comparison(
-                title=title, labels=_labels(cells, ("setting",)), columns=_columns(part, cells, intervened)
-            )
-        )
-        panels.append((title, _dots(part, cells, intervened)))
+        title = SETTING_TITLES.get(str(setting), "" if setting is None else str(setting))
+        own = [entry for entry in shown if entry.cell in cells]
+        labels, columns = _labels(cells, ("setting",)), _entry_columns(own, cells, intervened)
+        tables.append(Comparison(title=title, labels=labels, columns=columns))
+        panels.append((title, _dot_panels(own, cells, intervened)))
+    lead = f"Scores of {PROBE_SENTENCE}. {SPREAD}."
     if intervened:
-        for cell in sweep.cells:
-            done = len(runs[cell.name])
-            own = [entry for entry in found if entry.cell == cell and entry.mean is not None]
-            means = {(entry.intervention, (entry.target, entry.metric)): entry.mean or 0.0 for entry in own}
-            seeds = "" if done == len(sweep.seeds) else f" ({done} of {len(sweep.seeds)} seeds)"
-            grids.append(matrix((label(cell.values) or cell.name) + seeds, means))
-    lead = f"Scores of {PROBES}. {SPREAD}."
-    if intervened:
+        tables += [_cell_matrix(sweep, cell, len(runs[cell.name]), all_entries) for cell in sweep.cells]
         lead = (
             "Scores after content is permuted over the batch at test time, all else left alone: c is content before, "
             f"c' after the permutation. {lead} Below, for each cell, the mean scores after a permutation of each block "
             "(rows) for each target before and after it (columns)."
         )
+    return SweepContents(
+        lead=lead,
+        tables=tables,
+        notes=_published_notes(sweep, shown),
+        entries=all_entries,
+        figures={"comparison": partial(figures.draw_dots, panels, title=sweep.title)},
+    )
 
-    draw = partial(figures.dots, panels, title=sweep.title)
-    return lead, grids, _differences(sweep, shown), found, {"comparison": draw}
+
+def _cell_matrix(sweep: Sweep, cell: Cell, done: int, all_entries: Iterable[SeedScores]) -> Table:
+    """The matrix of one cell, with the number of its seeds where some are missing."""
+    means = {
+        (entry.intervention, (entry.target, entry.metric)): entry.mean
+        for entry in all_entries
+        if entry.cell == cell and entry.mean is not None
+    }
+    seeds = "" if done == len(sweep.seeds) else f" ({done} of {len(sweep.seeds)} seeds)"
+    return intervention_matrix((cell_label(cell.values) or cell.name) + seeds, means)
 
 
 def _labels(cells: Sequence[Cell], without: Sequence[str | None]) -> dict[str, list[str]]:
@@ -69,51 +84,57 @@ def _labels(cells: Sequence[Cell], without: Sequence[str | None]) -> dict[str, l
     keys = [key for key in dict.fromkeys(key for cell in cells for key in cell.values) if key not in without]
     if not keys:
         return {"cell": [cell.name for cell in cells]}
-    return {heading(key): [value_text(cell.values.get(key)) for cell in cells] for key in keys}
+    return {setting_name(key): [value_text(cell.values.get(key)) for cell in cells] for key in keys}
 
 
-def _ordered(keys: set[Key]) -> list[Key]:
+def _ordered(keys: set[TargetMetric]) -> list[TargetMetric]:
     """Targets and metrics in the order of the thesis's tables; R2 of all blocks where there are none."""
     keys = keys or {(block, "r2") for block in ROLE_NAMES.values()}
     return sorted(keys, key=lambda key: (BLOCKS.index(key[0]), key[1] != "r2"))
 
 
-def _keys(found: Iterable[Entry]) -> list[Key]:
-    return _ordered({(entry.target, entry.metric) for entry in found})
+def _keys(shown: Iterable[SeedScores]) -> list[TargetMetric]:
+    return _ordered({(entry.target, entry.metric) for entry in shown})
 
 
-def named(target: str, metric: str, symbols: bool = False) -> str:
+def target_name(target: str, metric: str, symbols: bool = False) -> str:
     name = SYMBOLS.get(target, target) if symbols else target
-    return name if metric == "r2" else f"{name} ({METRICS[metric]})"
+    return name if metric == "r2" else f"{name} ({METRIC_NAMES[metric]})"
 
 
-def _columns(found: list[Entry], cells: Sequence[Cell], symbols: bool) -> dict[str, list[Entry | None]]:
+def _entry_columns(
+    all_entries: list[SeedScores], cells: Sequence[Cell], symbols: bool
+) -> dict[str, list[SeedScores | None]]:
     """For every target and metric, the entries of cells."""
-    at = {(entry.cell.name, entry.target, entry.metric): entry for entry in found}
-    return {named(*key, symbols): [at.get((cell.name, *key)) for cell in cells] for key in _keys(found)}
+    at = {(entry.cell.name, entry.target, entry.metric): entry for entry in all_entries}
+    return {
+        target_name(*key, symbols): [at.get((cell.name, *key)) for cell in cells]
+        for key in _keys(all_entries)
+    }
 
 
-def matrix(title: str, means: Mapping[tuple[str | None, Key], float]) -> Grid:
+def intervention_matrix(title: str, means: Mapping[tuple[str | None, TargetMetric], float]) -> Table:
     """Mean scores after each intervention (rows) for each target (columns)."""
     keys = _ordered({key for _, key in means})
     rows = []
     for intervention in INTERVENTIONS:
-        found = [means.get((intervention, key)) for key in keys]
+        scores = [means.get((intervention, key)) for key in keys]
         name = "none" if intervention is None else ROLE_NAMES[intervention]
-        rows.append((name, *("–" if mean is None else number(mean) for mean in found)))
-    return Grid(title=title, head=("permuted", *(named(*key) for key in keys)), rows=tuple(rows))
+        rows.append((name, *(MISSING if mean is None else fixed_digits(mean) for mean in scores)))
+    return number_table(title, ("permuted", *(target_name(*key) for key in keys)), rows)
 
 
-def _differences(sweep: Sweep, shown: list[Entry]) -> list[str]:
-    """In words, how far the published figures are met, and whether the settings are theirs."""
+def _published_notes(sweep: Sweep, shown: list[SeedScores]) -> list[str]:
+    """In words, how close the means are to the published figures, and whether the settings are the same."""
     compared = [entry for entry in shown if entry.difference is not None]
     if not compared:
         return []
     close = sum(abs(entry.difference or 0.0) <= CLOSE for entry in compared)
     most = max(compared, key=lambda entry: abs(entry.difference or 0.0))
+    largest = fixed_digits(most.difference or 0.0, sign=True)
     notes = [
         f"{close} of {len(compared)} means lie within {CLOSE} of the published ones; the largest difference is "
-        f"{number(most.difference or 0.0, sign=True)} ({most.target}; {label(most.cell.values) or most.cell.name})."
+        f"{largest} ({most.target}; {cell_label(most.cell.values) or most.cell.name})."
     ]
     if sweep.preset != "thesis":
         notes.append(
@@ -122,18 +143,18 @@ def _differences(sweep: Sweep, shown: list[Entry]) -> list[str]:
     return notes
 
 
-def _dots(part: list[Entry], cells: Sequence[Cell], symbols: bool) -> list[Panel]:
+def _dot_panels(part: list[SeedScores], cells: Sequence[Cell], symbols: bool) -> list[Panel]:
     """For every target and metric a panel of cells, beside the published figures."""
     at = {cell.name: float(row) for row, cell in enumerate(cells)}
     rows = tuple(
-        label({key: value for key, value in cell.values.items() if key != "setting"}) or cell.name
+        cell_label({key: value for key, value in cell.values.items() if key != "setting"}) or cell.name
         for cell in cells
     )
     panels = []
     for target, metric in _keys(part):
         own = [entry for entry in part if (entry.target, entry.metric) == (target, metric)]
-        series = [Series(name="identbox", block=target, metric=metric, points=points(own, at))]
-        theirs = points(own, at, published=True)
+        series = [Series(name="identbox", block=target, metric=metric, points=mean_points(own, at))]
+        theirs = mean_points(own, at, published=True)
         if theirs:
             series.append(Series(name="published", block=target, metric=metric, points=theirs, hollow=True))
         title = SYMBOLS.get(target, target) if symbols else target
@@ -151,7 +172,7 @@ def _groups(sweep: Sweep) -> dict[str, list[Cell]]:
     for cell in sweep.cells:
         rest = {key: value for key, value in cell.values.items() if key != x}
         first = {key: rest.pop(key) for key in list(rest) if key == sweep.panel}
-        groups.setdefault(label({**first, **rest}), []).append(cell)
+        groups.setdefault(cell_label({**first, **rest}), []).append(cell)
     for cells in groups.values():
         cells.sort(key=lambda cell: cell.values[x])
         if len({cell.values[x] for cell in cells}) < len(cells):
@@ -160,50 +181,61 @@ def _groups(sweep: Sweep) -> dict[str, list[Cell]]:
     return groups
 
 
-def lines(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
+def line_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
     """Scores over a value, in a panel for each combination of the others: Figure A.5."""
     assert sweep.x is not None
-    found = list(entries(sweep, runs, (None,), published))
-    grids: list[Grid | Comparison] = []
+    all_entries = list(entries(sweep, runs, (None,), published))
+    tables: list[Table | Comparison] = []
     panels = []
     for place, (title, cells) in enumerate(_groups(sweep).items()):
         at = {cell.name: float(cell.values[sweep.x]) for cell in cells}
-        part = sorted((e for e in found if e.cell.name in at), key=lambda e: at[e.cell.name])
-        labels = {heading(sweep.x): [value_text(cell.values[sweep.x]) for cell in cells]}
+        part = sorted((e for e in all_entries if e.cell.name in at), key=lambda e: at[e.cell.name])
+        labels = {setting_name(sweep.x): [value_text(cell.values[sweep.x]) for cell in cells]}
         series = []
         for target, metric in _keys(part):
             own = [entry for entry in part if (entry.target, entry.metric) == (target, metric)]
             chance = tuple((at[e.cell.name], e.chance) for e in own if e.chance is not None)
             series.append(
-                Series(name=target, block=target, metric=metric, points=points(own, at), chance=chance)
+                Series(name=target, block=target, metric=metric, points=mean_points(own, at), chance=chance)
             )
             if metric == "accuracy":
                 by_cell = {entry.cell.name: entry.chance for entry in own}
                 known = [by_cell.get(cell.name) for cell in cells]
-                labels[f"chance of {target}"] = ["–" if level is None else number(level) for level in known]
-        grids.append(Comparison(title=title, labels=labels, columns=_columns(part, cells, False)))
+                labels[f"chance of {target}"] = [
+                    MISSING if level is None else fixed_digits(level) for level in known
+                ]
+        tables.append(Comparison(title=title, labels=labels, columns=_entry_columns(part, cells, False)))
         letter = f"({chr(ord('a') + place)}) " if title else ""
         panels.append(Panel(title=letter + title, series=tuple(series)))
 
-    draw = partial(figures.lines, panels, title=sweep.title, xlabel=heading(sweep.x))
-    lead = f"Scores of {PROBES}. Columns without a metric are R². {SPREAD}."
-    return lead, grids, _differences(sweep, found), found, {"lines": draw}
+    draw = partial(figures.draw_lines, panels, title=sweep.title, xlabel=setting_name(sweep.x))
+    return SweepContents(
+        lead=f"Scores of {PROBE_SENTENCE}. Columns without a metric are R². {SPREAD}.",
+        tables=tables,
+        notes=_published_notes(sweep, all_entries),
+        entries=all_entries,
+        figures={"lines": draw},
+    )
 
 
-def losses(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
-    """The validation loss over encoding sizes, and the number of content factors that it tells: Figure 8.4a."""
+def loss_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
+    """The validation loss over encoding sizes, and the number of content factors estimated from it: Figure 8.4a."""
     assert sweep.x is not None
-    found = list(loss_entries(sweep, runs))
-    grids: list[Grid | Comparison] = []
+    all_entries = list(loss_entries(sweep, runs))
+    tables: list[Table | Comparison] = []
     notes, panels = [], []
     for title, cells in _groups(sweep).items():
         at = {cell.name: float(cell.values[sweep.x]) for cell in cells}
-        by_target: dict[str, list[Entry | None]] = {
-            f"{target} loss": [e for cell in cells for e in found if e.cell == cell and e.target == target]
+        by_target: dict[str, list[SeedScores | None]] = {
+            f"{target} loss": [
+                e for cell in cells for e in all_entries if e.cell == cell and e.target == target
+            ]
             for target in ("validation", "training")
         }
         sizes = [value_text(cell.values[sweep.x]) for cell in cells]
-        grids.append(Comparison(title=title, labels={heading(sweep.x): sizes}, columns=by_target, digits=3))
+        tables.append(
+            Comparison(title=title, labels={setting_name(sweep.x): sizes}, columns=by_target, digits=3)
+        )
         validation = [entry for entry in by_target["validation loss"] if entry]
         knee, why = _estimate(sweep, cells, validation)
         truths = {run.content for cell in cells for run in runs[cell.name].values()}
@@ -217,23 +249,25 @@ def losses(sweep: Sweep, runs: Runs, published: Published | None) -> Parts:
             name="validation loss",
             block="content",
             metric="loss",
-            points=points(validation, at),
+            points=mean_points(validation, at),
             chance=chance,
         )
         size, low, high = (knee.size, knee.low, knee.high) if knee else (None, None, None)
-        mark = Mark(size=size, low=low, high=high, truth=truth, judged=knee is not None)
+        mark = ElbowMark(size=size, low=low, high=high, truth=truth, judged=knee is not None)
         panels.append(Panel(title=title, series=(curve,), mark=mark))
 
-    draw = partial(figures.elbow, panels, title=sweep.title, xlabel=heading(sweep.x))
+    draw = partial(figures.draw_elbow, panels, title=sweep.title, xlabel=setting_name(sweep.x))
     lead = (
         f"Losses in nats, the validation loss on batches that training has not seen. {SPREAD}. The number of content "
         "factors is where a broken stick, fitted to every seed's losses by least squares, bends."
     )
-    return lead, grids, notes, found, {"elbow": draw}
+    return SweepContents(lead=lead, tables=tables, notes=notes, entries=all_entries, figures={"elbow": draw})
 
 
-def _estimate(sweep: Sweep, cells: Sequence[Cell], validation: list[Entry]) -> tuple[elbow.Elbow | None, str]:
-    """The elbow of the seeds that have every size, and what there is to say of it."""
+def _estimate(
+    sweep: Sweep, cells: Sequence[Cell], validation: list[SeedScores]
+) -> tuple[elbow.Elbow | None, str]:
+    """The elbow of the seeds that have every size, and the estimate or what it needs in words."""
     whole = [seed for seed in sweep.seeds if all(seed in entry.scores for entry in validation)]
     sizes = [cell.values[str(sweep.x)] for cell in cells]
     if len(sizes) < elbow.LEAST:
@@ -241,6 +275,6 @@ def _estimate(sweep: Sweep, cells: Sequence[Cell], validation: list[Entry]) -> t
     if not whole:
         return None, "needs a seed of which the runs of all sizes are finished, there is none"
     losses = np.array([[entry.scores[seed] for entry in validation] for seed in whole])
-    found = elbow.estimate(sizes, losses)
+    estimated = elbow.estimate(sizes, losses)
     left_out = f", from {len(whole)} of {len(sweep.seeds)} seeds" if len(whole) < len(sweep.seeds) else ""
-    return found, str(found) + left_out
+    return estimated, str(estimated) + left_out

@@ -8,56 +8,65 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from identbox.reports.tables import Section
+from identbox.tables import Table, TableCell, judged_cell
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from identbox.experiments.verification import Finding
     from identbox.identifiability.verdicts import Condition, Judgement, Margins
     from identbox.metrics.elbow import Elbow
 
 
-def sections(found: Sequence[Finding], margins: Margins, factors: Elbow | None) -> list[Section]:
+def sections(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> list[Table]:
     """The report of all groups, in order; a summary comes last, where a terminal shows it."""
-    shown = [section for finding in found for section in _of_finding(finding)]
+    shown = [section for finding in findings for section in _finding_tables(finding)]
     if factors is not None:
-        shown.append(
-            Section("Content factors, from validation losses over encoding sizes", (), (), (str(factors),))
-        )
-    return [*shown, _summary(found, margins)]
+        title = "Content factors, from validation losses over encoding sizes"
+        shown.append(Table(title, notes=(str(factors),)))
+    return [*shown, _verdict_summary(findings, margins)]
 
 
-def _summary(found: Sequence[Finding], margins: Margins) -> Section:
+def terminal_report(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> Group:
+    """The report of all groups for the terminal, with a blank line behind each table."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(*(part for section in sections(findings, margins, factors) for part in (section, Text())))
+
+
+def _verdict_summary(findings: Sequence[Finding], margins: Margins) -> Table:
     rows = [
         (
             f"control: {finding.name}" if finding.control else finding.name,
             " and ".join(judgement.prediction.block),
             judgement.prediction.outcome or "nothing",
-            _found(judgement),
-            _came_true(judgement),
+            judged_cell(_outcome_of_seeds(judgement)),
+            judged_cell(_prediction_outcome(judgement)),
         )
-        for finding in found
+        for finding in findings
         for judgement in finding.judgements
     ]
     note = (
         f"Identified: every score of the block at least {margins.content:g}, and no other variable predicted by more "
         f"than {margins.excess:g} beyond its ceiling, by the unfavourable ends of {margins.confidence:.0%} intervals."
     )
-    return Section(
-        "Verdicts",
-        ("runs", "block", "predicted", "found (seeds)", "prediction"),
-        tuple(rows),
-        (note,),
-    )
+    return Table("Verdicts", ("runs", "block", "predicted", "measured (seeds)", "prediction"), rows, (note,))
 
 
-def _came_true(judgement: Judgement) -> str:
+def _prediction_outcome(judgement: Judgement) -> str:
     if judgement.prediction.outcome is None:
         return "-"
     return {True: "came true", False: "refuted", None: "undecided"}[judgement.came_true]
 
 
+def count_of(n: int, what: str) -> str:
+    """A number of things in words: 1 run, 2 runs."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def ranges(numbers: Sequence[int]) -> str:
-    """Rising whole numbers, neighbours joined.
+    """Rising whole numbers, with consecutive ones joined.
 
     >>> ranges([0, 1, 2, 5, 7, 8])
     '0-2, 5, 7, 8'
@@ -73,44 +82,49 @@ def ranges(numbers: Sequence[int]) -> str:
     )
 
 
-def _found(judgement: Judgement) -> str:
+def _outcome_of_seeds(judgement: Judgement) -> str:
     """The outcome, and for how many seeds, each judged by itself, it is the same."""
     same = sum(outcome == judgement.outcome for outcome in judgement.by_seed.values())
     return f"{judgement.outcome} ({same} of {len(judgement.by_seed)})"
 
 
-def _of_finding(finding: Finding) -> Iterator[Section]:
+def _finding_tables(finding: Finding) -> Iterator[Table]:
     name = f"control {finding.name}" if finding.control else finding.name
     seeds = ranges(finding.seeds)
-    size = "" if finding.encoding_size is None else f", {finding.encoding_size} encoding dimensions"
-    effective = [f"{block} {value:.2f} of {dim}" for block, (dim, value) in finding.effective.items()]
-    yield Section(
-        f"{name}: assumptions of Theorem 2 (seeds {seeds}{size})",
-        ("assumption", "status", "evidence"),
-        tuple((a.name, a.verdict, a.evidence) for a in finding.assumptions),
-        (f"effective dimensions: {', '.join(effective)}",),
+    size = (
+        "" if finding.encoding_size is None else f", {count_of(finding.encoding_size, 'encoding dimension')}"
     )
+    title = f"{name}: assumptions of Theorem 2 (seeds {seeds}{size})"
+    yield assumption_table(finding, title, f"effective dimensions: {effective_dimensions_text(finding)}")
     for judgement in finding.judgements:
-        yield from _of_judgement(name, judgement)
+        yield from _judgement_tables(name, judgement)
     if finding.optima:
-        yield from _optima(name, finding)
+        yield from _optimum_tables(name, finding)
     elif finding.without:
-        yield Section(f"{name}: no oracle", (), (), (finding.without,))
+        yield Table(f"{name}: no oracle", notes=(finding.without,))
 
 
-def _of_judgement(name: str, judgement: Judgement) -> Iterator[Section]:
+def assumption_table(finding: Finding, title: str, *notes: str, style: str = "") -> Table:
+    """What the assumptions of the theorem are for a group of runs, and on what evidence."""
+    rows = [(a.name, judged_cell(a.verdict), a.evidence) for a in finding.assumptions]
+    return Table(title, ("assumption", "status", "evidence"), rows, notes, style=style)
+
+
+def effective_dimensions_text(finding: Finding) -> str:
+    """The effective dimensions of each block, beside its dimensions."""
+    return ", ".join(f"{block} {value:.2f} of {dim}" for block, (dim, value) in finding.effective.items())
+
+
+def _judgement_tables(name: str, judgement: Judgement) -> Iterator[Table]:
     prediction = judgement.prediction
     block = " and ".join(prediction.block)
     for verdict in judgement.verdicts:
-        plain_ = [c for c in verdict.conditions if c.intervention is None]
-        yield Section(
-            f"{name}: what view {verdict.view} encodes, {block} taken for content",
-            ("target", "score", "ceiling", "excess or score, interval", "state"),
-            tuple(_row(c) for c in plain_),
-        )
+        unchanged = [_condition_row(c) for c in verdict.conditions if c.intervention is None]
+        title = f"{name}: what view {verdict.view} encodes (block: {block})"
+        yield Table(title, ("target", "score", "ceiling", "excess or score, interval", "state"), unchanged)
         moved = [c for c in verdict.conditions if c.intervention is not None]
         if moved:
-            yield _matrix(f"{name}: view {verdict.view}, scores after a block is permuted", moved)
+            yield _permutation_matrix(f"{name}: view {verdict.view}, scores after a block is permuted", moved)
     notes = [f"predicted: {prediction.outcome or 'nothing'}, since {prediction.reason}"]
     for verdict in judgement.verdicts:
         notes.append(f"{verdict.outcome}: {block} by the encoder of view {verdict.view}")
@@ -118,10 +132,10 @@ def _of_judgement(name: str, judgement: Judgement) -> Iterator[Section]:
     if len(judgement.by_seed) > 1:
         each = ", ".join(f"{seed} {outcome}" for seed, outcome in judgement.by_seed.items())
         notes.append(f"seed by seed: {each}")
-    yield Section(f"{name}: verdict on {block}", (), (), tuple(notes))
+    yield Table(f"{name}: verdict on {block}", notes=[judged_cell(note) for note in notes])
 
 
-def _row(condition: Condition) -> tuple[str, ...]:
+def _condition_row(condition: Condition) -> tuple[str | TableCell, ...]:
     ceiling = "-" if condition.kind == "content" else f"{condition.ceiling:.3f} ({condition.how})"
     span = f"{condition.value:+.3f} [{condition.low:+.3f}, {condition.high:+.3f}]"
     return (
@@ -129,11 +143,11 @@ def _row(condition: Condition) -> tuple[str, ...]:
         f"{condition.score:.3f}",
         ceiling,
         span,
-        condition.state,
+        judged_cell(condition.state),
     )
 
 
-def _matrix(title: str, conditions: Sequence[Condition]) -> Section:
+def _permutation_matrix(title: str, conditions: Sequence[Condition]) -> Table:
     """Scores by target and by permuted block; a mark where a margin is not kept."""
     marks = {"satisfied": "", "violated": " ✗", "open": " ?"}
     blocks = list(dict.fromkeys(c.intervention for c in conditions))
@@ -146,22 +160,18 @@ def _matrix(title: str, conditions: Sequence[Condition]) -> Section:
             c = at.get((target, block))
             cells.append("" if c is None else f"{c.score:.2f} of {c.ceiling:.2f}{marks[c.state]}")
         rows.append((target, *cells))
-    return Section(
-        title,
-        ("target", *(f"{block} permuted" for block in blocks)),
-        tuple(rows),
-        (
-            "score of its ceiling; ✗ on the wrong side of its margin, ? not decided; "
-            "' marks what was permuted, as it is now",
-        ),
+    note = (
+        "Each score stands beside its ceiling. ✗: on the wrong side of its margin; ?: not decided; "
+        "': the values that the permutation put in place."
     )
+    return Table(title, ("target", *(f"{block} permuted" for block in blocks)), rows, (note,))
 
 
-def _optima(name: str, finding: Finding) -> Iterator[Section]:
+def _optimum_tables(name: str, finding: Finding) -> Iterator[Table]:
     optima = finding.optima
     notes = [
         f"The oracle is the exact inverse of the mixing and the Darmois construction ({optima[0].how}). Its "
-        "alignment and entropies are 0 but for rounding and the noise of the estimate.",
+        "alignment and entropies are 0, apart from rounding and the noise of the estimate.",
         "A run's value is that of its encodings mapped to the unit cube by marginal ranks. Entropies in nats, of each "
         "view; ± is a standard error.",
     ]
@@ -177,39 +187,37 @@ def _optima(name: str, finding: Finding) -> Iterator[Section]:
         for o in optima
         for seed, who, value in ((f"{o.seed}", "oracle", o.oracle), ("", "run", o.trained))
     ]
-    yield Section(
-        f"{name}: Eq. 8.9, at best 0", ("seed", "alignment", "entropies", "value"), tuple(rows), tuple(notes)
-    )
+    yield Table(f"{name}: Eq. 8.9, at best 0", ("seed", "alignment", "entropies", "value"), rows, notes)
     scales = [(o.seed, o.equal_scale) for o in optima if o.equal_scale is not None]
     if scales:
-        yield Section(
+        yield Table(
             f"{name}: InfoNCE at equal scale",
             ("seed", "run", "oracle", "cost of imperfect alignment"),
-            tuple(
+            [
                 (f"{seed}", f"{s.trained:.3f}", f"{s.oracle:.3f}", f"{s.cost:.3f} ± {s.error:.3f}")
                 for seed, s in scales
-            ),
+            ],
             ("The oracle is rescaled to the mean squared norm of the run's encodings.",),
         )
 
 
-def markdown(found: Sequence[Finding], margins: Margins, factors: Elbow | None) -> str:
+def markdown(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> str:
     """The whole report as Markdown, verdicts first."""
-    *shown, summary = sections(found, margins, factors)
-    failures = [f"- {finding.name}: {finding.failure}" for finding in found if finding.failure]
+    *shown, summary = sections(findings, margins, factors)
+    failures = [f"- {finding.name}: {finding.failure}" for finding in findings if finding.failure]
     head = "\n".join(failures) if failures else "Every prediction came true."
     parts = ["# Verification of Theorem 2", head]
     for section in (summary, *shown):
-        parts += section.markdown()
-    for finding in found:
-        parts += [f"### {finding.name}: provenance", f"`{json.dumps(plain(finding.provenance))}`"]
+        parts.append(section.markdown())
+    for finding in findings:
+        parts += [f"### {finding.name}: provenance", f"`{json.dumps(json_value(finding.provenance))}`"]
     return "\n\n".join(parts) + "\n"
 
 
-def record(found: Sequence[Finding], margins: Margins, factors: Elbow | None) -> dict[str, Any]:
+def record(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> dict[str, Any]:
     """All of it as a table for verification.json."""
     groups = []
-    for finding in found:
+    for finding in findings:
         table = dataclasses.asdict(finding)
         for judged, judgement in zip(table["judgements"], finding.judgements, strict=True):
             judged |= {"outcome": judgement.outcome, "came_true": judgement.came_true}
@@ -222,16 +230,16 @@ def record(found: Sequence[Finding], margins: Margins, factors: Elbow | None) ->
     return {
         "format": 1,
         "margins": dataclasses.asdict(margins),
-        "passed": not any(finding.failure for finding in found),
+        "passed": not any(finding.failure for finding in findings),
         "groups": groups,
         "content_factors": None if factors is None else {**dataclasses.asdict(factors), "text": str(factors)},
     }
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value as JSON has it: tuples as lists, keys as text, numbers that are not finite as null."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

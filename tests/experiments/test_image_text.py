@@ -454,6 +454,6 @@ def test_a_run_of_a_sweep_finds_its_own_folder_as_the_sweep_made_it(squares, tmp
     built = []
     monkeypatch.setattr(image_text, "open_data", lambda *_, **__: None)
     monkeypatch.setattr(image_text, "run", lambda experiment, *_, **__: built.append(experiment))
-    monkeypatch.setattr(runs, "read", lambda path: SimpleNamespace(tables=list))
+    monkeypatch.setattr(runs, "read_report", lambda path: SimpleNamespace(terminal=str))
     CliRunner().invoke(cli, job.command[1:], catch_exceptions=False)
     assert built == [sweep.cells[0].config]

@@ -59,8 +59,7 @@ def record(seed, size, **more):
 
 def shown(report):
     console = Console(width=80, record=True, file=io.StringIO())
-    for grid in report.tables():
-        console.print(grid)
+    console.print(report.terminal())
     return console.export_text()
 
 
@@ -71,8 +70,8 @@ def test_tables_fit_eighty_characters_without_a_cut(tmp_path, sweep):
     found = [
         {**probe(v, t, "accuracy", 0.0), **wide} for v in ("image", "text") for t in dict.fromkeys(targets)
     ]
-    run = runs.read(write(tmp_path / "run", record(0, 4, probes=found)))
-    for text in (shown(run), shown(runs.read(sweep))):
+    run = runs.read_report(write(tmp_path / "run", record(0, 4, probes=found)))
+    for text in (shown(run), shown(runs.read_report(sweep))):
         assert "…" not in text
 
 
@@ -82,27 +81,33 @@ def write(folder, table):
     return folder
 
 
-def test_a_run_shows_content_first_and_what_content_alone_tells(tmp_path):
-    report = runs.read(write(tmp_path / "run", record(0, 4)))
-    continuous, discrete = report.grids
+def test_a_run_shows_content_first_and_scores_from_content_alone(tmp_path):
+    report = runs.read_report(write(tmp_path / "run", record(0, 4)))
+    continuous, discrete = report.tables
     assert (continuous.title, discrete.title) == (
         "What the encodings predict: R²",
         "What the encodings predict: accuracy",
     )
-    assert continuous.blocks == ("style", "specific")
-    assert discrete.blocks == ("content", "specific")
-    assert continuous.rows[0] == ("color", "0.40 [0.00, 1.00]", "0.40 [0.00, 1.00]", "0.89", "0.20")
+    assert [row[0].face for row in continuous.rows] == ["italic", ""]
+    assert [row[0].face for row in discrete.rows] == ["bold", ""]
+    assert tuple(map(str, continuous.rows[0])) == (
+        "color",
+        "0.40 [0.00, 1.00]",
+        "0.40 [0.00, 1.00]",
+        "0.89",
+        "0.20",
+    )
     assert discrete.rows[0][3] == "–"
     for part in ("image encoding", "| **shape** |", "| *color* |", "| alpharot |"):
         assert part in report.markdown()
 
 
-def test_the_effect_of_batch_norm_in_training_mode_is_told(tmp_path):
+def test_the_effect_of_batch_norm_in_training_mode_is_reported(tmp_path):
     other = [
         {**p, "score": p["score"] - 0.2 * (p["target"] == "text_phrasing")} for p in record(0, 4)["probes"]
     ]
-    report = runs.read(write(tmp_path / "run", record(0, 4, probes_train_mode=other)))
-    assert len(report.grids) == 4
+    report = runs.read_report(write(tmp_path / "run", record(0, 4, probes_train_mode=other)))
+    assert len(report.tables) == 4
     assert "change by -0.05 on average, most for text phrasing (-0.20)" in report.notes[0].replace("−", "-")
 
 
@@ -128,8 +133,8 @@ def sweep(tmp_path):
 
 
 def test_a_sweep_shows_each_view_its_own_factors_over_the_encoding_size(sweep):
-    report = runs.read(sweep)
-    image, text = report.grids
+    report = runs.read_report(sweep)
+    image, text = report.tables
     assert list(image.columns) == ["shape", "color", "alpharot"]
     assert list(text.columns) == ["shape", "text phrasing"]
     shapes = image.columns["shape"]
@@ -141,7 +146,7 @@ def test_a_sweep_shows_each_view_its_own_factors_over_the_encoding_size(sweep):
 
 
 def test_figures_are_drawn_with_content_bold_and_style_italic(sweep, tmp_path):
-    report = runs.read(sweep)
+    report = runs.read_report(sweep)
     names = {path.name for path in report.write(tmp_path / "out")}
     assert {"factors.png", "factors.svg", "report.md", "table.csv"} <= names
     figure = report.figures["factors"]()

@@ -182,7 +182,7 @@ SIX = [
     finding("untrained", predicted="not identified", found="not identified", control="untrained", style=0.3),
     finding("fifth", predicted="not identified", found="not identified", control="small-encoder", style=0.3),
 ]  # fmt: skip
-TEXT = pages.page(
+TEXT = pages.verification_page(
     SIX,
     Margins(),
     ELBOW,
@@ -224,7 +224,9 @@ def test_six_groups_stay_below_a_megabyte():
 
 def test_equal_arguments_give_equal_text():
     arguments = SIX[:1], Margins(), ELBOW
-    assert pages.page(*arguments, losses=LOSSES) == pages.page(*arguments, losses=LOSSES)
+    assert pages.verification_page(*arguments, losses=LOSSES) == pages.verification_page(
+        *arguments, losses=LOSSES
+    )
 
 
 def test_every_figure_says_what_it_shows():
@@ -287,7 +289,7 @@ def test_tables_are_rectangular_and_scroll_in_a_box_that_keys_reach():
         assert table.parent.attributes["aria-label"] == table.children[0].words
 
 
-def test_what_users_name_is_text_and_nothing_else():
+def test_names_that_users_give_are_escaped():
     assert NASTY in [heading.words for heading in TREE.all("h3")]
     assert NASTY in [link.words for link in TREE.all("a")]
     assert NASTY in [value.words for value in TREE.all("dd")]
@@ -304,7 +306,7 @@ def test_what_users_name_is_text_and_nothing_else():
     process = Process(
         name="<svg>", variables=(Variable(name="<em>", role="content", distribution=Constant()),), views=("<a>", "b")
     )  # fmt: skip
-    tree = Reader(pages.page([odd], Margins(), None, processes={"main": process})).root
+    tree = Reader(pages.verification_page([odd], Margins(), None, processes={"main": process})).root
     assert not list(tree.all("script", "i", "u", "s", "q", "em"))
     assert not any(key.startswith("on") for element in tree.all() for key in element.attributes)
 
@@ -326,12 +328,15 @@ def test_text_stands_out_in_light_and_in_dark():
     """WCAG's AA asks for 4.5. The deepest cell is pure --heat, the palest --soft; both carry --fg."""
     (style,) = TREE.all("style")
     schemes = {
-        "light": re.search(r":root\{color-scheme:light dark;(.*?)\}", style.words, re.S),
-        "dark": re.search(r"prefers-color-scheme:dark\)\{:root\{(.*?)\}", style.words, re.S),
-        "print": re.search(r"@media print\{:root\{color-scheme:light;(.*?)\}", style.words, re.S),
+        "light": re.search(r":root \{\s*color-scheme: light dark;(.*?)\}", style.words, re.S),
+        "dark": re.search(
+            r"@media screen and \(prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}", style.words, re.S
+        ),
     }
+    # Dark colours are for screens alone, so paper has the light ones.
+    assert re.search(r"@media print \{\s*:root \{ color-scheme: light; \}", style.words)
     for scheme in schemes.values():
-        colours = dict(re.findall(r"--(\w+):(#\w+)", scheme[1]))
+        colours = dict(re.findall(r"--(\w+): (#\w+)", scheme[1]))
         for name in ("fg", "muted", "link", "good", "bad", "open", "content", "style", "specific"):
             assert contrast(colours[name], colours["bg"]) >= 4.5, name
         assert contrast(colours["fg"], colours["heat"]) >= 4.5
@@ -359,7 +364,7 @@ def test_colour_is_never_alone():
 
 
 def headline(*findings):
-    tree = Reader(pages.page(findings, Margins(), None)).root
+    tree = Reader(pages.verification_page(findings, Margins(), None)).root
     return [next(iter(tree.all("h1"))).words, *[item.words for box in tree.all("ul") if
             box.attributes["class"] == "failures" for item in box.all("li")]]  # fmt: skip
 
@@ -402,7 +407,7 @@ def test_predicted_stands_beside_measured_and_controls_come_last_and_folded():
 def test_cells_of_matrices_hold_number_ceiling_and_depth():
     table = next(table for table in TREE.all("table") if table.attributes.get("class") == "heat")
     rows = {row.children[0].words: row.children[1:] for row in table.all("tr")}
-    assert list(rows)[2:] == ["content", "content'", "style", "style'"]
+    assert list(rows)[1:] == ["content", "content'", "style", "style'"]
     assert [cell.words for cell in rows["content"]] == ["0.99of 1.00", "", "0.99of 1.00"]
     assert rows["content"][0].attributes["style"] == "--v:99%"
     assert list(rows["content"][0].all("b"))
@@ -416,7 +421,9 @@ def test_two_blocks_of_a_group_share_its_rows():
     both = dataclasses.replace(
         one, prediction=Prediction(block=("content", "style"), outcome="identified", reason="")
     )
-    tree = Reader(pages.page([dataclasses.replace(SIX[0], judgements=(one, both))], Margins(), None)).root
+    tree = Reader(
+        pages.verification_page([dataclasses.replace(SIX[0], judgements=(one, both))], Margins(), None)
+    ).root
     for table in tree.all("table"):
         assert len(set(cells(table))) == 1
     summary = next(iter(tree.all("table")))
@@ -426,7 +433,7 @@ def test_two_blocks_of_a_group_share_its_rows():
     ]
 
 
-def test_numbers_that_are_not_finite_are_written_and_not_drawn():
+def test_numbers_that_are_not_finite_are_written_but_not_drawn():
     """Encodings with atoms have an entropy of minus infinity."""
     gone = Value(alignment=0.0, entropies=(-np.inf, -np.inf), error=0.0)
     optimum = dataclasses.replace(SIX[0].optima[0], trained=gone, equal_scale=None)
@@ -434,7 +441,7 @@ def test_numbers_that_are_not_finite_are_written_and_not_drawn():
     verdict = Verdict(view="1", outcome="undecided", reasons=(), conditions=(blank,))
     judgement = dataclasses.replace(SIX[0].judgements[0], verdicts=(verdict,))
     odd = dataclasses.replace(SIX[0], optima=(optimum,), judgements=(judgement,))
-    text = pages.page([odd], Margins(), None)
+    text = pages.verification_page([odd], Margins(), None)
     assert "∞" in text
     for figure in Reader(text).root.all("svg"):
         for element in figure.all():
@@ -456,16 +463,16 @@ def test_an_interval_that_goes_on_has_an_arrow_and_leaves_the_margin_in_sight():
     assert 220 < float(margin["x1"]) < 280
 
 
-def test_the_elbow_is_told_with_its_losses():
+def test_the_elbow_is_shown_with_its_losses():
     chart = next(f for f in TREE.all("svg") if f.children[0].words.startswith("Mean validation loss"))
     for place, size in enumerate(SIZES):
         assert f"{CURVE[:, place].mean():.3f} nats at {size}" in chart.attributes["aria-label"]
     assert ELBOW.size == 2
     assert "estimate: 2" in chart.words
-    assert "How many" not in pages.page(SIX[:1], Margins(), None)
+    assert "How many" not in pages.verification_page(SIX[:1], Margins(), None)
 
 
-def test_a_process_is_told_in_words():
+def test_a_process_is_described_in_words():
     words = graphs.described(PROCESS)
     assert "content causes style (linear)" in words
     assert (
@@ -571,7 +578,7 @@ def real(tmp_path_factory):
     )
     (item,) = trials.groups([trials.read(folder)]).items()
     name, (trial,) = item
-    return pages.page(
+    return pages.verification_page(
         [verification.verify_group(*item, Margins()), *SIX[1:]],
         Margins(),
         ELBOW,
@@ -617,8 +624,8 @@ def asked_for(log):
 
 
 @browser
-def test_a_browser_asks_for_nothing_complains_of_nothing_and_unfolds_what_a_link_leads_to(real, tmp_path):
-    """An image put into the page is not asked for under its policy; without, it is, which shows that one would see."""
+def test_a_browser_loads_nothing_else_reports_no_error_and_unfolds_the_group_of_a_link(real, tmp_path):
+    """The page's policy blocks an image put into it; without the policy it is requested, so this test can fail."""
     page, log = tmp_path / "page.html", tmp_path / "net.json"
     page.write_text(real)
     dom, said = browse(page, f"--log-net-log={log}", fragment="#group-6")

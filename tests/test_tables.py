@@ -1,0 +1,111 @@
+"""One table, shown in a terminal, as Markdown, as HTML and as CSV."""
+
+import csv
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from identbox import documents
+from identbox.tables import Table, TableCell, judged_cell
+
+STRANGE = '<b>|"it\'s" & *co*_</b>'
+TABLE = Table(
+    "Scores",
+    ("target", TableCell("content", face="bold"), "state"),
+    [
+        (TableCell("style", face="italic"), 0.31, judged_cell("not identified (2 of 3)")),
+        (None, TableCell("0.70", face="bold", state="bad", below="of 0.95", shade=0.7, hint="a < b"), "–"),
+        (STRANGE, TableCell("1", link="#group-1"), judged_cell("holds")),
+    ],
+    notes=["A sentence.", judged_cell("undecided: more seeds decide")],
+    align="lrl",
+    sections={2: "Controls"},
+)
+
+
+def printed(table: Table, **options) -> str:
+    console = Console(file=io.StringIO(), width=80, **options)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_markdown_marks_faces_aligns_columns_and_escapes_text():
+    lines = TABLE.markdown(level=2).splitlines()
+    assert lines == [
+        "## Scores",
+        "",
+        "| target | **content** | state |",
+        "| :-- | --: | :-- |",
+        "| *style* | 0.31 | not identified (2 of 3) |",
+        "|  | **0.70 of 0.95** | – |",
+        "| **Controls** |  |  |",
+        r"""| <b>\|"it's" & \*co\*\_</b> | 1 | holds |""",
+        "",
+        "- A sentence.",
+        "- undecided: more seeds decide",
+    ]
+
+
+def test_text_and_terminal_hold_every_cell_in_order():
+    text = str(TABLE)
+    places = [
+        text.index(part) for part in ("Scores", "style", "0.70 of 0.95", "Controls", STRANGE, "A sentence.")
+    ]
+    assert places == sorted(places)
+    assert text in "\n".join(line.rstrip() for line in printed(TABLE).splitlines())
+    assert "\x1b" not in text
+
+
+def test_the_terminal_shows_states_in_colour():
+    coloured = printed(TABLE, force_terminal=True, color_system="standard")
+    for color, words in ((31, "not identified"), (32, "holds"), (33, "undecided")):
+        assert re.search(rf"\x1b\[{color}m{words}", coloured)
+
+
+def test_html_escapes_text_and_puts_a_sign_beside_each_colour():
+    html = TABLE.html()
+    assert "&lt;b&gt;|&#34;it&#39;s&#34; &amp; *co*_&lt;/b&gt;" in html
+    assert '<th scope="row" rowspan="2"><i>style</i></th>' in html
+    assert '<td class="bad" style="--v:70%" title="a &lt; b"><b>0.70 ✗</b><small>of 0.95</small></td>' in html
+    assert '<span class="state good"><span aria-hidden="true">✓</span> holds</span>' in html
+    assert '<a href="#group-1">1</a>' in html
+    assert '<th colspan="3" scope="rowgroup">Controls</th>' in html
+
+
+def test_csv_has_the_columns_and_rows_as_text():
+    head, *rows = csv.reader(io.StringIO(TABLE.csv()))
+    assert head == ["target", "content", "state"]
+    assert rows[1] == ["", "0.70 of 0.95", "–"]
+    assert rows[2] == [STRANGE, "1", "holds"]
+
+
+def test_a_table_without_columns_is_its_title_and_notes():
+    table = Table("No oracle", notes=("no checkpoint",))
+    assert str(table) == "No oracle\nno checkpoint"
+    assert table.markdown() == "### No oracle\n\n- no checkpoint"
+    assert "<table" not in table.html()
+
+
+@pytest.mark.parametrize("wrong", [{"rows": [("a",)]}, {"align": "l"}])
+def test_rows_and_alignments_must_fit_the_columns(wrong: dict):
+    with pytest.raises(ValueError, match="expected 2"):
+        Table("", ("one", "two"), **wrong)
+
+
+def test_a_page_escapes_text_and_keeps_tables():
+    page = documents.page(STRANGE, STRANGE, documents.heading(STRANGE), TABLE)
+    assert "<b>|" not in page
+    assert page.count("&lt;b&gt;|") == 5
+    assert TABLE.html() in page
+    assert page == documents.page(STRANGE, STRANGE, documents.heading(STRANGE), TABLE)
+    assert not re.search(r"<(script|link|img)|url\(|@import|https?:", page)
+
+
+def test_tables_load_no_library_before_they_are_shown():
+    code = "import sys, identbox.tables, identbox.documents; print({'rich', 'jinja2', 'torch'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
