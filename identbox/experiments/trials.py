@@ -33,6 +33,11 @@ class Trial:
     from_content: tuple[Score, ...] = ()  # of a run on images and text: what content alone tells
 
     @property
+    def where(self) -> str:
+        """What messages call the run."""
+        return str(self.folder)
+
+    @property
     def seed(self) -> int:
         return self.record["seed"]
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Literal, Protocol, runtime_checkable
 
@@ -37,7 +36,7 @@ class Evidence(Protocol):
     """What a verdict on one run rests on."""
 
     @property
-    def folder(self) -> Path: ...
+    def where(self) -> str: ...
     @property
     def seed(self) -> int: ...
     @property
@@ -46,7 +45,7 @@ class Evidence(Protocol):
     def probes(self) -> tuple[Score, ...]: ...
 
     def ceilings(self, content: Sequence[Variable]) -> Mapping[CeilingKey, Ceiling]:
-        """What a perfect encoding of ``content`` would tell of everything that was probed."""
+        """How well a perfect encoding of ``content`` would predict everything that was probed."""
 
 
 @settings
@@ -87,7 +86,7 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class ViewVerdict:
     """Whether a view's encoder identified a block, and why."""
 
     view: str
@@ -118,7 +117,7 @@ class Judgement:
     """A block of a group of runs: predicted, measured over all seeds, and seed by seed."""
 
     prediction: Prediction
-    verdicts: tuple[Verdict, ...]  # of each view
+    verdicts: tuple[ViewVerdict, ...]  # of each view
     by_seed: dict[int, Outcome]  # all views together
 
     @property
@@ -189,7 +188,8 @@ def judge(trials: Sequence[Evidence], prediction: Prediction, margins: Margins) 
     """Hold a group of runs (of one configuration, of different seeds) against the margins."""
     block = [trials[0].process[name] for name in prediction.block]
     known = [trial.ceilings([trial.process[name] for name in prediction.block]) for trial in trials]
-    views = trials[0].process.views
+    probed = {score.view for score in trials[0].probes}
+    views = [view for view in trials[0].process.views if view in probed]
     alone = {
         trial.seed: [_verdict(view, [trial], [own], block, margins) for view in views]
         for trial, own in zip(trials, known, strict=True)
@@ -215,7 +215,7 @@ def _verdict(
     known: Sequence[Mapping[CeilingKey, Ceiling]],
     block: Sequence[Variable],
     margins: Margins,
-) -> Verdict:
+) -> ViewVerdict:
     """What the probes of one view say."""
     scores: dict[tuple[str, str | None], list[tuple[Score, Ceiling]]] = {}
     for trial, ceiling in zip(trials, known, strict=True):
@@ -224,20 +224,20 @@ def _verdict(
                 key = view, probe.label, probe.intervention
                 if key not in ceiling:
                     raise IdentboxError(
-                        f"{trial.folder}: probes: expected variables of the process and permutations of its blocks, "
+                        f"{trial.where}: probes: expected variables of the process and permutations of its blocks, "
                         f"got {probe.label} with {probe.intervention} permuted"
                     )
                 scores.setdefault(key[1:], []).append((probe, ceiling[key]))
     conditions = []
     for (_, intervention), pairs in scores.items():
         if len(pairs) != len(trials):
-            raise IdentboxError(f"{trials[0].folder}: expected the same probes in every run of the group")
+            raise IdentboxError(f"{trials[0].where}: expected the same probes in every run of the group")
         score = pairs[0][0]
         role = next((v.role for v in block if v.name == score.target), None)
         encoded = role is not None and (score.permuted or role != intervention)
         conditions.append(_condition(pairs, "content" if encoded else "excess", margins))
     if not any(c.kind == "content" for c in conditions):
-        raise IdentboxError(f"{trials[0].folder}: probes of view {view}: expected some of content, got none")
+        raise IdentboxError(f"{trials[0].where}: probes of view {view}: expected some of content, got none")
     wrong = [c for c in conditions if c.state == "violated"]
     open_ = [c for c in conditions if c.state == "open"]
     if wrong:
@@ -256,7 +256,7 @@ def _verdict(
             reasons.append(f"highest: {max(excesses, key=lambda c: c.high)}")
     leaked = [c for c in wrong + open_ if c.kind == "excess"]
     spare = _spare(trials) if leaked else ()
-    return Verdict(
+    return ViewVerdict(
         view=view, outcome=outcome, reasons=(*reasons, *spare), conditions=tuple(conditions), spare=spare
     )
 

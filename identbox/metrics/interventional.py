@@ -32,16 +32,18 @@ def probe_world(
     bootstrap: int = 200,
     interventions: bool = True,
     views: Sequence[str] | None = None,
+    stream: Sequence[str | int] = ("probe",),
 ) -> list[Score]:
     """Predict every variable from the encodings of every view, as they are and after each intervention.
 
     ``samples`` are drawn to fit on and as many others to score on. An intervention permutes the block of a role over
     the batch before mixing and leaves everything else as it is. Its block is then predicted twice: as it was before
-    (``permuted`` false) and as it is now (true). Probes are fitted and scored after the same intervention.
+    (``permuted`` false) and as it is now (true). Probes are fitted and scored after the same intervention. Samples are
+    of the world's stream of that name.
     """
     found = []
     for intervention in [None, *(_roles(world.process) if interventions else ())]:
-        drawn = [_intervened(world, intervention, samples, part) for part in ("fit", "score")]
+        drawn = [_intervened(world, intervention, samples, (*stream, part)) for part in ("fit", "score")]
         for view in views or world.views:
             fit, score = (encode(after.x[view], view) for _, after in drawn)
             scores = probe_targets(
@@ -60,11 +62,13 @@ def _roles(process: Process) -> list[str]:
     return [role for role in ROLES if role in present]
 
 
-def _intervened(world: World, role: str | None, samples: int, part: str) -> tuple[Observed, Observed]:
+def _intervened(
+    world: World, role: str | None, samples: int, stream: Sequence[str | int]
+) -> tuple[Observed, Observed]:
     """A sample before and after the block of a role is permuted; the same twice without a role."""
-    before = world.sample(samples, "probe", part)
+    before = world.sample(samples, *stream)
     return before, before if role is None else world.intervene(
-        before, Permute(target=role), stream=(role, part)
+        before, Permute(target=role), stream=(role, *stream[1:])
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from identbox.experiments.verification import Finding
-from identbox.identifiability.verdicts import Condition, Judgement, Verdict
+from identbox.identifiability.verdicts import Condition, Judgement, ViewVerdict
 from identbox.reports.charts import CONDITION_STATES
 from identbox.reports.svg import typeset
 from identbox.reports.verdicts import ranges
@@ -48,7 +48,7 @@ def verdict_table(runs: Sequence[Finding], controls: Sequence[Finding], anchors:
     return Table("Predicted beside measured", head, rows, sections=sections, style="summary")
 
 
-def score_matrix(verdict: Verdict) -> Table:
+def score_matrix(verdict: ViewVerdict) -> Table:
     """Scores of targets by what was permuted, shaded by their size; each has its ceiling below."""
     blocks = list(dict.fromkeys(c.intervention for c in verdict.conditions if c.intervention))
     at = {(c.target, c.intervention): c for c in verdict.conditions}

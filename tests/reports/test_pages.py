@@ -21,7 +21,7 @@ from identbox.experiments.pictures import Component, Picture
 from identbox.experiments.verification import Finding
 from identbox.identifiability.assumptions import Assumption
 from identbox.identifiability.oracle import Value
-from identbox.identifiability.verdicts import Condition, Judgement, Margins, Prediction, Verdict
+from identbox.identifiability.verdicts import Condition, Judgement, Margins, Prediction
 from identbox.metrics import elbow
 from identbox.process import presets
 from identbox.process.distributions import Categorical, Constant, Uniform
@@ -108,7 +108,7 @@ def finding(
 ):
     """Two views of content and style, with style's excess as given, an optimum for each seed but the last."""
     verdicts = tuple(
-        Verdict(
+        ViewVerdict(
             view=view,
             outcome=found,
             reasons=("lowest: content",),
@@ -296,7 +296,7 @@ def test_names_that_users_give_are_escaped():
     nasty = dataclasses.replace(
         condition(), target='"><script>', intervention="' onload='x", view="</svg>", how="<i>"
     )
-    verdict = Verdict(view="</svg>", outcome="undecided", reasons=("<u>",), conditions=(nasty,))
+    verdict = ViewVerdict(view="</svg>", outcome="undecided", reasons=("<u>",), conditions=(nasty,))
     judgement = dataclasses.replace(
         SIX[0].judgements[0],
         verdicts=(verdict,),
@@ -438,7 +438,7 @@ def test_numbers_that_are_not_finite_are_written_but_not_drawn():
     gone = Value(alignment=0.0, entropies=(-np.inf, -np.inf), error=0.0)
     optimum = dataclasses.replace(SIX[0].optima[0], trained=gone, equal_scale=None)
     blank = condition(low=float("nan"), high=float("nan"), state="open")
-    verdict = Verdict(view="1", outcome="undecided", reasons=(), conditions=(blank,))
+    verdict = ViewVerdict(view="1", outcome="undecided", reasons=(), conditions=(blank,))
     judgement = dataclasses.replace(SIX[0].judgements[0], verdicts=(verdict,))
     odd = dataclasses.replace(SIX[0], optima=(optimum,), judgements=(judgement,))
     text = pages.verification_page([odd], Margins(), None)
