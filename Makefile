@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/
 
-.PHONY: setup demo test lint bench fuzz faults clean
+.PHONY: setup demo test test-fast lint bench fuzz faults clean
 
 setup: $(VENV)/ready
 	@$(RUN)identbox doctor --install
@@ -23,10 +23,15 @@ lint: setup
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy
+	$(RUN)lint-imports
 
 # Two processes of one thread each: two threads beside another busy process would wait for each other.
 test: lint
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Everything but the slow tests, which train or render for longer: half the time.
+test-fast: lint
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # Ten thousand cases of bad input, and two hundred processes killed: long.
 fuzz: setup

@@ -147,8 +147,14 @@ def build(cls: type[T], table: Any, where: str) -> T:
         if needed and name not in table:
             raise IdentboxError(f"{where}: expected the key {name}, got {', '.join(table) or 'no key'}")
     hints = _hints(cls)  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
     try:
-        return cls(**{key: _built(key, value, hints[key], where) for key, value in table.items()})
+        for key, value in table.items():
+            values[key] = _built(key, value, hints[key], where)
+    except FieldError as error:
+        raise IdentboxError(f"{where}.{error}") from error
+    try:
+        return cls(**values)
     except FieldError as error:
         raise IdentboxError(f"{where}.{error}") from error
     except IdentboxError as error:

@@ -152,7 +152,7 @@ class Life:
         code = other.wait(timeout=PATIENCE)
         if code not in (0, 1, -signal.SIGKILL):
             self.fail()
-        if code == 1 and "expected nobody else at it" not in self.log.read_text():
+        if code == 1 and "expected no other process in this folder" not in self.log.read_text():
             self.fail()
 
 

@@ -75,7 +75,7 @@ def test_a_settings_object_checks_types_and_bounds_however_it_is_built():
         (lambda: Network(rate=-1), "rate: expected a positive number, got -1.0"),
         (
             lambda: build(Network, {"layers": {"count": 0}}, "x"),
-            "x: layers.count: expected at least 1, got 0",
+            "^x: layers.count: expected at least 1, got 0",
         ),
         (lambda: build(Network, {"layers": 3}, "x"), "x: layers: expected a table, got 3"),
     ):

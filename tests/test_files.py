@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from identbox import files
 from identbox.errors import IdentboxError
-from identbox.process.presets import SHAPES
+from identbox.process.presets import SHAPE_NAMES
 
 
 def write_until_the_disk_is_full(path: Path) -> None:
@@ -108,6 +108,6 @@ def test_the_wheel_carries_renderer_shapes_and_simulations(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     wanted = ["files.py", "_render/worker.py", "_render/LICENSE", "_simulations/shape_causes_background.toml"]
-    wanted += ["_render/shapes/pack.toml", *(f"_render/shapes/{shape}.npz" for shape in SHAPES)]
+    wanted += ["_render/shapes/pack.toml", *(f"_render/shapes/{shape}.npz" for shape in SHAPE_NAMES)]
     assert {f"identbox/{name}" for name in wanted} <= names
     assert not [name for name in names if "test" in name.lower() or name.startswith("render")]

@@ -57,7 +57,7 @@ def check(folder: Path) -> Iterator[Finding]:
 
 def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Finding]:
     place = folder / split
-    names = recipe.shape_names if recipe else presets.SHAPES
+    names = recipe.shape_names if recipe else presets.SHAPE_NAMES
     try:
         sentences = read_sentences(place)
         image = read_latents(place / "latents_image.csv")

@@ -84,11 +84,11 @@ def shape_names(process: Process) -> tuple[str, ...]:
         )
     if isinstance(shape.classes, tuple):
         return shape.classes
-    if shape.k > len(presets.SHAPES):
+    if shape.k > len(presets.SHAPE_NAMES):
         raise IdentboxError(
-            f"variables.object_shape.classes: expected names for more than {len(presets.SHAPES)}, got {shape.k}"
+            f"variables.object_shape.classes: expected names for more than {len(presets.SHAPE_NAMES)}, got {shape.k}"
         )
-    return presets.SHAPES[: shape.k]
+    return presets.SHAPE_NAMES[: shape.k]
 
 
 def with_shapes(process: Process, names: tuple[str, ...]) -> Process:

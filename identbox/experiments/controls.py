@@ -119,7 +119,7 @@ def jobs(
             yield simulation_folder(place, simulation, seed=seed).job(command)
 
 
-def _child(arguments: list[str]) -> None:
+def _control_child(arguments: list[str]) -> None:
     """A control in a process of its own: its name, its folder (which has its configuration), seed and device."""
     name, place, seed, device = arguments
     table = config.read_toml(Path(place) / CONFIG_FILE)
@@ -134,4 +134,4 @@ def _child(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    execution.main(_child)
+    execution.run_child(_control_child)

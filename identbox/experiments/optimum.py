@@ -16,12 +16,6 @@ from identbox.experiments.learner import Learner
 from identbox.identifiability import oracle
 from identbox.identifiability.oracle import Oracle
 from identbox.learning import contrastive
-from identbox.process.world import World, unique_mixings
-
-
-def oracle_of(world: World) -> Oracle:
-    """The oracle of a world: the encoders of the theorem's proof."""
-    return Oracle(world.process, unique_mixings(world.mixings), seed=world.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +99,7 @@ class Optimum:
 def optimum(trial: Trial, learner: Learner, *, samples: int = SAMPLES) -> Optimum | str:
     """Hold a run against the oracle of its process and mixings; the reason in words where there is none."""
     try:
-        perfect = oracle_of(learner.world)
+        perfect = Oracle(learner.world)
     except IdentboxError as error:
         return str(error)
     sample = learner.world.sample(samples, "verify", "optimum")

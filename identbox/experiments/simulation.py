@@ -26,7 +26,7 @@ from identbox.metrics.interventional import Encode, content_r2, probe_world
 from identbox.metrics.scores import Score
 from identbox.process import presets as process_presets
 from identbox.process import tables
-from identbox.process.distributions import Covariance
+from identbox.process.covariances import Covariance
 from identbox.process.mixing import Mixing
 from identbox.process.model import Process, Role
 from identbox.process.tables import table_from_process
@@ -185,7 +185,10 @@ def run_simulation(
             loss=learner.loss,
             settings=simulation.training,
             watch=lambda: {"content_r2": content_r2(learner.world, learner.encode)},
-            measure=lambda trained: _measured_simulation(simulation, learner, trained, control),
+            measure=lambda trained: {
+                **({} if control is None else {"control": control}),
+                **measured_learner(learner, trained, simulation.probes),
+            },
         )
 
     record = simulation_folder(folder, simulation, seed=seed).run(make, callbacks)
@@ -199,10 +202,8 @@ def simulation_folder(folder: Path, simulation: Simulation, *, seed: int) -> Run
     return RunFolder(path=folder, kind="simulation", seed=seed, config=simulation.table())
 
 
-def _measured_simulation(
-    simulation: Simulation, learner: Learner, trained: Trained, control: str | None
-) -> dict[str, Any]:
-    """What the record says of a trained learner."""
+def measured_learner(learner: Learner, trained: Trained, settings: ProbeSettings) -> dict[str, Any]:
+    """What the record of a run says of its process, its losses, its mixings and its encodings."""
     learner.eval()
     world = learner.world
     losses = {
@@ -211,11 +212,10 @@ def _measured_simulation(
         "chance": learner.chance_loss(),
     }
     return {
-        **({} if control is None else {"control": control}),
         "process": config.toml_values(table_from_process(world.process)),
         "losses": config.toml_values(losses),
         "mixing": config.toml_values(conditioning(world)),
-        "probes": [score.record() for score in probed(world, learner.encode, simulation.probes)],
+        "probes": [score.record() for score in probed(world, learner.encode, settings)],
     }
 
 

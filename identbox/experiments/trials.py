@@ -13,13 +13,16 @@ from identbox.errors import IdentboxError, first_few
 from identbox.experiments import records, simulation
 from identbox.experiments import run as experiments_run
 from identbox.experiments.learner import Learner
+from identbox.experiments.own_encoders import OWN_ENCODERS
 from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
 from identbox.learning import training
 from identbox.metrics.scores import Score
-from identbox.process.mixing import Mixing
+from identbox.process.mixing import InvertibleMLP
 from identbox.process.model import Process, Variable
 from identbox.process.tables import process_from_table
 from identbox.process.world import World
+
+SIMULATION = "simulation"  # the kind of such a run, as its record says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +71,37 @@ class Trial:
             for view in self.process.views
         }
 
+    def world(self) -> World | None:
+        """The world that the run was trained on; None where the run is of another kind or has no checkpoint.
+
+        Raises IdentboxError for a checkpoint that is damaged or of another process.
+        """
+        if self.record.get("kind") not in (SIMULATION, OWN_ENCODERS) or not training.has_checkpoint(
+            self.folder
+        ):
+            return None
+        state = training.model_state(self.folder)
+        names = [key.split(".")[1] for key in state if re.fullmatch(r"mixings\.[^.]+\.weights", key)]
+        mixings = {
+            name: InvertibleMLP(state[f"mixings.{name}.weights"], float(state[f"mixings.{name}.slope"]))
+            for name in names
+        }
+        try:
+            return World(self.process, seed=self.seed, mixings=mixings)
+        except IdentboxError as error:
+            raise IdentboxError(
+                f"{self.folder}: expected a checkpoint of the run's process, got another: {error}"
+            ) from error
+
     def learner(self) -> Learner | None:
         """The learner with its weights; None where the run is of another kind or has no checkpoint.
 
         Raises IdentboxError for a checkpoint that is damaged or of another configuration.
         """
-        here = (self.folder / training.CHECKPOINT, self.folder / training.PREVIOUS)
-        if self.record.get("kind") != "simulation" or not any(path.exists() for path in here):
+        world = self.world() if self.record.get("kind") == SIMULATION else None
+        if world is None:
             return None
         made = simulation.Simulation.from_preset("thesis", self.record["config"], str(self.folder))
-        # The checkpoint's layers take the place of the drawn ones, so the cheapest will do.
-        world = World(
-            self.process,
-            seed=self.seed,
-            mixing=Mixing(layers=made.mixing.layers, slope=made.mixing.slope, orthogonal=True),
-            shared_mixing=made.setting == "multiview",
-        )
         learner = simulation.learner_of(made, seed=self.seed, world=world)
         try:
             training.load_model(self.folder, learner)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from identbox.experiments.optimum import Optimum, optimum
+from identbox.experiments.own_encoders import OWN_ENCODERS
 from identbox.experiments.trials import Trial
 from identbox.identifiability.assumptions import Assumption, assumptions, effective_dimensions
 from identbox.identifiability.verdicts import Judgement, Margins, judge, predict
@@ -50,27 +51,28 @@ class Finding:
 def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> Finding:
     """Judge a group of runs of one configuration, without training anything."""
     learners = [trial.learner() for trial in trials]
-    first, learner = trials[0], learners[0]
+    first = trials[0]
+    world = first.world() if learners[0] is None else learners[0].world
     control = first.record.get("control")
     assumed = assumptions(
         first.process,
-        mixings=None if learner is None else unique_mixings(learner.world.mixings),
+        mixings=None if world is None else unique_mixings(world.mixings),
         encoding_size=first.encoding_size,
         seed=first.seed,
     )
     predictions = predict(first.process, assumed, first.encoding_size)
     if first.from_content:  # which is of the content as declared
         predictions = predictions[:1]
-    if control in SPOILT:
-        # What such a control spoils is no assumption of the theorem on the process, but that its encoders minimise
+    if control in DEFECTS:
+        # The defect of such a control violates no assumption on the process. It is that its encoders do not minimise
         # the objective on true pairs.
         predictions = [
-            replace(p, outcome="not identified" if p is predictions[0] else None, reason=SPOILT[control])
+            replace(p, outcome="not identified" if p is predictions[0] else None, reason=DEFECTS[control])
             for p in predictions
         ]
     blocks = [effective_dimensions(trial.process, seed=trial.seed) for trial in trials]
     optima = [
-        "no checkpoint of a simulation" if learner is None else optimum(trial, learner)
+        _without_learner(trial) if learner is None else optimum(trial, learner)
         for trial, learner in zip(trials, learners, strict=True)
     ]
     reasons = [o for o in optima if isinstance(o, str)]
@@ -88,7 +90,14 @@ def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> Findin
     )
 
 
-SPOILT = {
+def _without_learner(trial: Trial) -> str:
+    """Why a run cannot be compared with the oracle."""
+    if trial.record.get("kind") == OWN_ENCODERS:
+        return "own encoders, whose code is not in the record"
+    return "no checkpoint of a simulation"
+
+
+DEFECTS = {
     "untrained": "an encoder that was never trained minimises nothing",
     "shuffled-pairs": "in shuffled pairs nothing is invariant",
     "singular-mixing": "a mixing that loses a content variable cannot be inverted",

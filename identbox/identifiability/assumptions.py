@@ -28,7 +28,7 @@ AssumptionKey = Literal[
     "distinct-mechanisms",
     "encoding-size",
 ]
-Verdict = Literal["holds", "violated", "unknown"]
+AssumptionVerdict = Literal["holds", "violated", "unknown"]
 ASSUMPTION_NAMES: dict[AssumptionKey, str] = {
     "content-invariance": "content invariance (Assumption 4)",
     "style-changes": "every style changes (Assumption 5 i)",
@@ -51,12 +51,14 @@ class Assumption:
 
     key: AssumptionKey
     name: str
-    verdict: Verdict
+    verdict: AssumptionVerdict
     evidence: str
     needed: bool = True
 
 
-def _assumption(key: AssumptionKey, verdict: Verdict, evidence: str, *, needed: bool = True) -> Assumption:
+def _assumption(
+    key: AssumptionKey, verdict: AssumptionVerdict, evidence: str, *, needed: bool = True
+) -> Assumption:
     return Assumption(key, ASSUMPTION_NAMES[key], verdict, evidence, needed)
 
 
@@ -287,5 +289,5 @@ def _encoding_size(process: Process, size: int | None) -> Assumption:
         return _assumption("encoding-size", "unknown", f"choose {content}")
     style = [variable for variable in invariant(process) if variable.role == "style"]
     which = f" ({_names(style)}, which never changes, counted)" if style else ""
-    verdict: Verdict = "holds" if size == content else "violated"
+    verdict: AssumptionVerdict = "holds" if size == content else "violated"
     return _assumption("encoding-size", verdict, f"{size} for {content} that are invariant{which}")

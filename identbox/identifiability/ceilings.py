@@ -29,7 +29,7 @@ from identbox import seeding
 from identbox.identifiability.assumptions import invariant
 from identbox.metrics import predictors, probing
 from identbox.metrics.targets import seen, target_of
-from identbox.process.distributions import covariance_matrix
+from identbox.process.covariances import covariance_matrix
 from identbox.process.model import ROLES, Process, Sample, Variable
 
 PROBE_SAMPLES = 2048  # that a probe is fitted on, and as many that it is scored on

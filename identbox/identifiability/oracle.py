@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,8 +28,9 @@ from identbox.errors import IdentboxError
 from identbox.identifiability.assumptions import invariant
 from identbox.learning.entropy import cube_entropy
 from identbox.process.distributions import Draw
-from identbox.process.mixing import SINGULAR, InvertibleMLP
+from identbox.process.mixing import SINGULAR
 from identbox.process.model import ROLES, Process, Sample, Variable
+from identbox.process.world import World
 
 REFERENCE = 4096  # samples from which conditional distribution functions are estimated
 PERMUTATIONS = 4  # by which the bias of ranks is estimated
@@ -53,21 +54,21 @@ class Value:
 class Oracle:
     """The encoders g*_i = d o (f_i^-1)_{1:n_c} of Eq. 8.10 and 8.11, in float64."""
 
-    def __init__(self, process: Process, mixings: Mapping[str, InvertibleMLP], *, seed: int = 0) -> None:
-        """Build it for a realised process, with the mixing of each view (or of the first, which all share).
+    def __init__(self, world: World) -> None:
+        """Build it for the process and the mixings of a world.
 
-        ``seed`` is that of the sample that conditional distribution functions are estimated from, where there is no
-        closed form. Raises IdentboxError for content that is missing or discrete, and for singular mixings.
+        Where there is no closed form, conditional distribution functions are estimated from a sample by the seed of the
+        world. Raises IdentboxError for content that is missing or discrete, and for singular mixings.
         """
-        self.process = process
-        self.mixings = {view: copy.deepcopy(mixing).double() for view, mixing in mixings.items()}
+        self.process = process = world.process
+        self.mixings = {view: copy.deepcopy(mixing).double() for view, mixing in world.mixings.items()}
         for view, mixing in self.mixings.items():
             if not (torch.linalg.cond(mixing.weights) < SINGULAR).all():
                 raise IdentboxError(
                     f"oracle: expected an invertible mixing of view {view}, got a singular one"
                 )
         self.content = invariant(process)
-        self.darmois, self.how = darmois(process, seed=seed)
+        self.darmois, self.how = darmois(process, seed=world.seed)
 
     @property
     def dim(self) -> int:
@@ -76,18 +77,15 @@ class Oracle:
 
     def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n c"]:
         """g*(x) of a view, in the open unit cube."""
-        z = self._mixing(view).inverse(x.double())
+        z = self.mixings[view].inverse(x.double())
         return self.darmois(z[:, _latent_columns(self.process, view, self.content)])
 
     def encodings(self, sample: Sample) -> list[Float[Tensor, "n c"]]:
         """The encodings of all views of a sample, observed without rounding to float32."""
         return [
-            self.encode(self._mixing(view)(sample.latents(view).double()), view)
+            self.encode(self.mixings[view](sample.latents(view).double()), view)
             for view in self.process.views
         ]
-
-    def _mixing(self, view: str) -> InvertibleMLP:
-        return self.mixings[view if view in self.mixings else self.process.views[0]]
 
 
 Darmois = Callable[[Tensor], Tensor]  # content (n, n_c) to the unit cube (n, n_c)

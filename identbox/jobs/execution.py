@@ -1,12 +1,11 @@
-"""Work as child processes: each restartable, with a log of its own; state is on disk alone.
+"""Work as child processes: each can be continued, and has a log of its own; state is on disk alone.
 
-What is done is skipped, what was interrupted goes on, what fails is named and stops nothing else. Jobs are handed to
-any `concurrent.futures.Executor`: threads of this process that each watch a child, or a cluster (see `clusters`).
+Jobs that are done are skipped, interrupted ones continued; one that fails is named and stops no other. They are handed
+to any `concurrent.futures.Executor`: threads of this process that each watch a child, or a cluster (see `clusters`).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import queue
@@ -17,9 +16,10 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -27,26 +27,31 @@ from typing import Literal
 from identbox.errors import IdentboxError, first_few
 from identbox.jobs.leases import Lease
 
-ATTEMPTS = 3  # of a job whose child, or whose worker, is killed
-AHEAD = 32  # jobs that a cluster gets beyond those it does: on its way, the next is there when one ends
-KILL_AFTER = 5.0  # seconds between asking a child to stop and making it
-LOOK = 2.0  # seconds between two looks at what is on disk, for a display
-LOOK_AGAIN = 1.0  # seconds until it is seen again whether another client has done a job
+MOST_DEATHS = 3  # of the child, or the worker, of a job; then the job has failed
+SPARE_JOBS = (
+    32  # jobs that a cluster gets beyond those that it does: when one ends, the next is already there
+)
+KILL_AFTER = 5.0  # seconds between asking a child to stop and killing it
+DISPLAY_EVERY = 2.0  # seconds between two looks at what is on disk, for a display
+RETRY_AFTER = 1.0  # seconds until a job is tried again whose child died, or which another client was doing
 
 State = Literal["done", "failed", "died", "elsewhere", "stopped"]
 
 
+def _claim_nothing() -> None:
+    """The claim of a job whose folder is there already."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One piece of work. What it is for is on disk; only its command goes to where it is done."""
+    """One piece of work. Its input is on disk; only its command is sent to where it is done."""
 
     name: str
-    done: Callable[[], bool]  # whether all that it leaves is there
-    claim: Callable[[], None] = lambda: (
-        None
-    )  # makes its folder, or raises IdentboxError where that is another's
+    done: Callable[[], bool]  # whether all that it should write is there
+    # makes its folder, or raises IdentboxError where the folder belongs to something else
+    claim: Callable[[], None] = _claim_nothing
     command: tuple[str, ...]  # what follows `python -m`
-    log: Path  # that its output goes to; its folder is there once the job is claimed
+    log: Path  # file for its output, in a folder that is there once the job is claimed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +65,8 @@ class Work:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a piece of work ended, and why if it is not done."""
+class WorkOutcome:
+    """How a piece of work ended; the reason where it is not done."""
 
     state: State
     reason: str = ""
@@ -80,17 +85,17 @@ def execute(
 ) -> dict[str, str]:
     """Do the jobs that are not done, ``workers`` side by side; returns the reason of each that failed, by its name.
 
-    ``threads`` is the number of cores that each may use, ``timeout`` the seconds; each sees one of the ``gpus`` (as in
-    CUDA_VISIBLE_DEVICES), where they are given. A job that another client is at is left to it, and looked at again
-    until it is done. One whose child or worker is killed is done again from what is on disk, ATTEMPTS times at most.
-    ``on_done`` gets a job's name when it is over, and why if it failed; ``on_look`` is called every LOOK seconds.
-    Ctrl-C stops the jobs that run here; the same call goes on with them.
+    ``threads`` is the number of cores that each may use, ``timeout`` its longest time in seconds. Where ``gpus`` are
+    given, as in CUDA_VISIBLE_DEVICES, each job sees one of them. A job that another client is doing is left to that
+    client, and looked at again until it is done. A job whose child or worker is killed is continued from what is on
+    disk, until that has happened MOST_DEATHS times. ``on_done`` gets the name of a job that is over, and the reason if
+    it failed; ``on_look`` is called every DISPLAY_EVERY seconds. Ctrl-C stops the jobs that run here; the same call
+    continues them.
     """
     works = partial(Work, threads=threads, timeout=timeout)
+    dispatcher = partial(Dispatcher, works=works, on_done=on_done, on_look=on_look)
     if executor is not None:
-        return drive(
-            jobs, executor, perform, works=works, window=workers + AHEAD, on_done=on_done, on_look=on_look
-        )
+        return dispatcher(executor=executor, body=perform, window=workers + SPARE_JOBS).run(jobs)
     stop = threading.Event()
     free: queue.Queue[str] = queue.Queue()
     for place in range(workers if gpus else 0):
@@ -98,149 +103,172 @@ def execute(
     with ThreadPoolExecutor(workers) as pool:
         try:
             here = partial(perform, stop=stop, gpus=free if gpus else None)
-            return drive(jobs, pool, here, works=works, window=workers, on_done=on_done, on_look=on_look)
+            return dispatcher(executor=pool, body=here, window=workers).run(jobs)
         except BaseException:
             stop.set()
             raise
 
 
-def drive(
-    jobs: Iterable[Job],
-    executor: Executor,
-    body: Callable[[Work], Outcome],
-    *,
-    works: Callable[..., Work],
-    window: int,
-    on_done: Callable[[str, str], None],
-    on_look: Callable[[], None],
-) -> dict[str, str]:
-    """Keep ``window`` jobs with an executor until none is left; see `execute`.
+@dataclass(kw_only=True)
+class Dispatcher:
+    """Keeps an executor busy with jobs until all are over; nothing is kept of a job that is over, but its failure.
 
-    ``body`` does a piece of work, which ``works`` makes of the command and the log of a job. Nothing is kept of a job
-    that is over.
+    ``body`` does a piece of work, which ``works`` makes of the command and the log of a job. ``window`` is the number
+    of jobs that the executor has at a time; see `execute` for the rest.
     """
-    source = iter(jobs)  # taken one by one: there may be very many
-    waiting = deque(itertools.islice(source, 1))
-    running: dict[Future[Outcome], Job] = {}
-    later: deque[tuple[float, Job]] = deque()  # when to look again
-    deaths: Counter[str] = Counter()
-    failed: dict[str, str] = {}
 
-    def over(job: Job, reason: str = "") -> None:
-        if reason:
-            failed[job.name] = reason
-        on_done(job.name, reason)
+    executor: Executor
+    body: Callable[[Work], WorkOutcome]
+    works: Callable[..., Work]
+    window: int
+    on_done: Callable[[str, str], None]
+    on_look: Callable[[], None]
+    running: dict[Future[WorkOutcome], Job] = field(default_factory=dict)
+    retries: deque[tuple[float, Job]] = field(default_factory=deque)  # and from which moment on
+    deaths: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
 
-    looked = -math.inf
-    while waiting or running or later:
-        if time.monotonic() - looked > LOOK:
-            looked = time.monotonic()
-            on_look()
-        while later and later[0][0] <= time.monotonic():
-            waiting.append(later.popleft()[1])
-        while waiting and len(running) < window:
-            job = waiting.popleft()
-            if not waiting:
-                waiting.extend(itertools.islice(source, 1))
-            if job.done():
-                over(job)
-                continue
-            try:
-                job.claim()
-            except IdentboxError as error:
-                over(job, str(error))
-                continue
-            work = works(command=job.command, log=str(job.log))
-            try:
-                running[executor.submit(body, work)] = job
-            except Exception as error:  # the scheduler is gone, say
-                raise IdentboxError(
-                    f"{job.name}: expected a cluster to do it, got {error!r}; the same command goes on"
-                ) from error
-        if not running:
-            time.sleep(0.1 if later else 0)
-            continue
-        # Short waits, so that a signal reaches this thread.
-        for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
-            job = running.pop(future)
+    def run(self, jobs: Iterable[Job]) -> dict[str, str]:
+        """Do all jobs; returns the reasons of those that failed, by name."""
+        new = iter(jobs)  # taken one by one: there may be very many
+        looked = -math.inf
+        while True:
+            if time.monotonic() - looked > DISPLAY_EVERY:
+                looked = time.monotonic()
+                self.on_look()
+            while len(self.running) < self.window and (job := self._next(new)) is not None:
+                self._start(job)
+            if self.running:
+                self._collect()
+            elif self.retries:
+                time.sleep(0.1)
+            else:
+                return self.failed
+
+    def _is_retry_due(self) -> bool:
+        return bool(self.retries) and self.retries[0][0] <= time.monotonic()
+
+    def _next(self, new: Iterator[Job]) -> Job | None:
+        """A job whose time has come to be tried again, or else a new one; None where there is no new one."""
+        return self.retries.popleft()[1] if self._is_retry_due() else next(new, None)
+
+    def _start(self, job: Job) -> None:
+        """Hand a job to the executor, unless it is done or its folder belongs to something else."""
+        if job.done():
+            return self._end(job)
+        try:
+            job.claim()
+        except IdentboxError as error:
+            return self._end(job, str(error))
+        work = self.works(command=job.command, log=str(job.log))
+        try:
+            self.running[self.executor.submit(self.body, work)] = job
+        except Exception as error:  # the scheduler is gone, say
+            raise IdentboxError(
+                f"{job.name}: expected a cluster to do it, got {error!r}; the same command continues"
+            ) from error
+        return None
+
+    def _collect(self) -> None:
+        """Wait for jobs to end, not for long, so that a signal reaches this thread."""
+        for future in wait(self.running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+            job = self.running.pop(future)
             outcome = _outcome(future)
             if outcome.state == "done" and not job.done():
-                # Of its own fault, or a shared folder shows it late.
-                outcome = Outcome(state="died", reason=f"ended without its result (log: {job.log})")
+                # The job's own fault, or a shared folder shows the result late.
+                outcome = WorkOutcome(state="died", reason=f"ended without its result (log: {job.log})")
             if outcome.state == "died":
-                deaths[job.name] += 1
-                if deaths[job.name] < ATTEMPTS:
-                    later.append((time.monotonic() + LOOK_AGAIN, job))
-                else:
-                    over(job, f"{outcome.reason}, {ATTEMPTS} times")
-            elif outcome.state == "elsewhere":
-                later.append((time.monotonic() + LOOK_AGAIN, job))
+                self.deaths[job.name] += 1
+            if outcome.state == "died" and self.deaths[job.name] >= MOST_DEATHS:
+                self._end(job, f"{outcome.reason}, {MOST_DEATHS} times")
+            elif outcome.state in ("died", "elsewhere"):
+                self.retries.append((time.monotonic() + RETRY_AFTER, job))
             else:
-                over(job, outcome.reason)
-    return failed
+                self._end(job, outcome.reason)
+
+    def _end(self, job: Job, reason: str = "") -> None:
+        if reason:
+            self.failed[job.name] = reason
+        self.on_done(job.name, reason)
 
 
-def _outcome(future: Future[Outcome]) -> Outcome:
-    """What a future holds; an executor says by an exception that a worker died."""
+def _outcome(future: Future[WorkOutcome]) -> WorkOutcome:
+    """The outcome of a future; an executor raises an exception where a worker died."""
     try:
         return future.result()
     except Exception as error:
-        return Outcome(state="died", reason=" ".join(str(error).split()) or type(error).__name__)
+        return WorkOutcome(state="died", reason=" ".join(str(error).split()) or type(error).__name__)
 
 
-def perform(work: Work, stop: threading.Event | None = None, gpus: queue.Queue[str] | None = None) -> Outcome:
-    """Do a piece of work in a child process, unless another has its lease; on whatever machine this is called.
+def perform(
+    work: Work, stop: threading.Event | None = None, gpus: queue.Queue[str] | None = None
+) -> WorkOutcome:
+    """Do a piece of work in a child process, on whatever machine this is called, unless another has its lease.
 
     The child has a temporary folder of its own, one of the free ``gpus`` for itself, and ends when this process does.
     """
     log = Path(work.log)
     lease = Lease.take(log.with_suffix(".lease"))
     if lease is None:
-        return Outcome(state="elsewhere")
-    gpu = None if gpus is None else gpus.get()
+        return WorkOutcome(state="elsewhere")
     try:
-        with tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True) as scratch:
-            own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(work.threads))
-            own["TMPDIR"] = scratch
-            if gpu is not None:
-                own["CUDA_VISIBLE_DEVICES"] = gpu
-            tether = (
-                sys.executable,
-                "-m",
-                "identbox.jobs.tether",
-                str(os.getpid()),
-                str(lease.path),
-                lease.token,
-            )
-            with log.open("ab") as output:
-                child = subprocess.Popen(
-                    [*tether, *work.command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **own},
-                )
-                reason = _watch(child, work.timeout, stop)
-        if reason is not None:
-            return Outcome(state="stopped" if not reason else "failed", reason=reason)
-        if child.returncode == 0:
-            return Outcome(state="done")
-        if not lease.is_mine():
-            return Outcome(state="elsewhere")
-        if child.returncode < 0:
-            return Outcome(state="died", reason=f"killed by {signal.Signals(-child.returncode).name}")
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        last = lines[-1] if lines else "no output"
-        return Outcome(state="failed", reason=f"exit code {child.returncode}, {last}")
+        with _one_of(gpus) as gpu:
+            return _watched_child(work, log, lease, gpu, stop)
     finally:
         lease.release()
-        if gpus is not None and gpu is not None:
-            gpus.put(gpu)
 
 
-def _watch(child: subprocess.Popen, timeout: float | None, stop: threading.Event | None) -> str | None:
-    """Wait for a child: None where it ended by itself, be it at the last moment, else why it was ended ('' if that was
-    asked for).
+@contextmanager
+def _one_of(gpus: queue.Queue[str] | None) -> Iterator[str | None]:
+    """One of the free GPUs, which is free again after the block; None where there are none to choose from."""
+    if gpus is None:
+        yield None
+        return
+    gpu = gpus.get()
+    try:
+        yield gpu
+    finally:
+        gpus.put(gpu)
+
+
+def _watched_child(
+    work: Work, log: Path, lease: Lease, gpu: str | None, stop: threading.Event | None
+) -> WorkOutcome:
+    """Run the child of a piece of work to its end, and say how it ended."""
+    tether = ("-m", "identbox.jobs.tether", str(os.getpid()), str(lease.path), lease.token)
+    with tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True) as scratch:
+        own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(work.threads))
+        own["TMPDIR"] = scratch
+        if gpu is not None:
+            own["CUDA_VISIBLE_DEVICES"] = gpu
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [sys.executable, *tether, *work.command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **own},
+            )
+            reason = _wait_for_child(child, work.timeout, stop)
+    if reason is not None:
+        return WorkOutcome(state="stopped" if not reason else "failed", reason=reason)
+    if child.returncode == 0:
+        return WorkOutcome(state="done")
+    if not lease.is_mine():
+        return WorkOutcome(state="elsewhere")
+    if child.returncode < 0:
+        return WorkOutcome(state="died", reason=f"killed by {signal.Signals(-child.returncode).name}")
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    last = lines[-1] if lines else "no output"
+    return WorkOutcome(state="failed", reason=f"exit code {child.returncode}, {last}")
+
+
+def _wait_for_child(
+    child: subprocess.Popen, timeout: float | None, stop: threading.Event | None
+) -> str | None:
+    """Wait for a child; returns None where it ended by itself, even at the last moment.
+
+    Otherwise it was ended here, and the reason is returned: '' where that was asked for by ``stop``.
     """
     begun = time.monotonic()
     while True:
@@ -249,14 +277,14 @@ def _watch(child: subprocess.Popen, timeout: float | None, stop: threading.Event
             return None
         except subprocess.TimeoutExpired:
             if stop is not None and stop.is_set():
-                _end(child)
+                _end_child(child)
                 return ""
             if timeout is not None and time.monotonic() - begun > timeout:
-                _end(child)
+                _end_child(child)
                 return f"took longer than {timeout:g} s" if child.returncode else None
 
 
-def _end(child: subprocess.Popen) -> None:
+def _end_child(child: subprocess.Popen) -> None:
     child.terminate()
     try:
         child.wait(timeout=KILL_AFTER)
@@ -265,8 +293,8 @@ def _end(child: subprocess.Popen) -> None:
         child.wait()
 
 
-def main(body: Callable[[list[str]], None]) -> None:
-    """Run ``body`` on the arguments of a child's command line: a user's mistake is the log's last line, and code 1."""
+def run_child(body: Callable[[list[str]], None]) -> None:
+    """Run ``body`` on the arguments of a child's command line; a user's mistake is the log's last line, and code 1."""
     try:
         body(sys.argv[1:])
     except IdentboxError as error:
@@ -274,7 +302,7 @@ def main(body: Callable[[list[str]], None]) -> None:
 
 
 def expect_no_failures(folder: Path, failed: dict[str, str]) -> None:
-    """Raise IdentboxError where jobs in a folder failed, with the first reason."""
+    """Raise IdentboxError where jobs in a folder failed; the message has the first reason."""
     if failed:
         name, reason = next(iter(failed.items()))
         raise IdentboxError(

@@ -1,11 +1,11 @@
-"""Leases: files in a shared folder that say who is at a piece of work, so that no one else does it as well.
+"""Leases: files in a shared folder that say which process is doing a piece of work, so that no other does it as well.
 
-A lease is held as long as its file's time is renewed. One that was not for STALE seconds, or whose process is gone
-from this machine, is anyone's. Times are compared with that of a file written just now, so that only the clock of the
-shared folder counts.
+A lease is valid while its file's modification time is refreshed. When that has not happened for STALE seconds, or when
+its process no longer runs on this machine, any process may take it. Times are compared with that of a file written
+just now, so that only the clock of the shared folder counts.
 
-`hold` takes one for as long as a block runs. A process that was stopped for longer than a lease lasts wakes up beside
-another one at its work: `expect_held`, before each file that both would write, keeps it from that.
+`hold` takes a lease for as long as a block runs. A process that was stopped for longer than a lease lasts may wake up
+while another does its work: `expect_held`, called before each file that both would write, stops it then.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pathlib import Path
 from identbox import files
 from identbox.errors import IdentboxError
 
-BEAT = 5.0  # seconds between two renewals
-STALE = 60.0  # seconds without one after which a lease is anyone's
-LOOK = 0.5  # seconds between two looks at a lease that another holds
+BEAT = 5.0  # seconds between two refreshments
+STALE = 60.0  # seconds without one after which any process may take a lease
+CHECK_EVERY = 0.5  # seconds between two looks at a lease that another process holds
 _held: list[Lease] = []  # of this process
 
 
@@ -39,19 +39,19 @@ class Lease:
 
     @staticmethod
     def take(path: Path) -> Lease | None:
-        """Take a lease, or None where another holds it. Raises OSError where no file can be written."""
+        """Take a lease; None where another process holds it. Raises OSError where no file can be written."""
         path.parent.mkdir(parents=True, exist_ok=True)
         lease = Lease(path, uuid.uuid4().hex)
         if lease._create():
             return lease
-        held = _read(path)
+        held = _read_lease(path)
         if not _is_stale(path, held):
             return None
-        # Only one of several that come now gets the file out of the way.
+        # Of several processes that come now, only one moves the file out of the way.
         aside = path.with_name(f".{path.name}.{lease.token}")
         with suppress(FileNotFoundError):
             path.rename(aside)
-            if _read(aside) != held:  # another was faster, and this is its lease
+            if _read_lease(aside) != held:  # another process was faster, and this is its lease
                 with suppress(OSError):
                     os.link(aside, path)
             aside.unlink()
@@ -59,22 +59,22 @@ class Lease:
 
     @staticmethod
     def of_child(path: str, token: str) -> Lease:
-        """The lease that the parent took, from now on in the name of this process."""
+        """The lease that the parent took; from now on it names this process."""
         lease = Lease(Path(path), token)
         if lease.is_mine():
-            files.write_whole(lease.path, _content(token).encode())
+            files.write_whole(lease.path, _lease_content(token).encode())
         return lease
 
     def is_mine(self) -> bool:
-        """Whether no other has taken it over."""
-        return _read(self.path).get("token") == self.token
+        """Whether no other process has taken it."""
+        return _read_lease(self.path).get("token") == self.token
 
     def is_lost(self) -> bool:
-        """Whether another has taken it over; one that cannot be read may still be this one's."""
-        return _read(self.path).get("token") not in (None, self.token)
+        """Whether another process has taken it; a lease that cannot be read may still be this one."""
+        return _read_lease(self.path).get("token") not in (None, self.token)
 
     def beat(self) -> bool:
-        """Renew it; whether it is still this one's."""
+        """Refresh it; returns whether it still belongs to this process."""
         if not self.is_mine():
             return False
         with suppress(OSError):
@@ -82,14 +82,14 @@ class Lease:
         return True
 
     def release(self) -> None:
-        """Give it back, if it is still this one's."""
+        """Give it back, if it still belongs to this process."""
         if self.is_mine():
             self.path.unlink(missing_ok=True)
 
     def _create(self) -> bool:
         try:
             with self.path.open("x") as file:
-                file.write(_content(self.token))
+                file.write(_lease_content(self.token))
         except FileExistsError:
             return False
         return True
@@ -97,10 +97,10 @@ class Lease:
 
 @contextmanager
 def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -> Iterator[None]:
-    """Hold a lease while the block runs; nothing is done where this process, as a child, has that one already.
+    """Hold a lease while the block runs; a lease that this process, as a child, has already is left as it is.
 
-    Waits for one whose holder shows no sign of life, STALE seconds at most. Raises IdentboxError where the holder
-    does.
+    Waits, at most STALE seconds, for a lease that its holder does not refresh. Raises IdentboxError where the holder
+    does refresh it.
     """
     if any(lease.path.resolve() == path.resolve() for lease in _held):
         yield
@@ -109,11 +109,11 @@ def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -
     _held.append(lease)
     over = threading.Event()
 
-    def renew() -> None:
+    def refresh() -> None:
         while not over.wait(BEAT):
             lease.beat()
 
-    threading.Thread(target=renew, daemon=True).start()
+    threading.Thread(target=refresh, daemon=True).start()
     try:
         yield
     finally:
@@ -122,18 +122,18 @@ def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -
         lease.release()
 
 
-def keep(lease: Lease) -> None:
-    """Count a lease among those of this process, which somebody else renews."""
+def register(lease: Lease) -> None:
+    """Count a lease among those that this process holds; the caller refreshes it."""
     _held.append(lease)
 
 
 def expect_held() -> None:
-    """Raise IdentboxError where another has taken over a lease of this process, and is at its work."""
+    """Raise IdentboxError where another process has taken a lease of this one, and now does its work."""
     for lease in _held:
         if lease.is_lost():
             raise IdentboxError(
-                f"{lease.path}: expected the lease of this process, got another's: it took over when there was no "
-                f"sign of life for {STALE:g} s"
+                f"{lease.path}: expected the lease of this process, got that of another, which took it when it had "
+                f"not been refreshed for {STALE:g} s"
             )
 
 
@@ -143,39 +143,40 @@ def _wait_for(path: Path, on_message: Callable[[str], None]) -> Lease:
         lease = Lease.take(path)
         if lease is not None:
             return lease
-        held, time_of = _read(path), None
+        held, time_of = _read_lease(path), None
         with suppress(FileNotFoundError):
             time_of = path.stat().st_mtime_ns
         who = f"process {held.get('pid', '?')} on {str(held.get('host')).partition(' ')[0]}"
         if beaten is None:
             beaten = time_of
-            on_message(f"{path.parent}: {who} is at it, or was killed; waiting for a sign of life")
+            on_message(f"{path.parent}: {who} is working in this folder, or was killed; waiting to see which")
         elif time_of not in (None, beaten):
-            raise IdentboxError(f"{path.parent}: expected nobody else at it, got {who}")
-        time.sleep(LOOK)
+            raise IdentboxError(f"{path.parent}: expected no other process in this folder, got {who}")
+        time.sleep(CHECK_EVERY)
 
 
-def _content(token: str) -> str:
+def _lease_content(token: str) -> str:
     return json.dumps({"token": token, "host": _host(), "pid": os.getpid()})
 
 
-def _read(path: Path) -> dict[str, object]:
-    """What a lease says; empty where it is gone, or not yet written."""
+def _read_lease(path: Path) -> dict[str, object]:
+    """The content of a lease; empty where the file is gone, or not yet written."""
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _host() -> str:
-    """This machine since it was started: after a restart its processes are others."""
+    """This machine since it was started: after a restart it has other processes."""
     with suppress(OSError):
         return f"{socket.gethostname()} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
     return socket.gethostname()
 
 
 def _is_stale(path: Path, held: dict[str, object]) -> bool:
+    """Whether any process may take the lease, whose content was ``held``."""
     pid = held.get("pid")
     if held.get("host") == _host() and isinstance(pid, int):
         try:
@@ -184,11 +185,11 @@ def _is_stale(path: Path, held: dict[str, object]) -> bool:
             return True
         except OSError:
             pass
-    probe = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    clock = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime > STALE
+        clock.touch()
+        return clock.stat().st_mtime - path.stat().st_mtime > STALE
     except FileNotFoundError:
-        return True  # given back meanwhile
+        return True  # given back in the meantime
     finally:
-        probe.unlink(missing_ok=True)
+        clock.unlink(missing_ok=True)

@@ -187,18 +187,36 @@ def _json_line(line: dict[str, Any]) -> str:
     return json.dumps(line) + "\n"
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run's folder holds a checkpoint, whole or not."""
+    return any((folder / name).exists() for name in (CHECKPOINT, PREVIOUS))
+
+
+def model_state(folder: Path) -> dict[str, Tensor]:
+    """The weights and buffers of a run's last whole checkpoint, by name.
+
+    Raises IdentboxError where there is none.
+    """
+    return _expected_checkpoint(folder)["model"]
+
+
 def load_model(folder: Path, model: nn.Module) -> int:
     """Give ``model`` the weights of a run's last whole checkpoint; returns its number of steps.
 
     Raises IdentboxError where there is none, or those are of another model.
     """
+    state = _expected_checkpoint(folder)
+    with _expect_own(folder):
+        model.load_state_dict(state["model"])
+    return state["step"]
+
+
+def _expected_checkpoint(folder: Path) -> dict[str, Any]:
     problems: list[str] = []
     state = _last_whole(folder, problems.append)
     if state is None:
         raise IdentboxError(problems[-1] if problems else f"{folder / CHECKPOINT}: expected a file, got none")
-    with _expect_own(folder):
-        model.load_state_dict(state["model"])
-    return state["step"]
+    return state
 
 
 def _expect_finite(

@@ -42,8 +42,8 @@ class Score:
     def label(self) -> str:
         """The target as tables print it: with a prime for the values that an intervention put in place.
 
-        >>> score = Score(target="c", permuted=True, probe="linear", metric="r2", score=1, low=1, high=1, chance=0)
-        >>> score.label
+        >>> values = {"score": 0.9, "low": 0.8, "high": 1.0, "chance": 0.0}
+        >>> Score(target="c", permuted=True, probe="linear", metric="r2", **values).label
         "c'"
         """
         return self.target + PRIME * self.permuted

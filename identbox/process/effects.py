@@ -27,15 +27,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from identbox.errors import IdentboxError
-from identbox.process.distributions import (
-    DISTRIBUTIONS,
-    Distribution,
-    Draw,
-    Matrix,
-    check_probabilities,
-    parameter,
-    register,
-)
+from identbox.process.covariances import Matrix, parameter
+from identbox.process.distributions import DISTRIBUTIONS, Distribution, Draw, check_probabilities, register
 from identbox.seeding import generator as stream
 from identbox.settings import settings
 

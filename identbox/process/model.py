@@ -24,15 +24,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox.errors import IdentboxError
-from identbox.process.distributions import (
-    Covariance,
-    Distribution,
-    Draw,
-    check_covariance,
-    correlate,
-    draw_covariance,
-    parameter,
-)
+from identbox.process.covariances import Covariance, check_covariance, correlate, draw_covariance, parameter
+from identbox.process.distributions import Distribution, Draw
 from identbox.process.effects import Effect
 from identbox.process.interventions import Changes, Intervention, Targets, Values
 from identbox.settings import Probability, settings

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from identbox.errors import IdentboxError
-from identbox.process.distributions import Categorical, Constant, Covariance, Distribution, Normal, Uniform
+from identbox.process.covariances import Covariance
+from identbox.process.distributions import Categorical, Constant, Distribution, Normal, Uniform
 from identbox.process.effects import Interval, Linear
 from identbox.process.model import Change, Process, Role, Variable
 
-SHAPES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
+SHAPE_NAMES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 X_POSITIONS = ("left", "center", "right")
 Y_POSITIONS = ("top", "mid", "bottom")
 PALETTE_NAMES = ("tableau", "css4", "xkcd")
@@ -41,7 +42,7 @@ def multimodal3dident(*, position_causes_color: bool = True) -> Process:
         description=f"the image-text pairs of Table 4.1{caused}",
         views=("image", "text"),
         variables=(
-            _content_factor("object_shape", Categorical(classes=SHAPES)),
+            _content_factor("object_shape", Categorical(classes=SHAPE_NAMES)),
             _content_factor("object_xpos", Categorical(classes=X_POSITIONS)),
             _content_factor("object_ypos", Categorical(classes=Y_POSITIONS)),
             _content_factor("object_zpos", Constant()),

@@ -8,6 +8,7 @@ sample.z["1"]["content"]    # and the latents behind them
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,13 +70,19 @@ class World:
         *,
         seed: int,
         mixing: Mixing | None = None,
+        mixings: Mapping[str, InvertibleMLP] | None = None,
         shared_mixing: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.process, self.seed = process.realise(seed=seed), seed
         self.shared_mixing = shared_mixing
-        settings = Mixing() if mixing is None else mixing
-        self.mixings = _drawn_mixings(self.process, settings, seed=seed, shared=shared_mixing, device=device)
+        self.mixing = Mixing() if mixing is None else mixing
+        self.given_mixings = mixings is not None
+        self.mixings = (
+            _drawn_mixings(self.process, self.mixing, seed=seed, shared=shared_mixing, device=device)
+            if mixings is None
+            else _given_mixings(self.process, mixings, device=device)
+        )
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -91,6 +98,11 @@ class World:
     def content_size(self) -> int:
         """The dimensions of content together."""
         return sum(v.distribution.dim for v in self.process.variables if v.role == "content")
+
+    def table(self) -> dict[str, Any]:
+        """How the mixings were drawn, as tables of TOML."""
+        drawn = {"mixing": dataclasses.asdict(self.mixing), "shared_mixing": self.shared_mixing}
+        return {**drawn, "given_mixings": True} if self.given_mixings else drawn
 
     def sample(self, n: int, *stream: str | int) -> Observed:
         """n joint draws from the stream of that name (``"sample"`` if none is named).
@@ -172,6 +184,24 @@ def _drawn_mixings(
             drawn[name] = mixing.draw(sizes[name], settings, seed=seed, name=f"mixing/{name}").to(device)
         drawn[view] = drawn[name]
     return drawn
+
+
+def _given_mixings(
+    process: Process, mixings: Mapping[str, InvertibleMLP], *, device: torch.device | str
+) -> dict[str, InvertibleMLP]:
+    """The mixing of each view from those that are given; views without one have that of the first view."""
+    first = process.views[0]
+    if first not in mixings or not set(mixings) <= set(process.views):
+        got = ", ".join(mixings) or "none"
+        raise IdentboxError(
+            f"mixings: expected one for each of the views {', '.join(process.views)}; got {got}"
+        )
+    chosen = {view: mixings.get(view, mixings[first]).to(device) for view in process.views}
+    for view, mixed in chosen.items():
+        size = sum(v.distribution.dim for v in process.seen_by(view))
+        if mixed.dim != size:
+            raise IdentboxError(f"mixing of view {view}: expected {size} dimensions, got {mixed.dim}")
+    return chosen
 
 
 def unique_mixings(mixings: Mapping[str, InvertibleMLP]) -> dict[str, InvertibleMLP]:

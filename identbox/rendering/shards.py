@@ -115,4 +115,4 @@ def _child(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    execution.main(_child)
+    execution.run_child(_child)

@@ -19,7 +19,7 @@ import psutil
 
 from identbox.jobs import clusters, execution
 from identbox.jobs.clusters import Cluster
-from identbox.jobs.execution import Job, Outcome, Work
+from identbox.jobs.execution import Dispatcher, Job, Work, WorkOutcome
 
 
 class Nothing:
@@ -33,9 +33,9 @@ class Nothing:
         return self.asked > 1
 
 
-def nothing(work: Work) -> Outcome:
+def nothing(work: Work) -> WorkOutcome:
     """What a worker does with a task."""
-    return Outcome(state="done")
+    return WorkOutcome(state="done")
 
 
 def start(module: str, *options: object) -> subprocess.Popen:
@@ -75,15 +75,14 @@ def main() -> None:
                         for k in range(tasks)
                     )
                     begun = time.perf_counter()
-                    execution.drive(
-                        jobs,
-                        pool.executor,
-                        nothing,
+                    Dispatcher(
+                        executor=pool.executor,
+                        body=nothing,
                         works=partial(Work, threads=1),
-                        window=pool.slots + execution.AHEAD,
+                        window=pool.slots + execution.SPARE_JOBS,
                         on_done=lambda name, reason: None,
                         on_look=lambda: None,
-                    )
+                    ).run(jobs)
                     seconds.append((time.perf_counter() - begun) / tasks)
                     look()
         finally:

@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=0)
     parser.add_argument("--memory", type=int, default=0)
     options = parser.parse_args()
-    pack = shapes.load(options.shapes, presets.SHAPES, RUNNER)
+    pack = shapes.load(options.shapes, presets.SHAPE_NAMES, RUNNER)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for samples in options.samples:
@@ -75,9 +75,9 @@ def show(benchmark: str, **figures: object) -> None:
 def records(folder: Path, n: int, name: str) -> list[dict]:
     """Scene records of n samples, shapes in turn, to be rendered below ``folder``/``name``."""
     latents = recipe.draw_latents(presets.multimodal3dident(), 0, "train", n)["image"]
-    latents["object_shape"] = np.arange(n) % len(presets.SHAPES)
+    latents["object_shape"] = np.arange(n) % len(presets.SHAPE_NAMES)
     (folder / name).mkdir(exist_ok=True)
-    found = Scene().records(latents, presets.SHAPES)
+    found = Scene().records(latents, presets.SHAPE_NAMES)
     return [record | {"file": f"{name}/{k:06d}.png", "seed": k} for k, record in enumerate(found)]
 
 
@@ -105,7 +105,7 @@ def fidelity(folder: Path, pack: shapes.Pack, options: argparse.Namespace) -> No
         WITHOUT_DENOISING.format(python=sys.executable, render=str(worker.parent), worker=str(worker))
     )
     script.chmod(0o755)
-    chosen = records(folder, 2 * len(presets.SHAPES), "reference")
+    chosen = records(folder, 2 * len(presets.SHAPE_NAMES), "reference")
     settings = workers.Settings(samples=options.reference, threads=options.threads)
     reseeded = [record | {"seed": record["seed"] + 1_000_000} for record in chosen]
     plain = blender.Blender(executable=str(script))

@@ -8,7 +8,7 @@ from identbox.process import presets
 
 
 def test_the_picture_shows_the_first_images(small: Path):
-    sheet = cards.gallery(small, "train", presets.SHAPES, columns=4, rows=2)
+    sheet = cards.gallery(small, "train", presets.SHAPE_NAMES, columns=4, rows=2)
     assert sheet.size == (
         4 * (cards.TILE + cards.GAP) + cards.GAP,
         2 * (cards.TILE + cards.CAPTION + cards.GAP) + cards.GAP,
@@ -20,7 +20,7 @@ def test_the_picture_shows_the_first_images(small: Path):
 
 
 def test_captions_stay_within_their_space(small: Path):
-    sheet = cards.gallery(small, "train", presets.SHAPES)
+    sheet = cards.gallery(small, "train", presets.SHAPE_NAMES)
     for row in range(3):
         bottom = (row + 1) * (cards.GAP + cards.TILE + cards.CAPTION)
         strip = sheet.crop((0, bottom, sheet.width, bottom + cards.GAP))

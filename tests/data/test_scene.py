@@ -8,7 +8,7 @@ from colormath.color_objects import HSVColor, sRGBColor
 
 from identbox.data.scene import IMAGE_FACTORS, Scene, hsv_to_rgb
 from identbox.errors import IdentboxError
-from identbox.process.presets import SHAPES
+from identbox.process.presets import SHAPE_NAMES
 
 
 def latents(**changes):
@@ -19,7 +19,7 @@ def latents(**changes):
 
 
 def record(flavour="thesis", **changes):
-    return Scene(flavour=flavour).records(latents(**changes), SHAPES)[0]
+    return Scene(flavour=flavour).records(latents(**changes), SHAPE_NAMES)[0]
 
 
 def test_hsv_to_rgb_is_that_of_colormath():
@@ -56,7 +56,7 @@ def test_the_thesis_scene_stays_in_gamut_and_hides_the_shape():
     columns = {name: rng.random(n) for name in IMAGE_FACTORS}
     columns |= {name: rng.integers(0, 3, n) for name in ("object_xpos", "object_ypos")}
     columns |= {"object_shape": rng.integers(0, 7, n), "object_zpos": np.zeros(n, int)}
-    thesis, published = (Scene(flavour=f).records(columns, SHAPES) for f in ("thesis", "published"))
+    thesis, published = (Scene(flavour=f).records(columns, SHAPE_NAMES) for f in ("thesis", "published"))
 
     def colors(records):
         return np.array([r[key] for r in records for key in ("object_color", "ground_color", "spot_color")])
@@ -95,4 +95,4 @@ def test_missing_factor():
     columns = latents()
     del columns["spotlight_pos"]
     with pytest.raises(IdentboxError, match="got none of spotlight_pos"):
-        Scene().records(columns, SHAPES)
+        Scene().records(columns, SHAPE_NAMES)

@@ -5,7 +5,7 @@ from nltk.tokenize import NLTKWordTokenizer
 
 from identbox.data import text
 from identbox.errors import IdentboxError
-from identbox.process.presets import SHAPES
+from identbox.process.presets import SHAPE_NAMES
 
 NLTK = NLTKWordTokenizer()
 SHORTEST, LONGEST = "red", "xkcd:robin's egg blue"
@@ -40,10 +40,10 @@ def test_nearest_color_is_that_of_a_naive_search():
 
 def test_sentences_parse_back_to_their_latents():
     columns = latents()
-    sentences, said = text.describe(columns, SHAPES)
+    sentences, said = text.describe(columns, SHAPE_NAMES)
     assert list(said) == list(text.TEXT_FACTORS)
     for row, sentence in enumerate(sentences):
-        parsed = text.parse(sentence, SHAPES)
+        parsed = text.parse(sentence, SHAPE_NAMES)
         assert parsed == {name: said[name][row] for name in parsed}
         assert set(parsed) == set(text.TEXT_FACTORS) - {"object_zpos"}
 
@@ -61,7 +61,7 @@ def test_every_sentence_counts_24_to_31_tokens():
 
 
 def test_tokens_are_those_of_the_penn_treebank():
-    sentences, _ = text.describe(latents(), SHAPES)
+    sentences, _ = text.describe(latents(), SHAPE_NAMES)
     extra = [
         t.format(position="top-left", object="a hare", color=c)
         for t in text.TEMPLATES
@@ -72,7 +72,7 @@ def test_tokens_are_those_of_the_penn_treebank():
 
 
 def test_articles():
-    sentences, _ = text.describe(latents(200), SHAPES)
+    sentences, _ = text.describe(latents(200), SHAPE_NAMES)
     joined = " ".join(sentences)
     assert "an armadillo" in joined
     assert "a armadillo" not in joined
@@ -99,13 +99,13 @@ def test_articles():
 )
 def test_unknown_sentences(sentence, message):
     with pytest.raises(IdentboxError, match=message):
-        text.parse(sentence, SHAPES)
+        text.parse(sentence, SHAPE_NAMES)
 
 
 def test_describe_names_what_is_wrong():
     columns = latents(3)
     with pytest.raises(IdentboxError, match="text_phrasing of sample 1: expected a class in 0..4, got 9"):
-        text.describe(columns | {"text_phrasing": np.array([0, 9, 0])}, SHAPES)
+        text.describe(columns | {"text_phrasing": np.array([0, 9, 0])}, SHAPE_NAMES)
     del columns["color_palette"]
     with pytest.raises(IdentboxError, match="got none of color_palette"):
-        text.describe(columns, SHAPES)
+        text.describe(columns, SHAPE_NAMES)

@@ -329,15 +329,15 @@ def test_the_committed_run_is_one_of_the_preset_and_found_content_alone():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"encoder": {"encoding_size": 0}}, "config: encoder: encoding_size: expected at least 1, got 0"),
-        ({"encoder": {"image": "vgg"}}, "config: encoder: image: expected one of resnet18, small; got vgg"),
-        ({"data": {"shift": -1}}, "config: data: shift: expected at least 0, got -1"),
-        ({"data": {"hue": 0.6}}, "config: data: hue: expected 0 to 0.5 turns, got 0.6"),
-        ({"data": {"light": -0.5}}, "config: data: light: expected at least 0, got -0.5"),
-        ({"data": {"more_sentences": -1}}, "config: data: more_sentences: expected at least 0, got -1"),
+        ({"encoder": {"encoding_size": 0}}, "config: encoder.encoding_size: expected at least 1, got 0"),
+        ({"encoder": {"image": "vgg"}}, "config: encoder.image: expected one of small, resnet18; got 'vgg'"),
+        ({"data": {"shift": -1}}, "config: data.shift: expected at least 0, got -1"),
+        ({"data": {"hue": 0.6}}, "config: data.hue: expected a number in [0, 0.5], got 0.6"),
+        ({"data": {"light": -0.5}}, "config: data.light: expected at least 0, got -0.5"),
+        ({"data": {"more_sentences": -1}}, "config: data.more_sentences: expected at least 0, got -1"),
         ({"objective": {"negatives": "same-view"}}, "negatives: expected other-view, got same-view"),
         ({"colour": 1}, "config: expected keys among encoder, data, objective, training, probes; got colour"),
-        ({"probes": {"samples": 3}}, "config: probes: samples: expected at least 10, got 3"),
+        ({"probes": {"samples": 3}}, "config: probes.samples: expected at least 10, got 3"),
     ],
 )
 def test_bad_configurations(table, message):

@@ -177,7 +177,7 @@ def test_what_was_cut_short_is_made_again(tmp_path, name):
 
 
 def test_a_run_is_no_ones_but_its_holders(tmp_path, monkeypatch):
-    monkeypatch.setattr(leases, "LOOK", 0.02)
+    monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
     made_of = Simulation.from_preset("quick", TINY)
     simulations.simulation_folder(tmp_path, made_of, seed=0).claim()
     other = {"token": "other", "host": "there", "pid": 1}
@@ -190,7 +190,9 @@ def test_a_run_is_no_ones_but_its_holders(tmp_path, monkeypatch):
 
     thread = threading.Thread(target=live)
     thread.start()
-    with pytest.raises(IdentboxError, match="expected nobody else at it, got process 1 on there"):
+    with pytest.raises(
+        IdentboxError, match="expected no other process in this folder, got process 1 on there"
+    ):
         simulations.run_simulation(made_of, tmp_path, seed=0)
     stop.set()
     thread.join()
@@ -266,10 +268,10 @@ def test_presets_are_those_of_the_thesis_table():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"encoder": {"encoding_size": 0}}, "encoder: encoding_size: expected at least 1, got 0"),
+        ({"encoder": {"encoding_size": 0}}, "config: encoder.encoding_size: expected at least 1, got 0"),
         ({"process": {"change_probability": 1.5}}, "probability: expected numbers in [0, 1], got 1.5"),
         ({"process": {"colour": 1}}, "process: expected keys among"),
-        ({"training": {"steps": "many"}}, "training.steps: expected int, got 'many'"),
+        ({"training": {"steps": "many"}}, "training.steps: expected an integer, got 'many'"),
         ({"setting": "bimodal"}, "setting: expected"),
         ({"process": {"statistical": True, "covariance": [[1.0, 2.0], [2.0, 1.0]]}}, "positive definite"),
         ({"process": {"file": "x.toml", "content": 3}}, "expected no other key beside it, got"),

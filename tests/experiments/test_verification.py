@@ -467,7 +467,7 @@ def test_the_oracle_of_a_learner_is_what_perfect_learners_are(made):
     """The unit cube of one learner's content, from its checkpoint's mixings."""
     learner = trials.read(made(Perfect)).learner()
     sample = learner.world.sample(2000, "x").latent
-    value = oracle.functional(optimum.oracle_of(learner.world).encodings(sample))
+    value = oracle.functional(oracle.Oracle(learner.world).encodings(sample))
     assert value.value == pytest.approx(0.0, abs=0.08)  # 5 standard errors of the entropy
 
 

@@ -15,17 +15,15 @@ from identbox.experiments.learner import Learner
 from identbox.identifiability import oracle
 from identbox.identifiability.oracle import Oracle
 from identbox.learning import entropy
-from identbox.process import mixing, presets
+from identbox.process import presets
 from identbox.process.distributions import Categorical, Laplace, Normal, Uniform
 from identbox.process.effects import Linear
 from identbox.process.mixing import Mixing
 from identbox.process.model import Change, Process, Variable
 
 
-def mixings(process, seed=0, slope=0.2):
-    sizes = {v: sum(variable.distribution.dim for variable in process.seen_by(v)) for v in process.views}
-    settings = Mixing(pool=200, slope=slope)
-    return {v: mixing.draw(d, settings, seed=seed, name=v) for v, d in sizes.items()}
+def world_of(process, slope=0.2):
+    return World(process, seed=0, mixing=Mixing(pool=200, slope=slope))
 
 
 def sample(process, n, seed=1):
@@ -39,7 +37,7 @@ def test_the_oracle_attains_the_minimum_in_five_dimensions():
     """
     process = presets.numerical_simulation(causal=True, statistical=True, change_probability=0.75)
     process = process.realise(seed=0)
-    found = Oracle(process, mixings(process))
+    found = Oracle(world_of(process))
     assert found.how == "closed form"
     value = oracle.functional(found.encodings(sample(process, 20_000)))
     assert value.alignment < 1e-9
@@ -87,7 +85,7 @@ def test_style_that_never_changes_belongs_to_the_oracle():
         content=2, style=1, specific=1, change_probability=0.0, causal=True
     )
     process = process.realise(seed=0)
-    found = Oracle(process, mixings(process))
+    found = Oracle(world_of(process))
     assert found.dim == 3
     value = oracle.functional(found.encodings(sample(process, 4000)))
     assert value.alignment < 1e-9
@@ -123,17 +121,17 @@ def test_discrete_content_and_singular_mixings_have_no_oracle():
     with pytest.raises(IdentboxError, match="expected continuous content, got the discrete content"):
         oracle.darmois(discrete)
     process = presets.numerical_simulation(content=1, style=1, specific=1)
-    singular = mixings(process)
-    singular["2"].weights[0, 0] = 0.0
+    singular = world_of(process)
+    singular.mixings["2"].weights[0, 0] = 0.0
     with pytest.raises(IdentboxError, match="invertible mixing of view 2"):
-        Oracle(process, singular)
+        Oracle(singular)
 
 
 def test_the_oracle_leaves_the_mixings_as_they_are():
     process = presets.numerical_simulation(content=1, style=1, specific=1)
-    given = mixings(process)
-    Oracle(process, given)
-    assert given["1"].weights.dtype == torch.float32
+    given = world_of(process)
+    Oracle(given)
+    assert given.mixings["1"].weights.dtype == torch.float32
 
 
 @pytest.mark.parametrize(("a", "d"), [(2.0, 1), (2.0, 3), (5.0, 2)])
@@ -199,7 +197,7 @@ class Scaled(Learner):
     """Encodes as the oracle does, scaled and shifted, with noise of a given deviation."""
 
     def encodings(self, sample):
-        exact = optimum.oracle_of(self.world).encodings(sample.latent)
+        exact = oracle.Oracle(self.world).encodings(sample.latent)
         noises = [
             torch.randn(e.shape, generator=seeding.generator(7, "noise", i)) for i, e in enumerate(exact)
         ]
@@ -210,7 +208,7 @@ class Scaled(Learner):
 def test_at_equal_scale_a_perfect_learner_costs_nothing_and_noise_costs(negatives):
     made = simulation.Simulation.from_preset("quick", {**TINY, "objective": {"negatives": negatives}})
     learner = simulation.learner_of(made, seed=0, learner_type=Scaled)
-    found = optimum.oracle_of(learner.world)
+    found = oracle.Oracle(learner.world)
     learner.noise = 0.0
     perfect = optimum.equal_scale(learner, found)
     assert perfect.cost == pytest.approx(0.0, abs=1e-3)  # encodings are rounded to float32
@@ -224,7 +222,7 @@ def test_scales_are_not_compared_for_cosines_or_other_sizes():
     for table in ({"objective": {"similarity": "cosine"}}, {"encoder": {"encoding_size": 1}}):
         made = simulation.Simulation.from_preset("quick", {**copy.deepcopy(TINY), **table})
         learner = simulation.learner_of(made, seed=0)
-        assert optimum.equal_scale(learner, optimum.oracle_of(learner.world)) is None
+        assert optimum.equal_scale(learner, oracle.Oracle(learner.world)) is None
 
 
 def test_eq_8_9_needs_two_views_of_one_shape():
@@ -239,5 +237,5 @@ def test_changes_of_style_do_not_reach_the_oracle():
     )
     content = Variable(name="c", role="content", distribution=Uniform(dim=2))
     process = Process(name="x", variables=(style, content))
-    one, two = Oracle(process, mixings(process)).encodings(sample(process, 100))
+    one, two = Oracle(world_of(process)).encodings(sample(process, 100))
     assert torch.allclose(one, two, atol=1e-9)

@@ -78,7 +78,7 @@ def test_a_job_that_takes_too_long_is_ended(job, tmp_path):
 
 
 def test_a_job_that_another_client_is_at_is_left_to_it(job, tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(execution, "RETRY_AFTER", 0.1)
     go = tmp_path / "go"
     code = (
         "import sys, pickle; from pathlib import Path; from identbox.jobs.execution import Work, perform;"

@@ -126,7 +126,7 @@ def test_what_is_held_is_renewed_and_given_back(path, monkeypatch):
 
 
 def test_nobody_comes_beside_a_holder_that_shows_a_sign_of_life(path, monkeypatch):
-    monkeypatch.setattr(leases, "LOOK", 0.02)
+    monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
     held_elsewhere(path)
     messages = []
 
@@ -137,7 +137,7 @@ def test_nobody_comes_beside_a_holder_that_shows_a_sign_of_life(path, monkeypatc
 
     thread = threading.Thread(target=live)
     thread.start()
-    expected = f"{path.parent}: expected nobody else at it, got process 1 on another"
+    expected = f"{path.parent}: expected no other process in this folder, got process 1 on another"
     with pytest.raises(IdentboxError, match=re.escape(expected)), leases.hold(path, messages.append):
         pass
     thread.join()
@@ -146,7 +146,7 @@ def test_nobody_comes_beside_a_holder_that_shows_a_sign_of_life(path, monkeypatc
 
 
 def test_one_waits_for_a_holder_without_a_sign_of_life_until_its_lease_is_over(path, monkeypatch):
-    monkeypatch.setattr(leases, "LOOK", 0.02)
+    monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
     monkeypatch.setattr(leases, "STALE", 0.5)
     held_elsewhere(path)
     begun = time.monotonic()
@@ -159,7 +159,7 @@ def test_who_wakes_beside_another_at_its_work_writes_nothing_more(path):
     with leases.hold(path):
         leases.expect_held()
         held_elsewhere(path)
-        with pytest.raises(IdentboxError, match="expected the lease of this process, got another's"):
+        with pytest.raises(IdentboxError, match="expected the lease of this process, got that of another"):
             leases.expect_held()
         path.unlink()  # or a shared folder that does not answer
         leases.expect_held()

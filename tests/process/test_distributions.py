@@ -4,7 +4,8 @@ import torch
 from scipy import stats
 
 from identbox.errors import IdentboxError
-from identbox.process.distributions import Categorical, Constant, Laplace, Normal, Uniform, draw_covariance
+from identbox.process.covariances import draw_covariance
+from identbox.process.distributions import Categorical, Constant, Laplace, Normal, Uniform
 
 N = 20_000
 

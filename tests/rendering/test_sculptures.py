@@ -8,7 +8,7 @@ import pytest
 
 import meshes
 from conftest import ROOT
-from identbox.process.presets import SHAPES
+from identbox.process.presets import SHAPE_NAMES
 
 
 @pytest.mark.parametrize("name", ["horse"])
@@ -31,6 +31,6 @@ def test_a_shape_made_again_is_the_one_committed(name, tmp_path):
 
 
 def test_there_is_a_sculpture_and_a_mesh_for_every_class():
-    for name in SHAPES:
+    for name in SHAPE_NAMES:
         assert (ROOT / "render" / "sculptures" / f"{name}.py").exists()
         assert (ROOT / "render" / "shapes" / f"{name}.npz").exists()

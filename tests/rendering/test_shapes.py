@@ -11,7 +11,7 @@ from conftest import identbox
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.process import presets, tables
-from identbox.process.presets import SHAPES
+from identbox.process.presets import SHAPE_NAMES
 from identbox.rendering import shapes
 from identbox.rendering.blender import Blender
 
@@ -119,10 +119,10 @@ def test_folders_that_do_not_fit(tmp_path: Path):
     with pytest.raises(
         IdentboxError, match="--shapes: expected 'builtin', 'published' or a folder, got nowhere"
     ):
-        shapes.load("nowhere", SHAPES, Blender())
+        shapes.load("nowhere", SHAPE_NAMES, Blender())
     (tmp_path / "cow.obj").write_text(tetrahedron())
     with pytest.raises(IdentboxError, match=r"expected a mesh for the class teapot .*, got cow"):
-        shapes.load(str(tmp_path), SHAPES, Blender())
+        shapes.load(str(tmp_path), SHAPE_NAMES, Blender())
     (tmp_path / "cow.ply").write_text("")
     with pytest.raises(IdentboxError, match=r"expected one file a class, got cow.obj and cow.ply"):
         shapes.load(str(tmp_path), ("cow",), Blender())
@@ -302,20 +302,20 @@ def test_the_published_classes_keep_their_numbers_in_whatever_order_a_pack_names
     from identbox.data.recipe import shape_names, with_shapes
 
     process = presets.multimodal3dident()
-    assert with_shapes(process, SHAPES[::-1]) is process
+    assert with_shapes(process, SHAPE_NAMES[::-1]) is process
     assert shape_names(with_shapes(process, ("urchin",))) == ("urchin",)
 
 
 def test_the_built_in_pack_describes_itself():
     listing = shapes.find("builtin")
-    assert listing.classes == SHAPES == shapes.find("published").classes
+    assert listing.classes == SHAPE_NAMES == shapes.find("published").classes
     assert (listing.name, listing.licence) == ("builtin", "CC0-1.0")
     # Its meshes are rendered as they are, so that a scale or an orientation would go unheard.
     assert {(entry.orientation, entry.scale) for entry in listing.entries.values()} == {((0, 0, 0), 1)}
 
 
 def test_the_built_in_pack_is_sound():
-    pack = shapes.load("builtin", SHAPES, Blender())
+    pack = shapes.load("builtin", SHAPE_NAMES, Blender())
     assert sum(path.stat().st_size for path in pack.files.values()) <= 2 * 2**20
     for name, path in pack.files.items():
         figures = meshes.measure(*meshes.load(path))

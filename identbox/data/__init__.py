@@ -1,0 +1,1 @@
+"""Dataset folders: formats, pixels, exports, checks."""

@@ -1,0 +1,1 @@
+"""Runs, sweeps and verification: what is trained, and what its record says."""

@@ -1,0 +1,1 @@
+"""Whether the causes were found: assumptions, ceilings, the oracle, verdicts."""

@@ -1,0 +1,1 @@
+"""Who learns: encoders, objectives, the training loop."""

@@ -1,0 +1,1 @@
+"""How well encodings predict the causes."""

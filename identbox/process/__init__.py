@@ -1,0 +1,1 @@
+"""What causes what: variables, effects, interventions, mixings."""

@@ -1,0 +1,1 @@
+"""Images by Blender, which runs as a process of its own."""
