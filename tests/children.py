@@ -56,7 +56,7 @@ def starts(tmp_path: Path, name: str) -> int:
 def until(what: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"expected it within {seconds:g} s"
         time.sleep(0.02)
 
 

@@ -1,13 +1,13 @@
-"""A harness of faults: commands that are disturbed in every way, and held against undisturbed runs.
+"""A harness of faults: commands are disturbed in every way, and their results compared with undisturbed runs.
 
     python tests/faults.py --kills 200 --seed 0        # also: make faults
 
-Each life of a command is disturbed several times. Most often a random process of its tree gets SIGKILL or SIGTERM, or
-SIGSTOP for a while; else all of them are killed and a file that they left is cut short, the times of all files jump,
-or the same command is given a second time beside the first. When the command itself is gone it is given again; in the
-end it is left in peace. Then each command is stopped as a whole for longer than a lease lasts while another takes over,
-and given a disk that is too small until it is made larger (where one may mount one). What a command leaves must be what
-an undisturbed run leaves: every byte of a dataset, the weights, metrics and scores of a run.
+Each command is disturbed several times while it runs. Most often a random process of its tree gets SIGKILL or SIGTERM,
+or SIGSTOP for a while. Otherwise all of them are killed and a file that they left is cut short, the times of all files
+jump, or the same command is started a second time beside the first. When the command has ended, it is started again;
+in the end it is left undisturbed. Then each command is stopped as a whole for longer than a lease lasts, while another
+takes over, and is given a disk that is too small until it is made larger (where a disk may be mounted). What a command
+leaves must be what an undisturbed run leaves: every byte of a dataset, the weights, metrics and scores of a run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import psutil
 import torch
 
 KILLS_A_LIFE = 5
-PATIENCE = 300  # seconds that a command may take when it is left in peace
+PATIENCE = 300  # seconds that a command may take when it is left undisturbed
 FAULTS = {"SIGKILL": 8, "SIGTERM": 4, "SIGSTOP": 4, "cut": 2, "times": 1, "twice": 1}  # and how often
 KILLS = ("SIGKILL", "SIGTERM", "SIGSTOP", "cut")
 DAY = 86400.0
@@ -72,7 +72,7 @@ class Command:
 
 
 class Life:
-    """A command in a process group of its own, given again whenever it is gone."""
+    """A command in a process group of its own, started again whenever it has ended."""
 
     def __init__(
         self, command: Command, out: Path, log: Path, program: tuple[str, ...] = ("-m", "identbox")
@@ -90,7 +90,7 @@ class Life:
             )
 
     def processes(self) -> list[psutil.Process]:
-        """The command and all that it started; none where it is gone."""
+        """The command and all processes that it started; none where it has ended."""
         try:
             parent = psutil.Process(self.child.pid)
             return [parent, *parent.children(recursive=True)]
@@ -98,7 +98,7 @@ class Life:
             return []
 
     def peace(self, tries: int = 1) -> None:
-        """Let it end, and give it again so many times; raises RuntimeError where it fails or takes too long."""
+        """Let it end, starting it again up to ``tries`` times; raises RuntimeError where it fails or takes too long."""
         for _ in range(tries):
             with suppress(subprocess.TimeoutExpired):
                 if self.child.wait(timeout=PATIENCE) == 0:
@@ -112,11 +112,11 @@ class Life:
         self.fail()
 
     def fail(self) -> NoReturn:
-        """Raise RuntimeError with the last that it said."""
+        """Raise RuntimeError with the end of its log."""
         raise RuntimeError(f"{self.command.arguments[0]}: {self.log.read_text()[-500:]}")
 
     def disturb(self, kind: str, rng: random.Random) -> None:
-        """Do something to it."""
+        """Disturb it in one way, one of FAULTS."""
         if kind == "cut":
             self.kill_all()
             chosen = [
@@ -147,7 +147,7 @@ class Life:
         self.child.wait()
 
     def second(self) -> None:
-        """The same command beside it: either does its part, or says who is at it."""
+        """Start the same command beside it: it must do its part, or say which process is working in the folder."""
         other = self.start()
         code = other.wait(timeout=PATIENCE)
         if code not in (0, 1, -signal.SIGKILL):
@@ -157,7 +157,7 @@ class Life:
 
 
 def undisturbed(command: Command, out: Path, log: Path) -> float:
-    """Run it in peace; returns the seconds. Raises RuntimeError where it fails."""
+    """Run it undisturbed; returns the seconds. Raises RuntimeError where it fails."""
     begun = time.monotonic()
     Life(command, out, log).peace(tries=0)
     return time.monotonic() - begun
@@ -166,7 +166,7 @@ def undisturbed(command: Command, out: Path, log: Path) -> float:
 def disturbed(
     command: Command, out: Path, log: Path, *, kills: int, within: float, rng: random.Random
 ) -> Counter[str]:
-    """Run it to its end with so many kills, and other faults, on the way, each within so many seconds.
+    """Run it to its end with ``kills`` kills, and other faults, each within ``within`` seconds after the last.
 
     Returns the faults by kind. Raises RuntimeError where it fails by itself or takes too long.
     """
@@ -179,7 +179,7 @@ def disturbed(
             life.disturb(kind, rng)
             done[kind] += 1
             time.sleep(0.3)
-        if life.child.poll() == 0:  # it was faster: another life
+        if life.child.poll() == 0:  # it ended before it was disturbed: start again
             shutil.rmtree(out)
         if life.child.poll() is not None:
             life.child = life.start()
@@ -190,9 +190,9 @@ def disturbed(
 def frozen(
     command: Command, out: Path, log: Path, *, after: float, program: tuple[str, ...] = ("-m", "identbox")
 ) -> None:
-    """Stop all of it for longer than a lease lasts, while a second client does the work; then let it wake up.
+    """Stop all of it for longer than a lease lasts, while a second client does the work; then let it continue.
 
-    It is stopped so many seconds after it took its first lease.
+    It is stopped ``after`` seconds after it took its first lease.
     """
     asleep: list[psutil.Process] = []
     while not asleep:
@@ -202,7 +202,7 @@ def frozen(
             time.sleep(0.02)
         time.sleep(after)
         asleep = life.processes() if life.child.poll() is None else []
-        if life.child.poll() not in (None, 0):  # where it was merely faster: another life
+        if life.child.poll() not in (None, 0):  # unless it just ended before it was stopped
             life.fail()
     for process in asleep:
         process.suspend()
@@ -215,9 +215,9 @@ def frozen(
 
 
 def squeezed(command: Command, disk: Path, log: Path) -> int:
-    """Run it on a disk in memory that is too small, and then larger and larger; returns how often it was full.
+    """Run it on a disk in memory that is too small, and is then made larger; returns how often it was full.
 
-    Raises RuntimeError where it does not say so in one line.
+    Raises RuntimeError where the command does not report that in one line.
     """
     disk.mkdir()
     size = 16  # KiB
@@ -237,7 +237,7 @@ def squeezed(command: Command, disk: Path, log: Path) -> int:
             size *= 2
             subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
     finally:
-        # What is left is looked at after the disk is gone.
+        # What the command left is compared after the disk is gone.
         if (disk / "out").exists():
             shutil.copytree(disk / "out", disk.with_name(f"{disk.name}-content"))
         subprocess.run(["umount", str(disk)], check=True)
@@ -249,7 +249,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def runs(folder: Path) -> dict[str, Any]:
-    """Weights, metrics and record of every run below a folder, without the times that it took."""
+    """Weights, metrics and record of every run below a folder, without how long they took."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("results.json")):
         place = path.parent
@@ -263,15 +263,18 @@ def runs(folder: Path) -> dict[str, Any]:
     return found
 
 
-def commands(scratch: Path) -> dict[str, Command]:
-    """The commands, small enough to last some seconds; their input files go to ``scratch``."""
+def commands(scratch: Path, *, with_images: bool = True) -> dict[str, Command]:
+    """The commands, small enough to take some seconds; their input files go to ``scratch``.
+
+    Without ``with_images`` there is no training on images, which needs a dataset to be rendered first.
+    """
     for name, text in (("run", RUN), ("sweep", SWEEP), ("pairs", PAIRS)):
         (scratch / f"{name}.toml").write_text(text)
     images = ("--n", "16", "--val", "8", "--test", "8", "--size", "32", "--samples", "1", "--workers", "2")
     data = scratch / "data"
-    if not data.exists():
+    if with_images and not data.exists():
         undisturbed(Command(arguments=("render", *images), content=files), data, scratch / "data.log")
-    return {
+    chosen = {
         "render": Command(arguments=("render", *images), content=files),
         "simulate": Command(arguments=("simulate", "--config", str(scratch / "run.toml")), content=runs),
         "sweep": Command(arguments=("sweep", str(scratch / "sweep.toml"), "--workers", "2"), content=runs),
@@ -280,6 +283,9 @@ def commands(scratch: Path) -> dict[str, Command]:
             content=runs,
         ),
     }
+    if not with_images:
+        del chosen["train"]
+    return chosen
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
@@ -288,7 +294,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    """Disturb every command until the kills are used up; 1 where something differs in the end."""
+    """Disturb every command until the kills are used up; returns 1 where a result differs in the end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
@@ -300,12 +306,12 @@ def main() -> int:
     lives = bad = 0
 
     def tell(name: str, what: str, end: Callable[[Path, Path], Path]) -> None:
-        """Go through a life, and hold what it left against what an undisturbed one leaves."""
+        """Disturb a command to its end, and compare what it left with what an undisturbed one leaves."""
         nonlocal lives, bad
         out, log = scratch / f"{name}-{lives}", scratch / f"{name}-{lives}.log"
         try:
             wrong = differing(expected[name], chosen[name].content(end(out, log)))
-        except Exception as error:  # also one of what cannot be read in the end
+        except Exception as error:  # also where a result cannot be read
             wrong = [f"{type(error).__name__} {error}"]
         lives += 1
         bad += bool(wrong)

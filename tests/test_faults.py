@@ -1,4 +1,8 @@
-"""A few faults on the commands; `make faults` has hundreds, on all of them."""
+"""A few faults on the command simulate; `make faults` has hundreds, on all commands.
+
+Killed renderings are in rendering/test_workers.py, killed clusters in jobs/test_clusters.py. That a training continues
+bit by bit is tested in process, in learning/test_training.py.
+"""
 
 import random
 import subprocess
@@ -7,49 +11,50 @@ import pytest
 
 import faults
 
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    return faults.commands(tmp_path_factory.mktemp("commands"))
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def simulated(commands, tmp_path_factory):
-    """What an undisturbed simulation leaves."""
+def simulate(tmp_path_factory):
+    return faults.commands(tmp_path_factory.mktemp("commands"), with_images=False)["simulate"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(simulate, tmp_path_factory):
+    """What an undisturbed simulation leaves, and the seconds that it took."""
     folder = tmp_path_factory.mktemp("simulated")
-    faults.undisturbed(commands["simulate"], folder / "out", folder / "log")
-    return commands["simulate"].content(folder / "out")
+    seconds = faults.undisturbed(simulate, folder / "out", folder / "log")
+    return simulate.content(folder / "out"), seconds
 
 
-@pytest.mark.parametrize("name", ["render", "train"])
-def test_what_a_disturbed_command_leaves_is_what_an_undisturbed_one_does(commands, name, tmp_path):
-    command = commands[name]
-    seconds = faults.undisturbed(command, tmp_path / "peace", tmp_path / "log")
-    rng = random.Random(len(name))
-    done = faults.disturbed(command, tmp_path / "out", tmp_path / "log", kills=2, within=seconds / 2, rng=rng)
-    assert sum(done[kind] for kind in faults.KILLS) == 2
-    expected = command.content(tmp_path / "peace")
+def test_a_run_that_was_killed_leaves_what_an_undisturbed_one_leaves(simulate, undisturbed, tmp_path):
+    """Weights, metrics and scores, after two kills at moments that the clock chooses."""
+    expected, seconds = undisturbed
     assert expected
-    assert faults.differing(expected, command.content(tmp_path / "out")) == []
+    done = faults.disturbed(
+        simulate, tmp_path / "out", tmp_path / "log", kills=2, within=seconds / 2, rng=random.Random(0)
+    )
+    assert sum(done[kind] for kind in faults.KILLS) == 2
+    assert faults.differing(expected, simulate.content(tmp_path / "out")) == []
 
 
-def test_who_wakes_after_another_took_over_changes_nothing(commands, simulated, tmp_path):
-    """With leases of three seconds, so that it takes no minute."""
-    command = commands["simulate"]
+def test_a_process_that_wakes_after_another_took_its_lease_changes_nothing(simulate, undisturbed, tmp_path):
+    """With leases of three seconds instead of a minute."""
     code = (
         "from identbox.jobs import leases; leases.STALE, leases.BEAT = 3.0, 0.5;"
         "from identbox.commands.main import main; main()"
     )
-    faults.frozen(command, tmp_path / "out", tmp_path / "log", after=0.3, program=("-c", code))
-    assert faults.differing(simulated, command.content(tmp_path / "out")) == []
+    faults.frozen(simulate, tmp_path / "out", tmp_path / "log", after=0.3, program=("-c", code))
+    assert faults.differing(undisturbed[0], simulate.content(tmp_path / "out")) == []
 
 
-def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(commands, simulated, tmp_path):
+def test_a_full_disk_is_reported_and_the_same_command_continues_with_more_space(
+    simulate, undisturbed, tmp_path
+):
     (tmp_path / "tried").mkdir()
     tried = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "tried")], capture_output=True)
     if tried.returncode:
         pytest.skip("a disk in memory may not be mounted here")
     subprocess.run(["umount", str(tmp_path / "tried")], check=True)
-    command = commands["simulate"]
-    assert faults.squeezed(command, tmp_path / "disk", tmp_path / "log") >= 2
-    assert faults.differing(simulated, command.content(tmp_path / "disk-content")) == []
+    assert faults.squeezed(simulate, tmp_path / "disk", tmp_path / "log") >= 2
+    assert faults.differing(undisturbed[0], simulate.content(tmp_path / "disk-content")) == []

@@ -185,7 +185,7 @@ def _render_there(
         f"{out.resolve().name}-cluster"
     )  # the dataset's own folder stays as it is
     with clusters.connect(cluster, beside) as pool:
-        click.echo(pool.told)
+        click.echo(pool.summary)
         with images_bar(workers=pool.slots) as progress:
             there = shards.count(out, part)
             total = sum(recipe.splits.get(split, 0) for split in part.splits)

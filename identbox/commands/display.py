@@ -134,7 +134,7 @@ def run_jobs(
         if cluster is not None:
             pool = stack.enter_context(clusters.connect(cluster, folder.resolve() / "cluster"))
             side_by_side, executor, threads = pool.slots, pool.executor, cluster.cpus
-            click.echo(pool.told)
+            click.echo(pool.summary)
         progress = stack.enter_context(steps_bar())
         task = progress.add_task(what, total=len(jobs), figures="")
 

@@ -75,7 +75,7 @@ def assumptions(
     one by the name of the first view that all share) the process must be realised; Jacobians and covariances are
     then evaluated at ``EVALUATION_SAMPLES`` draws from a stream of ``seed``.
     """
-    found = [
+    entries = [
         _content_invariance(process),
         _style_changes(process),
         _change_density(process),
@@ -84,14 +84,14 @@ def assumptions(
     ]
     if mixings is None:
         reason = "the process does not say how views are made of latents"
-        found += [
+        entries += [
             _assumption("mixing", "unknown", reason),
             _assumption("distinct-mechanisms", "unknown", reason, needed=False),
         ]
     else:
         sample = process.sample(EVALUATION_SAMPLES, generator=seeding.generator(seed, "assumptions"))
-        found += [_mixing(process, mixings, sample), _distinct_mechanisms(process, mixings, sample)]
-    return [*found, _encoding_size(process, encoding_size)]
+        entries += [_mixing(process, mixings, sample), _distinct_mechanisms(process, mixings, sample)]
+    return [*entries, _encoding_size(process, encoding_size)]
 
 
 @torch.no_grad()
@@ -122,15 +122,15 @@ def effective_dimensions(process: Process, *, seed: int = 0) -> dict[str, tuple[
         EVALUATION_SAMPLES, generator=seeding.generator(seed, "assumptions"), dtype=torch.float64
     )
     first = process.views[0]
-    found = {}
+    dimensions = {}
     for role, views in {"content": [first], "style": [first], "specific": list(process.views)}.items():
         for view in views:
             names = [v.name for v in process.seen_by(view) if v.role == role and not _constant(v)]
             if names:
                 block = torch.cat([sample.views[view][name].double() for name in names], dim=1)
                 key = f"{role}/{view}" if role == "specific" else role
-                found[key] = (block.shape[1], effective_dimension(block))
-    return found
+                dimensions[key] = (block.shape[1], effective_dimension(block))
+    return dimensions
 
 
 def never_changing(process: Process) -> list[Variable]:

@@ -59,25 +59,25 @@ def ceilings(
     """The ceiling of every variable but constants, for every view of a realised process.
 
     With ``interventions`` also after a permutation of each block, where ``NAME'`` is what was permuted as it is now.
-    A variable that a view does not see is meant as it is. Unless variables are given as ``content`` it is all that
-    is the same in every view, style that never changes included; its own ceiling is 1. Probes draw ``samples`` from
+    A variable that a view does not see counts as it is. Unless variables are given as ``content``, content is all
+    that is the same in every view, with style that never changes; its own ceiling is 1. Probes draw ``samples`` from
     streams of ``seed``.
     """
     content = invariant(process) if content is None else content
     roles = [role for role in ROLES if any(v.role == role for v in process.variables)]
     variables = [v for v in process.variables if not v.distribution.constant]
     solver = _Solver(process, seed, samples)
-    found: dict[CeilingKey, Ceiling] = {}
+    by_key: dict[CeilingKey, Ceiling] = {}
     for intervention in [None, *(roles if interventions else [])]:
         kept = [v for v in content if v.role != intervention]
         moved = [v for v in content if v.role == intervention]
         for view in process.views:
             for variable in variables:
-                found[view, variable.name, intervention] = solver.ceiling(view, variable, kept)
+                by_key[view, variable.name, intervention] = solver.ceiling(view, variable, kept)
                 if variable.role == intervention:
-                    # A block is permuted as a whole, so that what holds within it still does.
-                    found[view, f"{variable.name}'", intervention] = solver.ceiling(view, variable, moved)
-    return found
+                    # A block is permuted as a whole, so that its variables still depend on each other.
+                    by_key[view, f"{variable.name}'", intervention] = solver.ceiling(view, variable, moved)
+    return by_key
 
 
 class _Solver:
@@ -131,7 +131,7 @@ class _Solver:
     def _probed(self, view: str, variable: Variable, given: Sequence[Variable]) -> Ceiling:
         fit, score = self._sample("fit"), self._sample("score")
         target = target_of(variable, seen(fit, view, variable), seen(score, view, variable))
-        (found,) = probing.probe_targets(
+        (probed,) = probing.probe_targets(
             _regressors(fit, given),
             _regressors(score, given),
             [target],
@@ -139,7 +139,7 @@ class _Solver:
             seed=seeding.derive(self.seed, "ceilings", view, variable.name),
             kinds=("nonlinear",),
         )
-        return Ceiling(score=found.score, low=found.low, high=found.high, how="probe")
+        return Ceiling(score=probed.score, low=probed.low, high=probed.high, how="probe")
 
     def _sample(self, part: str) -> Sample:
         return self.process.sample(self.samples, generator=seeding.generator(self.seed, "ceilings", part))

@@ -145,12 +145,12 @@ class ConditionalRanks:
 
     def __call__(self, values: Float[Tensor, "m c"]) -> Float[Tensor, "m c"]:
         scaled = (values.double() - self.mean) / self.scale
-        # Blocks of rows bound the memory: reference x rows numbers are held at a time.
+        # Blocks of rows bound the memory: it is that of reference x rows numbers.
         return torch.cat([self._block(rows) for rows in scaled.split(512)]).clamp(INSIDE, 1 - INSIDE)
 
     def _block(self, rows: Float[Tensor, "m c"]) -> Float[Tensor, "m c"]:
         n = len(self.reference)
-        found = []
+        ranks = []
         for i, predictor in enumerate(self.predictors):
             left = rows[:, i] - rows[:, :i] @ predictor
             known = self.reference[:, i] - self.reference[:, :i] @ predictor
@@ -158,8 +158,8 @@ class ConditionalRanks:
             counts = torch.special.ndtr((left[:, None] - known) / narrow)
             distance = torch.cdist(rows[:, :i], self.reference[:, :i]) if i else torch.zeros_like(counts)
             weights = torch.softmax(-0.5 * (distance / n ** (-1 / (i + 4))).square(), dim=1)
-            found.append((weights * counts).sum(1))
-        return torch.stack(found, dim=1)
+            ranks.append((weights * counts).sum(1))
+        return torch.stack(ranks, dim=1)
 
 
 def _latent_columns(process: Process, view: str, variables: Sequence[Variable]) -> list[int]:
@@ -195,7 +195,7 @@ def functional(views: Sequence[Float[Tensor, "n d"]]) -> Value:
 def by_ranks(encodings: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Encodings mapped to the unit cube by their own marginals: (rank - 1/2) / n of each component, ties sharing one.
 
-    The map increases in each component, so it keeps all that encodings tell. What entropy is left below 0 is that
+    The map increases in each component, so it loses no information. What entropy is left below 0 is that
     of the dependence among components.
     """
     ranks = rankdata(encodings.detach().double().cpu().numpy(), axis=0)
@@ -210,10 +210,12 @@ def trained_value(views: Sequence[Float[Tensor, "n d"]]) -> Value:
     entropy is 0.
     """
     mapped = [by_ranks(view) for view in views]
-    found = functional(mapped)
+    estimated = functional(mapped)
     null = [_independent_entropy(view) for view in mapped]
-    entropies = [h - bias if math.isfinite(h) else h for h, bias in zip(found.entropies, null, strict=True)]
-    return Value(alignment=found.alignment, entropies=tuple(entropies), error=found.error)
+    entropies = [
+        h - bias if math.isfinite(h) else h for h, bias in zip(estimated.entropies, null, strict=True)
+    ]
+    return Value(alignment=estimated.alignment, entropies=tuple(entropies), error=estimated.error)
 
 
 def _independent_entropy(u: Float[Tensor, "n d"]) -> float:

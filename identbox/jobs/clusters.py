@@ -1,7 +1,7 @@
-"""Where jobs run when they do not run here: a Dask cluster that is up, or SLURM jobs that Parsl starts.
+"""Where jobs run when they do not run here: a running Dask cluster, or SLURM jobs that Parsl starts.
 
-Both are a `concurrent.futures.Executor` to `children.execute`, which sends them commands alone: what a job needs and
-what it leaves is on a folder that all machines share, under the same path.
+For `execution.execute` both are a `concurrent.futures.Executor`, to which only commands are sent: the input and output
+of a job lie in a folder that all machines share, under the same path.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 HEARTBEAT = 2  # seconds between two signs of life of a SLURM job
-LOST = 10  # seconds without one after which its work is done elsewhere
-CONNECT = 10  # seconds to find a scheduler
-FORGET = 1000  # tasks after which a Dask scheduler is asked to forget what it noted of each
+LOST = 10  # seconds without one after which another job does its work
+CONNECT = 10  # seconds to wait for a scheduler
+FORGET = 1000  # tasks after which a Dask scheduler is asked to drop its notes on them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Cluster:
     cpus: int = 2  # cores of a piece of work
     gpus: int = 0  # GPUs of a SLURM job
     queue: str | None = None  # SLURM's partition
-    walltime: str = "24:00:00"  # of a SLURM job; what is not done by then goes on in another
+    walltime: str = "24:00:00"  # of a SLURM job; unfinished work is continued in another job
 
     def __post_init__(self) -> None:
         if self.address != "slurm" and "://" not in self.address:
@@ -47,11 +47,11 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """A cluster at work."""
+    """A cluster that is ready to work."""
 
     executor: Executor
     slots: int  # pieces of work side by side
-    told: str  # one line about it
+    summary: str  # one line about it
 
 
 @contextmanager
@@ -85,19 +85,21 @@ def _dask(cluster: Cluster) -> Iterator[Pool]:
             raise IdentboxError(
                 f"--cluster: expected workers at {cluster.address}, got none; type: dask worker {cluster.address}"
             )
-        told = f"{len(client.nthreads())} workers, {slots} side by side; dashboard: {client.dashboard_link}"
-        yield Pool(executor=_Forgetful(client, ours), slots=slots, told=told)
+        summary = (
+            f"{len(client.nthreads())} workers, {slots} side by side; dashboard: {client.dashboard_link}"
+        )
+        yield Pool(executor=_Forgetful(client, ours), slots=slots, summary=summary)
 
 
 class _Forgetful(Executor):
-    """Dask's executor, which now and then has the scheduler drop its notes of what was submitted.
+    """Dask's executor, which makes the scheduler drop its notes on what was submitted from time to time.
 
     The scheduler adds a note of each submission to the span that it belongs to, a quarter KiB a task, and keeps it for
     as long as it runs: see `distributed.spans.Span.metadata`. Nobody reads those of ``span``, which is ours alone.
     """
 
     def __init__(self, client: Any, span: str) -> None:
-        # Never the value of an equal call before: what is done is a question to the disk.
+        # Not pure: an equal call must not return an earlier value, since the disk alone says what is done.
         self._client, self._span, self._executor = client, span, client.get_executor(pure=False)
         self._submitted = 0
 
@@ -108,7 +110,7 @@ class _Forgetful(Executor):
         return self._executor.submit(fn, *args, **kwargs)
 
     async def _forget(self) -> None:
-        with suppress(Exception):  # a scheduler that is lost, or keeps no spans, is no reason to stop
+        with suppress(Exception):  # a scheduler that is lost, or has no spans, is no reason to stop
             # A lambda travels by value: a scheduler's machine need not have identbox.
             await self._client.run_on_scheduler(
                 lambda name, dask_scheduler: [
@@ -124,8 +126,10 @@ class _Forgetful(Executor):
 
 
 def _is_no_farewell(record: LogRecord) -> bool:
-    """False for the tracebacks that a client logs where its scheduler is lost: of a message to it that was on its
-    way, and, closed while it looks for it, of its own cancelling. That it is lost is told by the work itself.
+    """False for the tracebacks that a client logs when its scheduler is lost.
+
+    They are of a message that was on its way, and of cancelling the search for the scheduler when the client is closed
+    meanwhile. That the scheduler is lost is reported by the work itself.
     """
     from asyncio import CancelledError
 
@@ -150,7 +154,7 @@ def _slurm(cluster: Cluster, folder: Path) -> Iterator[Pool]:
         yield Pool(
             executor=executor,
             slots=cluster.jobs,
-            told=f"up to {cluster.jobs} SLURM jobs of {cluster.cpus} cores; scripts and logs: {folder}",
+            summary=f"up to {cluster.jobs} SLURM jobs of {cluster.cpus} cores; scripts and logs: {folder}",
         )
     finally:
         executor.shutdown(wait=False)
@@ -171,13 +175,13 @@ def _parsl_config(cluster: Cluster, folder: Path) -> Any:
         max_blocks=cluster.jobs,
         walltime=cluster.walltime,
         exclusive=False,
-        # The Python of this process, with all that is installed for it.
+        # The Python of this process, with the packages installed for it.
         worker_init=f'export PATH="{Path(sys.executable).parent}:$PATH"',
     )
     executor = HighThroughputExecutor(
         label="identbox",
         provider=provider,
-        # By its module: its script is found in an environment that was activated alone.
+        # By its module: its script is found only in an activated environment.
         interchange_launch_cmd=[sys.executable, "-m", "parsl.executors.high_throughput.interchange"],
         cores_per_worker=cluster.cpus,
         max_workers_per_node=1,

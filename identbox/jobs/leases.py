@@ -122,7 +122,7 @@ def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -
         lease.release()
 
 
-def register(lease: Lease) -> None:
+def register_lease(lease: Lease) -> None:
     """Count a lease among those that this process holds; the caller refreshes it."""
     _held.append(lease)
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from identbox.jobs.leases import BEAT, Lease, register
+from identbox.jobs.leases import BEAT, Lease, register_lease
 
 ORPHANED = 75  # exit code: "try again", as in sysexits.h
 
@@ -23,7 +23,7 @@ def run_module(arguments: list[str]) -> None:
     """Run the module, while a thread watches the parent and the lease."""
     parent, path, token, module, *rest = arguments
     lease = Lease.of_child(path, token)
-    register(lease)
+    register_lease(lease)
     threading.Thread(target=_end_with_parent, args=(int(parent), lease), daemon=True).start()
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

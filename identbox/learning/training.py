@@ -129,7 +129,7 @@ def train(
             progress.step += count
             progress.seconds = before + time.monotonic() - begun
             figures = watch()
-            line = _metrics(values, progress, settings, figures)
+            line = _metrics_line(values, progress, settings, figures)
             leases.expect_held()
             metrics_file.write(_json_line(line))
             metrics_file.flush()
@@ -169,7 +169,7 @@ def _take_step(
     return value.detach(), norm
 
 
-def _metrics(
+def _metrics_line(
     values: Tensor, progress: _Progress, settings: TrainingSettings, figures: dict[str, float]
 ) -> dict[str, Any]:
     """A line of metrics.jsonl: means over the steps since the last one, and the figures of the moment."""

@@ -13,7 +13,7 @@ An effect of your own is one class. Files in TOML know it by its ``kind`` as soo
         height: float = 1.0
 
         def apply(self, draw, value, child, parent):
-            return draw.shifted(self.height * value.sin())
+            return draw.shifted(self.height * value.to(draw.noise.dtype).sin())
 """
 
 from __future__ import annotations

@@ -118,11 +118,11 @@ class InvertibleMLP(nn.Module):
         if not len(z):
             raise IdentboxError("conditioning: expected at least 1 sample, got none")
         blocks = z.split(_block_size(self.dim))
-        found = torch.cat([condition_numbers(self.jacobian(block)) for block in blocks])
+        numbers = torch.cat([condition_numbers(self.jacobian(block)) for block in blocks])
         return Conditioning(
-            minimum=found.min().item(),
-            median=found.quantile(0.5).item(),
-            maximum=found.max().item(),
+            minimum=numbers.min().item(),
+            median=numbers.quantile(0.5).item(),
+            maximum=numbers.max().item(),
             layers=tuple(condition_numbers(self.weights).tolist()),
         )
 
@@ -197,9 +197,9 @@ def _well_conditioned(dim: int, settings: Mixing, stream: torch.Generator) -> Fl
     threshold, left = SINGULAR, settings.pool
     while left or len(kept) < settings.layers:
         matrices = random_matrices(min(left, _block_size(dim)) or _block_size(dim), dim, stream)
-        found = condition_numbers_up_to(matrices, threshold)
-        within = found <= threshold
-        kept, numbers = torch.cat([kept, matrices[within]]), torch.cat([numbers, found[within]])
+        judged = condition_numbers_up_to(matrices, threshold)
+        within = judged <= threshold
+        kept, numbers = torch.cat([kept, matrices[within]]), torch.cat([numbers, judged[within]])
         if left and len(numbers) >= settings.rank:
             threshold = numbers.kthvalue(settings.rank).values.item()
             within = numbers <= threshold

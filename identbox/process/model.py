@@ -202,10 +202,10 @@ class Process:
     @cached_property
     def ancestors(self) -> dict[str, set[str]]:
         """For each variable the names of all its causes, direct or not."""
-        found: dict[str, set[str]] = {}
+        causes: dict[str, set[str]] = {}
         for variable in self.variables:
-            found[variable.name] = set(variable.effects).union(*(found[p] for p in variable.effects))
-        return found
+            causes[variable.name] = set(variable.effects).union(*(causes[p] for p in variable.effects))
+        return causes
 
     def dependent(self, one: str, other: str) -> bool:
         """Whether two variables are dependent by the graph: one causes the other, or they share a cause."""

@@ -151,7 +151,7 @@ def _dot_panel(ax: Axes, panel: Panel, *, labelled: bool) -> None:
     ax.spines["left"].set_visible(False)
     _unit(ax, panel.series, "x")
     ax.set_title(panel.title, **face(panel.title))
-    ax.set_xlabel(_metrics(panel.series))
+    ax.set_xlabel(_score_label(panel.series))
 
 
 def _dot_legend(figure: Figure, series: Sequence[Series]) -> None:
@@ -179,7 +179,7 @@ def draw_lines(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
                 ax.plot(*zip(*series.chance, strict=True), ":", color=BLACK, linewidth=1.1, zorder=4)
         _unit(ax, [series for panel in panels for series in panel.series], "y")
         _whole_numbers(ax, panel)
-    axes[0].set_ylabel(_metrics([series for panel in panels for series in panel.series]))
+    axes[0].set_ylabel(_score_label([series for panel in panels for series in panel.series]))
     names = list(dict.fromkeys((series.name, series.block) for panel in panels for series in panel.series))
     handles = [
         Line2D([], [], color=color(block, i), marker=MARKERS.get(block, "D"), markersize=5, label=name)
@@ -219,7 +219,7 @@ def draw_bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
             legend = ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
             for text, series in zip(legend.get_texts(), panel.series, strict=True):
                 text.set(**face(series.block))
-    axes[0].set_ylabel(_metrics([series for panel in panels for series in panel.series]))
+    axes[0].set_ylabel(_score_label([series for panel in panels for series in panel.series]))
     return figure
 
 
@@ -295,9 +295,9 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def _side_by_side(figure: Figure, panels: Sequence[Panel], xlabel: str) -> Sequence[Axes]:
+def _side_by_side(figure: Figure, panels: Sequence[Panel], xlabel: str) -> list[Axes]:
     """Axes for panels beside each other, with one range upwards and faint lines across."""
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
     for ax, panel in zip(axes, panels, strict=True):
         ax.grid(axis="y", color=FAINT_GREY, linewidth=0.6)
         ax.set_axisbelow(True)
@@ -343,7 +343,7 @@ def _plot_line(ax: Axes, series: Series, number: int) -> None:
     )
 
 
-def _metrics(series: Sequence[Series]) -> str:
+def _score_label(series: Sequence[Series]) -> str:
     """The label of an axis of scores."""
     metrics = {one.metric for one in series if one.points}
     return " or ".join(name for metric, name in METRIC_LABELS.items() if metric in metrics)

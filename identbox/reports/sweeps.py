@@ -244,17 +244,7 @@ def loss_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swee
             f"{title + '. ' if title else ''}Estimated number of content factors: {why}."
             + (f" The true number is {truth}." if truth else "")
         )
-        chance = tuple((at[e.cell.name], e.chance) for e in validation if e.chance is not None)
-        curve = Series(
-            name="validation loss",
-            block="content",
-            metric="loss",
-            points=mean_points(validation, at),
-            chance=chance,
-        )
-        size, low, high = (knee.size, knee.low, knee.high) if knee else (None, None, None)
-        mark = ElbowMark(size=size, low=low, high=high, truth=truth, judged=knee is not None)
-        panels.append(Panel(title=title, series=(curve,), mark=mark))
+        panels.append(_loss_panel(title, at, validation, knee, truth))
 
     draw = partial(figures.draw_elbow, panels, title=sweep.title, xlabel=setting_name(sweep.x))
     lead = (
@@ -262,6 +252,27 @@ def loss_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swee
         "factors is where a broken stick, fitted to every seed's losses by least squares, bends."
     )
     return SweepContents(lead=lead, tables=tables, notes=notes, entries=all_entries, figures={"elbow": draw})
+
+
+def _loss_panel(
+    title: str,
+    at: dict[str, float],
+    validation: list[SeedScores],
+    knee: elbow.Elbow | None,
+    truth: int | None,
+) -> Panel:
+    """The validation loss over the places ``at`` of the cells, with the estimate and the true number."""
+    chance = tuple((at[e.cell.name], e.chance) for e in validation if e.chance is not None)
+    curve = Series(
+        name="validation loss",
+        block="content",
+        metric="loss",
+        points=mean_points(validation, at),
+        chance=chance,
+    )
+    size, low, high = (knee.size, knee.low, knee.high) if knee else (None, None, None)
+    mark = ElbowMark(size=size, low=low, high=high, truth=truth, judged=knee is not None)
+    return Panel(title=title, series=(curve,), mark=mark)
 
 
 def _estimate(

@@ -28,6 +28,12 @@ def test_help_imports_neither_torch_nor_blender_nor_numpy():
     assert not {"'torch'", "'bpy'", "'numpy'"} & set(re.findall(r"'\w+'", done.stdout))
 
 
+def test_importing_identbox_loads_neither_torch_nor_numpy():
+    script = "import sys, identbox; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"torch", "numpy", "scipy", "click"} & set(done.stdout.split())
+
+
 INTERRUPTED = """
 import signal, sys, time
 from identbox.commands import main
@@ -46,7 +52,7 @@ main.main()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_amid_an_import_stops_the_command_after_it(name, tmp_path):
+def test_a_signal_during_an_import_stops_the_command_after_the_import(name, tmp_path):
     (tmp_path / "slow.py").write_text(
         f"import os, signal, time\nos.kill(os.getpid(), signal.{name})\ntime.sleep(0.2)\nwhole = True\n"
     )
@@ -55,7 +61,7 @@ def test_a_signal_amid_an_import_stops_the_command_after_it(name, tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=25,  # less than the command would go on
+        timeout=25,  # less than the command would take
     )
     assert done.stdout == "True\n"
     assert done.returncode == 130

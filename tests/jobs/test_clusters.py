@@ -55,7 +55,7 @@ def test_jobs_are_done_on_a_dask_cluster(dask: Dask, job: Callable, tmp_path: Pa
     told: list[str] = []
     with clusters.connect(Cluster(address=dask.address), tmp_path) as pool:
         assert pool.slots == 2
-        assert pool.told.startswith("2 workers, 2 side by side; dashboard: http")
+        assert pool.summary.startswith("2 workers, 2 side by side; dashboard: http")
         failed = execution.execute(
             jobs, workers=2, threads=3, executor=pool.executor, on_done=lambda name, reason: told.append(name)
         )
@@ -92,7 +92,7 @@ with clusters.connect(clusters.Cluster(address={dask.address!r}), folder) as poo
     assert starts(tmp_path, "one") == 2
 
 
-def test_a_client_that_leaves_a_dead_scheduler_tells_no_traceback(dask: Dask, tmp_path: Path):
+def test_a_client_that_leaves_a_dead_scheduler_prints_no_traceback(dask: Dask, tmp_path: Path):
     dask.two_workers()
     client = f"""
 import os, time

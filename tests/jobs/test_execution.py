@@ -31,7 +31,7 @@ def test_jobs_are_done_once_each_with_threads_and_a_temporary_folder_of_its_own(
     assert [starts(tmp_path, one.name) for one in jobs] == [1] * 5
 
 
-def test_jobs_side_by_side_see_a_gpu_each(job, tmp_path):
+def test_jobs_that_run_side_by_side_see_different_gpus(job, tmp_path):
     go = tmp_path / "go"
     jobs = [job("one", wait=go), job("two", wait=go), job("three")]
 
@@ -77,7 +77,7 @@ def test_a_job_that_takes_too_long_is_ended(job, tmp_path):
     assert execution.execute(jobs, workers=2, threads=1, timeout=3.0) == {"slow": "took longer than 3 s"}
 
 
-def test_a_job_that_another_client_is_at_is_left_to_it(job, tmp_path, monkeypatch):
+def test_a_job_that_another_client_is_doing_is_left_to_it(job, tmp_path, monkeypatch):
     monkeypatch.setattr(execution, "RETRY_AFTER", 0.1)
     go = tmp_path / "go"
     code = (
@@ -100,7 +100,7 @@ def test_a_job_that_another_client_is_at_is_left_to_it(job, tmp_path, monkeypatc
     assert other.wait() == 0
 
 
-def test_when_a_client_is_killed_its_children_end_and_the_next_goes_on_at_once(job, tmp_path):
+def test_when_a_client_is_killed_its_children_end_and_the_next_client_continues_at_once(job, tmp_path):
     one = job("one", wait=tmp_path / "go")
     one.claim()
     code = (
@@ -123,7 +123,7 @@ def test_when_a_client_is_killed_its_children_end_and_the_next_goes_on_at_once(j
     assert starts(tmp_path, "one") == 2
 
 
-def test_a_child_ends_when_its_lease_has_become_anothers(job, tmp_path):
+def test_a_child_ends_when_another_process_has_taken_its_lease(job, tmp_path):
     one = job("one", wait=tmp_path / "never")
     one.claim()
     lease = one.log.with_suffix(".lease")

@@ -29,7 +29,7 @@ def held_elsewhere(path: Path) -> None:
     path.write_text(json.dumps({"token": "other", "host": "another machine", "pid": 1}))
 
 
-def test_one_holds_a_lease_until_it_is_given_back(path):
+def test_only_one_process_holds_a_lease_until_it_is_given_back(path):
     lease = Lease.take(path)
     assert lease is not None
     assert Lease.take(path) is None
@@ -40,7 +40,7 @@ def test_one_holds_a_lease_until_it_is_given_back(path):
     assert Lease.take(path) is not None
 
 
-def test_that_of_another_machine_is_taken_over_when_it_is_stale_and_not_before(path):
+def test_the_lease_of_another_machine_is_taken_when_it_is_stale_and_not_before(path):
     held_elsewhere(path)
     age(path, leases.STALE - 5)
     assert Lease.take(path) is None
@@ -51,7 +51,7 @@ def test_that_of_another_machine_is_taken_over_when_it_is_stale_and_not_before(p
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_that_of_a_dead_process_here_is_free_at_once_and_that_of_a_living_one_is_not(path):
+def test_the_lease_of_a_dead_process_here_is_free_at_once_and_that_of_a_living_one_is_not(path):
     code = (
         "import sys; from pathlib import Path; from identbox.jobs.leases import Lease;"
         "assert Lease.take(Path(sys.argv[1])); print(flush=True); input()"
@@ -69,7 +69,7 @@ def test_that_of_a_dead_process_here_is_free_at_once_and_that_of_a_living_one_is
     assert Lease.take(path) is not None
 
 
-def test_who_lost_a_lease_learns_it_and_takes_nothing_from_its_new_holder(path):
+def test_a_process_that_lost_a_lease_learns_it_and_does_not_release_that_of_the_new_holder(path):
     late = Lease.take(path)
     assert late is not None
     held_elsewhere(path)  # taken over
@@ -78,13 +78,13 @@ def test_who_lost_a_lease_learns_it_and_takes_nothing_from_its_new_holder(path):
     assert json.loads(path.read_text())["token"] == "other"
 
 
-def test_a_clock_that_jumps_on_this_machine_frees_no_lease(path, monkeypatch):
+def test_a_jump_of_the_clock_of_this_machine_frees_no_lease(path, monkeypatch):
     held_elsewhere(path)
     monkeypatch.setattr(time, "time", lambda: 4e9)
     assert Lease.take(path) is None
 
 
-def test_of_many_that_come_at_once_one_gets_a_stale_lease(path):
+def test_of_many_processes_at_once_one_gets_a_stale_lease(path):
     for _ in range(20):
         held_elsewhere(path)
         age(path, leases.STALE + 5)
@@ -111,7 +111,7 @@ def test_a_lease_cut_short_is_stale_by_its_time_alone(path):
     assert Lease.take(path) is not None
 
 
-def test_what_is_held_is_renewed_and_given_back(path, monkeypatch):
+def test_a_held_lease_is_refreshed_and_given_back(path, monkeypatch):
     monkeypatch.setattr(leases, "BEAT", 0.05)
     with leases.hold(path):
         first = path.stat().st_mtime_ns
@@ -125,7 +125,7 @@ def test_what_is_held_is_renewed_and_given_back(path, monkeypatch):
     assert not path.exists()
 
 
-def test_nobody_comes_beside_a_holder_that_shows_a_sign_of_life(path, monkeypatch):
+def test_a_second_process_is_refused_while_the_holder_refreshes_its_lease(path, monkeypatch):
     monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
     held_elsewhere(path)
     messages = []
@@ -145,7 +145,7 @@ def test_nobody_comes_beside_a_holder_that_shows_a_sign_of_life(path, monkeypatc
     assert json.loads(path.read_text())["token"] == "other"
 
 
-def test_one_waits_for_a_holder_without_a_sign_of_life_until_its_lease_is_over(path, monkeypatch):
+def test_a_second_process_waits_until_a_lease_that_is_not_refreshed_is_stale(path, monkeypatch):
     monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
     monkeypatch.setattr(leases, "STALE", 0.5)
     held_elsewhere(path)
@@ -155,7 +155,7 @@ def test_one_waits_for_a_holder_without_a_sign_of_life_until_its_lease_is_over(p
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-def test_who_wakes_beside_another_at_its_work_writes_nothing_more(path):
+def test_a_process_that_wakes_after_another_took_its_lease_writes_nothing_more(path):
     with leases.hold(path):
         leases.expect_held()
         held_elsewhere(path)

@@ -40,7 +40,8 @@ INTERVENTIONS = [Permute("style"), Set("style", 0.3), Shift("style", by=(1.0, 2.
 def test_there_is_an_example_of_everything():
     assert {example.kind for example in EXAMPLES} == set(DISTRIBUTIONS)
     assert {effect.kind for effect, *_ in EFFECTS_ON} == set(EFFECTS)
-    assert {type(intervention) for intervention in INTERVENTIONS} == set(Intervention.__subclasses__())
+    own = {cls for cls in Intervention.__subclasses__() if cls.__module__.startswith("identbox.")}
+    assert {type(intervention) for intervention in INTERVENTIONS} == own
 
 
 @pytest.mark.parametrize("law", laws.DISTRIBUTION_LAWS, ids=lambda law: law.__name__)

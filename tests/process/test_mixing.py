@@ -94,7 +94,7 @@ def test_threshold_of_the_published_pool():
 
 
 @pytest.mark.parametrize("dim", [2, 5, DIM, 40])
-def test_judging_is_exact_up_to_the_threshold(dim):
+def test_condition_numbers_up_to_the_threshold_are_exact(dim):
     matrices = random_matrices(600, dim, torch.Generator().manual_seed(dim))
     numbers = np.linalg.cond(matrices.double().numpy())
     for quantile in (0.001, 0.1, 0.9, 1.0):
@@ -113,7 +113,7 @@ def test_matrices_of_equal_condition_are_not_ruled_out_by_rounding():
     assert torch.equal(condition_numbers_up_to(q, numbers.max().item()), numbers)
 
 
-def test_singular_matrices_are_judged_infinite(monkeypatch):
+def test_singular_matrices_have_an_infinite_condition_number(monkeypatch):
     good = random_matrices(20, 6, torch.Generator().manual_seed(0))
     zero, repeated, dependent = good[:3].clone().unbind()
     zero.zero_()
@@ -148,7 +148,7 @@ def test_forward_is_matrices_with_leaky_relu_between():
     h = z = normal(50, dtype=torch.float64)
     for place, weight in enumerate(mixed.weights):
         h = torch.nn.functional.linear(h if not place else torch.nn.functional.leaky_relu(h, 0.2), weight)
-    # The slope is held as the float32 next to 0.2.
+    # The slope is stored as the float32 next to 0.2.
     torch.testing.assert_close(mixed(z), h, rtol=1e-6, atol=1e-6)
 
 

@@ -323,6 +323,29 @@ def test_effects_that_do_not_fit():
             )
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Change(probability=2), r"probability: expected a number in \[0, 1\], got 2.0"),
+        (lambda: Change(probability=(0.5, -1)), r"probability\[1\]: expected a number in \[0, 1\], got -1.0"),
+        (lambda: Change(how="magic"), "how: expected one of noise, resample, mechanism; got 'magic'"),
+        (lambda: Variable(name="v", role="boss", distribution=Normal()), "role: expected one of content, .*"),
+        (
+            lambda: Variable(name="v", role="content", distribution="normal"),
+            "distribution: expected a Dist.*",
+        ),
+        (lambda: Linear(matrix="zero"), "matrix: expected one of random or .*; got 'zero'"),
+        (lambda: Table(rows=((1.0, "b"),)), r"rows\[0\]\[1\]: expected a number, got 'b'"),
+        (lambda: Process(name="x", variables=("v",)), r"variables\[0\]: expected a Variable, got 'v'"),
+        (lambda: Process(name="x", variables=()), "variables: expected different names, got none"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line_when_they_are_built(make, message):
+    with pytest.raises(IdentboxError, match=f"^{message}") as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
 def test_random_parameters_must_be_drawn_before_sampling():
     with pytest.raises(IdentboxError, match=r"Process\.realise draws"):
         presets.numerical_simulation(statistical=True).sample(2, generator=generator())

@@ -11,8 +11,9 @@ import torch
 from click.testing import CliRunner
 from scipy import stats
 
+from conftest import ROOT
 from identbox import seeding
-from identbox.commands.process import process as process_commands
+from identbox.commands.main import cli
 from identbox.config import write_toml
 from identbox.data import checks
 from identbox.errors import IdentboxError
@@ -183,7 +184,7 @@ def test_process_show_reads_new_kinds_from_a_file(tmp_path):
     write_toml(tmp_path / "mine.toml", table_from_process(process))
     assert load_process(tmp_path / "mine.toml") == process
     for options in ([], ["--dot"]):
-        shown = CliRunner().invoke(process_commands, ["show", str(tmp_path / "mine.toml"), *options])
+        shown = CliRunner().invoke(cli, ["process", "show", str(tmp_path / "mine.toml"), *options])
         assert shown.exit_code == 0, shown.output
         assert "logistic" in shown.output
         assert "sine" in shown.output
@@ -293,6 +294,21 @@ def test_a_world_of_new_kinds_samples_and_inverts():
     sample = world.sample(20)
     for name, values in world.invert(sample.x["2"], view="2").items():
         torch.testing.assert_close(values, sample.z["2"][name], atol=1e-3, rtol=1e-3)
+
+
+def test_the_classes_in_the_docs_work():
+    text = (ROOT / "docs" / "processes.md").read_text()
+    code = text.split("```python")[-1].split("```")[0]
+    names: dict = {"__name__": "docs"}
+    exec(code, names)
+    for law in laws.DISTRIBUTION_LAWS:
+        law(names["Logistic"](dim=2))
+    for law in laws.EFFECT_LAWS:
+        law(names["Sine"](height=2.0), Normal(), Uniform())
+    process = a_process(names["Logistic"](), names["Sine"](), Change())
+    sample = process.sample(10, generator=torch.Generator().manual_seed(0))
+    done = process.intervene(sample, names["Scale"]("s", 2.0), recompute=True)
+    assert torch.equal(done.values["s"], 2 * sample.values["s"])
 
 
 def test_a_kind_belongs_to_one_class():
