@@ -34,7 +34,7 @@ for command in (
     sweep.report_command,
     train.train_command,
     train.probe_command,
-    verify.verify,
+    verify.verify_command,
 ):
     cli.add_command(command)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,15 @@ from identbox.errors import IdentboxError
 
 if TYPE_CHECKING:
     from identbox.experiments.trials import Trial
+    from identbox.identifiability.verdicts import Margins
 
 
+EXIT_CODES = {"identified": 0, "not identified": 2, "undecided": 3}  # of a verdict on arrays
 FAILED = 2  # exit code where a prediction did not come true, or a control was called identified
 ALL = "theorem_2.toml"  # under simulations: what --preset trains
 
 
-@click.command()
+@click.command("verify")
 @click.argument("paths", nargs=-1, type=Path, metavar="[RUN_OR_SWEEP]...")
 @click.option(
     "--run",
@@ -55,91 +56,116 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
     "--excess", default=0.05, show_default=True, help="Most by which anything else may pass its ceiling."
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Trainings side by side.  [default: cores]")
+@click.option(
+    "--encodings",
+    type=Path,
+    metavar="FILE",
+    help="Judge arrays that were made elsewhere: an .npz file, with --latents and --process or with --dataset.",
+)
+@click.option("--latents", type=Path, metavar="FILE", help="An .npz file of the latents behind --encodings.")
+@click.option("--process", "process_name", metavar="NAME|FILE", help="The process that made the latents.")
+@click.option("--dataset", type=Path, metavar="DIR", help="The rendered dataset that was encoded.")
 @device_option
-def verify(
+def verify_command(
+    paths: tuple[Path, ...], runs: tuple[Path, ...], encodings: Path | None, **options: Any
+) -> None:
+    """Judge whether encoders identified their content, as Theorem 2 predicts.
+
+    Finished runs of the same configuration are judged together over their seeds, and none is trained again.
+    Interrupted, the same command goes on where it stopped. With --encodings, arrays of any framework are judged.
+
+    Exit code 0: every prediction came true. 2: one did not, or a control was called identified. 1: an error. With
+    --encodings 0 is identified, 2 not identified, 3 undecided.
+    """
+    from identbox.identifiability.verdicts import Margins
+
+    margins = Margins(content=options.pop("content"), excess=options.pop("excess"))
+    arrays = {name: options.pop(name) for name in ("latents", "process_name", "dataset")}
+    if encodings is None:
+        given = [name for name, value in arrays.items() if value is not None]
+        if given:
+            raise IdentboxError(
+                f"--{given[0].removesuffix('_name')}: expected --encodings beside it, got none"
+            )
+        _verify_runs(paths + runs, margins, **options)
+    elif paths or runs or options["preset"] is not None:
+        raise IdentboxError("--encodings: expected no runs and no --preset beside it, got some")
+    else:
+        _verify_arrays(encodings, margins, out=options["out"], **arrays)
+
+
+def _verify_arrays(
+    encodings: Path,
+    margins: Margins,
+    *,
+    latents: Path | None,
+    process_name: str | None,
+    dataset: Path | None,
+    out: Path | None,
+) -> None:
+    """Judge arrays from files, print the verdict, and end with its exit code."""
+    from rich.console import Console
+
+    from identbox.experiments.encodings import verify_dataset, verify_files
+
+    if dataset is not None and latents is None and process_name is None:
+        verdict = verify_dataset(encodings, dataset, margins=margins)
+    elif dataset is None and latents is not None and process_name is not None:
+        verdict = verify_files(encodings, latents, process_name, margins=margins)
+    else:
+        raise IdentboxError(
+            "--encodings: expected --dataset, or --latents and --process, beside it; got others"
+        )
+    Console().print(verdict)
+    if out is not None:
+        click.echo(str(verdict.save(out / "verdict.html")))
+    click.get_current_context().exit(EXIT_CODES[verdict.outcome])
+
+
+def _verify_runs(
     paths: tuple[Path, ...],
-    runs: tuple[Path, ...],
+    margins: Margins,
+    *,
     preset: str | None,
     seeds: str,
     assignments: tuple[str, ...],
     controls: bool,
     control_seeds: str,
     out: Path | None,
-    content: float,
-    excess: float,
     workers: int | None,
     device: str,
 ) -> None:
-    """Judge whether encoders identified their content, as Theorem 2 predicts.
-
-    Finished runs of the same configuration are judged together over their seeds, and none is trained again.
-    Interrupted, the same command goes on where it stopped.
-
-    Exit code 0: every prediction came true. 2: one did not, or a control was called identified. 1: an error.
-    """
+    """Judge finished runs, after training what ``preset`` and ``controls`` ask for; print and write the verdicts."""
     from rich.console import Console
 
-    from identbox import files
-    from identbox.experiments import pictures, trials, verification
-    from identbox.identifiability import verdicts
-    from identbox.reports import pages
-    from identbox.reports import verdicts as report_verdicts
+    from identbox.experiments import trials, verification
+    from identbox.reports import verdicts
+    from identbox.reports.verification import write_verification
 
-    paths += runs
     if (preset is None) != bool(paths):
-        raise IdentboxError(
-            f"verify: expected runs to judge or --preset, got {'neither' if preset is None else 'both'}"
-        )
-    margins = verdicts.Margins(content=content, excess=excess)
-    where, several = torch_device(device), comma_separated(control_seeds, "--control-seeds")
+        got = "neither" if preset is None else "both"
+        raise IdentboxError(f"verify: expected runs to judge or --preset, got {got}")
+    where, control_numbers = torch_device(device), comma_separated(control_seeds, "--control-seeds")
     if preset is not None:
         paths = (out or Path("verification"),)
-        _train(
-            preset, paths[0], comma_separated(seeds, "--seeds"), assigned_table(assignments), workers, where
-        )
+        numbers = comma_separated(seeds, "--seeds")
+        _train_runs(preset, paths[0], numbers, assigned_table(assignments), workers, where)
     folder = out or paths[0]
-    found = [trials.read(place) for place in trials.find(paths)]
-    judged = list(found)
+    runs = [trials.read(place) for place in trials.find_runs(paths)]
+    control_runs = []
     if controls or preset is not None:
-        judged += _controls(found, folder / "controls", several, workers, where)
-    groups = trials.groups(judged)
-    findings = [verification.verify_group(*item, margins) for item in groups.items()]
-    factors = verification.content_factors(found)
-    learners = {name: members[0].learner() for name, members in groups.items()}
-    console = Console()
-    console.print(report_verdicts.terminal_report(findings, margins, factors))
-    record = report_verdicts.record(findings, margins, factors)
-    texts = {
-        "verification.json": json.dumps(report_verdicts.json_value(record), indent=1, allow_nan=False) + "\n",
-        "verification.md": report_verdicts.markdown(findings, margins, factors),
-        "verification.html": pages.verification_page(
-            findings,
-            margins,
-            factors,
-            losses=verification.validation_losses(found),
-            processes={name: members[0].process for name, members in groups.items()},
-            pictures={
-                name: pictures.encoding_picture(learner)
-                for name, learner in learners.items()
-                if learner is not None
-            },
-        ),
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            files.write_whole(folder / name, text.encode())
-            click.echo(str(folder / name))
-    except OSError as error:
-        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
-    failures = [f"{finding.name}: {finding.failure}" for finding in findings if finding.failure]
-    for failure in failures:
+        control_runs = _train_controls(runs, folder / "controls", control_numbers, workers, where)
+    found = verification.verify_trials(runs, control_runs, margins)
+    Console().print(verdicts.terminal_report(found.findings, margins, found.factors))
+    for path in write_verification(found, folder):
+        click.echo(str(path))
+    for failure in found.failures:
         click.echo(f"failed: {failure}")
-    if failures:
+    if found.failures:
         click.get_current_context().exit(FAILED)
 
 
-def _train(
+def _train_runs(
     preset: str,
     folder: Path,
     seeds: tuple[int, ...],
@@ -155,7 +181,7 @@ def _train(
     run_jobs(folder, list(found.jobs(folder, device=device)), workers, "runs")
 
 
-def _controls(
+def _train_controls(
     found: Sequence[Trial], folder: Path, seeds: tuple[int, ...], workers: int | None, device: str
 ) -> list[Trial]:
     """Train the controls of the first simulation, best of one whose encodings have the size of content."""

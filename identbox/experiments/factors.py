@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from identbox import seeding
 from identbox.data.factors import CIRCLE, CIRCULAR, TEXT, role
-from identbox.data.pixels import Split
+from identbox.data.folder import Columns
 from identbox.metrics import predictors, probing
 from identbox.metrics.targets import Target
 from identbox.settings import Count, at_least, settings
@@ -30,16 +30,28 @@ class FactorProbeSettings:
     train_mode: bool = False  # once more with batch norm in training mode, as earlier code left it
 
 
-Encode = Callable[[Split, int, bool], Mapping[str, Tensor]]
+@runtime_checkable
+class LatentSplit(Protocol):
+    """A split of a dataset with its ground truth: a row a sample."""
+
+    @property
+    def image_latents(self) -> Columns: ...
+    @property
+    def text_latents(self) -> Columns: ...
+    def __len__(self) -> int: ...
+
+
+# the first n samples of a split, perhaps with batch norm in training mode -> encodings (n, d) by view
+EncodeSplit = Callable[[Any, int, bool], Mapping[str, Tensor]]
 
 
 def probes(
-    encode: Encode,
-    train: Split,
-    test: Split,
+    encode: EncodeSplit,
+    train: LatentSplit,
+    test: LatentSplit,
     settings: FactorProbeSettings,
     *,
-    process: Mapping[str, Any] = {},
+    process: Mapping[str, Any] | None = None,
     seed: int,
 ) -> dict[str, Any]:
     """Predict every factor from the encodings of every view, fitted on training and scored on test samples.
@@ -83,7 +95,7 @@ def probes(
     return found
 
 
-def factors(splits: Sequence[Split]) -> list[dict[str, np.ndarray]]:
+def factors(splits: Sequence[LatentSplit]) -> list[dict[str, np.ndarray]]:
     """Every factor of either view by name, of each split; numbers only.
 
     A factor that both views have is there once, or where they differ in some sample also as NAME (text).
@@ -106,7 +118,7 @@ def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: column for name, column in columns.items() if column.dtype.kind in "if"}
 
 
-def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
+def targets(train: LatentSplit, test: LatentSplit, fit: int, score: int) -> list[Target]:
     """What probes predict: every factor that varies, of the first ``fit`` and ``score`` samples.
 
     Whole numbers are classes, those that occur. A hue is predicted as a number and as a point on the circle.
@@ -132,7 +144,7 @@ def targets(train: Split, test: Split, fit: int, score: int) -> list[Target]:
 
 
 def content_columns(
-    splits: Sequence[Split], counts: Sequence[int], process: Mapping[str, Any] = {}
+    splits: Sequence[LatentSplit], counts: Sequence[int], process: Mapping[str, Any] | None = None
 ) -> list[Float[Tensor, "n k"]]:
     """Content of the first samples of each split, so many as ``counts`` says.
 
@@ -143,7 +155,7 @@ def content_columns(
     columns: list[list[Tensor]] = [[] for _ in splits]
     for name in known[0]:
         whole = np.concatenate([split[name] for split in known])
-        if role(name, process) != "content" or len(np.unique(whole)) < 2:
+        if role(name, process or {}) != "content" or len(np.unique(whole)) < 2:
             continue
         values = [torch.from_numpy(split[name][:n]) for split, n in zip(known, counts, strict=True)]
         for found, value in zip(columns, values, strict=True):

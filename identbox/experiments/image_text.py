@@ -35,7 +35,6 @@ from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import image_encoder, text_encoder
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 from identbox.process import presets
-from identbox.process.tables import table_from_process
 from identbox.settings import Count, NonNegative, at_least, between, settings
 
 KIND = "image-text"
@@ -279,7 +278,7 @@ def open_data(
         )
 
     train, val, test = map(one, SPLITS)
-    process = _process(dataset)
+    process = process_of(dataset)
     return Data(folder=dataset, sha256=fingerprint(dataset), process=process, train=train, val=val, test=test)
 
 
@@ -340,11 +339,12 @@ def _measured_experiment(learner: Learner, data: Data, trained: Trained) -> dict
     }
 
 
-def _process(folder: Path) -> dict[str, Any]:
+def process_of(folder: Path) -> dict[str, Any]:
+    """The process of a dataset folder as a table; that of the published dataset where there is no recipe."""
     recipe = Recipe.read(folder)
     if recipe is None:  # the published dataset
-        return config.toml_values(table_from_process(presets.multimodal3dident()))
-    return config.toml_values(table_from_process(recipe.process.realise(seed=recipe.seed)))
+        return config.toml_values(table_fromprocess_of(presets.multimodal3dident()))
+    return config.toml_values(table_fromprocess_of(recipe.process.realise(seed=recipe.seed)))
 
 
 def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Learner, Data]:

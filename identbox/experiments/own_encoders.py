@@ -20,7 +20,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments.learner import Learner
 from identbox.experiments.run import RunFolder, Trainable
 from identbox.experiments.simulation import ProbeSettings, measured_learner
-from identbox.identifiability.verify import encoded
+from identbox.identifiability.encodings import encoded
 from identbox.learning.contrastive import Objective
 from identbox.learning.training import (
     NO_CALLBACKS,

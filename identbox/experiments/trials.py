@@ -112,7 +112,7 @@ class Trial:
         return learner.eval()
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
+def find_runs(paths: Iterable[Path]) -> list[Path]:
     """The folders of finished runs among run and sweep folders; raises IdentboxError where one has none."""
     found = []
     for path in paths:

@@ -12,7 +12,7 @@ import numpy as np
 
 from identbox.experiments.optimum import Optimum, optimum
 from identbox.experiments.own_encoders import OWN_ENCODERS
-from identbox.experiments.trials import Trial
+from identbox.experiments.trials import Trial, groups
 from identbox.identifiability.assumptions import Assumption, assumptions, effective_dimensions
 from identbox.identifiability.verdicts import Judgement, Margins, judge, predict
 from identbox.metrics import elbow
@@ -20,7 +20,7 @@ from identbox.process.world import unique_mixings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class GroupFinding:
     """All that is found of one group of runs."""
 
     name: str
@@ -48,7 +48,38 @@ class Finding:
         return None
 
 
-def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> Finding:
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What is found of several groups of runs, their controls among them."""
+
+    margins: Margins
+    runs: tuple[Trial, ...]  # without the controls
+    groups: dict[str, list[Trial]]
+    findings: tuple[GroupFinding, ...]
+    factors: elbow.Elbow | None  # the number of content factors, where the runs show it
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the verification fails, one line for each group that does."""
+        return [f"{finding.name}: {finding.failure}" for finding in self.findings if finding.failure]
+
+
+def verify_trials(runs: Sequence[Trial], controls: Sequence[Trial], margins: Margins) -> Verification:
+    """Judge finished runs, each configuration over its seeds, and their controls; nothing is trained.
+
+    Raises IdentboxError where a configuration and seed come twice, and for damaged checkpoints.
+    """
+    named = groups([*runs, *controls])
+    return Verification(
+        margins=margins,
+        runs=tuple(runs),
+        groups=named,
+        findings=tuple(verify_group(name, members, margins) for name, members in named.items()),
+        factors=content_factors(runs),
+    )
+
+
+def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> GroupFinding:
     """Judge a group of runs of one configuration, without training anything."""
     learners = [trial.learner() for trial in trials]
     first = trials[0]
@@ -76,7 +107,7 @@ def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> Findin
         for trial, learner in zip(trials, learners, strict=True)
     ]
     reasons = [o for o in optima if isinstance(o, str)]
-    return Finding(
+    return GroupFinding(
         name=name,
         control=control,
         seeds=tuple(trial.seed for trial in trials),

@@ -11,22 +11,22 @@ predicts that, wherever content and the rest are dependent; there it never says 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
-from identbox import arrays, seeding
+from identbox import seeding
 from identbox.errors import IdentboxError, first_few
 from identbox.files import write_whole
 from identbox.identifiability.assumptions import assumptions
 from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
+from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix, expect_views, latents_of
 from identbox.identifiability.verdicts import (
-    Judgement,
+    Evidence,
     Margins,
     Outcome,
     Prediction,
@@ -44,10 +44,8 @@ from identbox.process.model import Process, Variable
 from identbox.process.world import World, unique_mixings
 from identbox.tables import Table, TableCell
 
-LEAST = 20  # rows of arrays: half of them to fit a probe, half to score it
-SAMPLES = 2048  # drawn from a world to fit probes, and as many others to score them
-
-Encoder = Callable[[Tensor], Any]  # observations (n, d) of one view -> encodings (n, k), any array
+LEAST_ROWS = 20  # rows of arrays: half of them to fit a probe, half to score it
+WORLD_SAMPLES = 2048  # drawn from a world to fit probes, and as many others to score them
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ _STATES: dict[str, Any] = {"satisfied": "good", "violated": "bad", "open": "open
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
     """Scores and ceilings as evidence for a verdict."""
 
     where: str
@@ -121,6 +119,7 @@ class _Measured:
     known: Mapping[CeilingKey, Ceiling]
 
     def ceilings(self, content: Sequence[Variable]) -> Mapping[CeilingKey, Ceiling]:
+        """The ceilings that were measured, whatever content is."""
         return self.known
 
 
@@ -131,7 +130,7 @@ def verify(
     encodings: Mapping[str, Any] | None = None,
     latents: Mapping[str, Any] | None = None,
     seed: int = 0,
-    samples: int = SAMPLES,
+    samples: int = WORLD_SAMPLES,
     interventions: bool = True,
     margins: Margins | None = None,
 ) -> Verdict:
@@ -169,8 +168,8 @@ def verify(
         return verify_arrays(process, encodings, latents, seed=seed, margins=margins)
     if not isinstance(world, World):
         raise IdentboxError("verify: expected a World to draw observations for encoders, got a Process")
-    if samples < LEAST // 2:
-        raise IdentboxError(f"samples: expected at least {LEAST // 2}, got {samples}")
+    if samples < LEAST_ROWS // 2:
+        raise IdentboxError(f"samples: expected at least {LEAST_ROWS // 2}, got {samples}")
     return _verify_callables(world, encoders or {}, seed, samples, interventions, margins)
 
 
@@ -182,7 +181,7 @@ def _verify_callables(
     interventions: bool,
     margins: Margins,
 ) -> Verdict:
-    _expect_views(encoders, world.process, "encoders")
+    expect_views(encoders, world.process, "encoders")
     sizes: dict[str, int] = {}
 
     def encode(x: Tensor, view: str) -> Tensor:
@@ -204,62 +203,18 @@ def _verify_callables(
     )
     prediction = predict(world.process, assumed, size)[0]
     content = declared(world.process)
-    evidence = _Measured(
+    evidence = Measured(
         where="verify",
         seed=seed,
         process=world.process,
         probes=tuple(probed),
         known=ceilings(world.process, content=content, interventions=interventions, seed=world.seed),
     )
-    judgement = judge([evidence], Prediction(block=_names(content), outcome=None, reason=""), margins)
     measured = f"encoders probed in their world on {samples} samples to fit and {samples} to score"
     if interventions:
-        return _verdict_of(
-            judgement, f"{measured}, as drawn and with each block permuted", margins, prediction
-        )
-    return guarded(
-        _verdict_of(judgement, f"{measured}, without interventions", margins, prediction),
-        world.process,
-        content,
-    )
-
-
-def encoded(encoder: Encoder, x: Float[Tensor, "n d"], where: str) -> Float[Tensor, "n k"]:
-    """The encodings (n, k) of observations, checked.
-
-    Raises IdentboxError for something else than a matrix of n rows of finite numbers that vary, and for an encoder that
-    changes its input.
-    """
-    if not callable(encoder):
-        raise IdentboxError(f"{where}: expected a callable, got {type(encoder).__name__}")
-    given = x.clone()
-    module = encoder if isinstance(encoder, nn.Module) else None
-    training = module is not None and module.training
-    try:
-        if module is not None:
-            module.eval()
-        with torch.no_grad():
-            result = encoder(given)
-    finally:
-        if module is not None:
-            module.train(training)
-    if not torch.equal(given, x):
-        raise IdentboxError(f"{where}: expected observations left as they are, got them changed in place")
-    return _matrix_of(result, where, rows=len(x))
-
-
-def _matrix_of(value: Any, where: str, *, rows: int | None = None) -> Float[Tensor, "n k"]:
-    """Encodings as floating point numbers (n, k) that vary."""
-    found = arrays.tensor_of(value, where)
-    shape = f"({'n' if rows is None else rows}, k)"
-    if found.ndim != 2 or 0 in found.shape or (rows is not None and len(found) != rows):
-        raise IdentboxError(f"{where}: expected encodings of shape {shape}, got {tuple(found.shape)}")
-    found = found if found.is_floating_point() else found.double()
-    spread = found.double().std(0, correction=0)
-    rounding = 10 * torch.finfo(found.dtype).eps * found.double().abs().amax(0)
-    if (spread <= rounding).all():
-        raise IdentboxError(f"{where}: expected encodings that vary over the sample, got constant ones")
-    return found
+        return verdict_on(evidence, f"{measured}, as drawn and with each block permuted", margins, prediction)
+    unguarded = verdict_on(evidence, f"{measured}, without interventions", margins, prediction)
+    return guarded(unguarded, world.process)
 
 
 def verify_arrays(
@@ -271,16 +226,16 @@ def verify_arrays(
     margins: Margins,
 ) -> Verdict:
     """Judge encodings that were made elsewhere by the latents behind them; see `verify`."""
-    _expect_views(encodings, process, "encodings")
+    expect_views(encodings, process, "encodings")
     content = declared(process)
     probes: list[Score] = []
     known: dict[CeilingKey, Ceiling] = {}
     lengths, unseen = set(), set()
     for view, values in encodings.items():
-        matrix = _matrix_of(values, f"encodings of view {view}")
-        if len(matrix) < LEAST:
+        matrix = encoding_matrix(values, f"encodings of view {view}")
+        if len(matrix) < LEAST_ROWS:
             raise IdentboxError(
-                f"encodings of view {view}: expected at least {LEAST} rows, got {len(matrix)}"
+                f"encodings of view {view}: expected at least {LEAST_ROWS} rows, got {len(matrix)}"
             )
         given = latents_of(process, latents, view, rows=len(matrix))
         unseen |= {v.name for v in process.seen_by(view) if v.name not in given and not _is_constant(v)}
@@ -305,11 +260,10 @@ def verify_arrays(
                 known[view, one.label, None] = Ceiling(
                     score=one.score, low=one.low, high=one.high, how="probe"
                 )
-    evidence = _Measured(where="verify", seed=seed, process=process, probes=tuple(probes), known=known)
-    judgement = judge([evidence], Prediction(block=_names(content), outcome=None, reason=""), margins)
+    evidence = Measured(where="verify", seed=seed, process=process, probes=tuple(probes), known=known)
     rows = " and ".join(str(n) for n in sorted(lengths))
     measured = f"regressions on {rows} rows of arrays, half to fit and half to score, without interventions"
-    return guarded(_verdict_of(judgement, measured, margins, None), process, content, unseen)
+    return guarded(verdict_on(evidence, measured, margins), process, unseen)
 
 
 def _probed(
@@ -321,48 +275,7 @@ def _probed(
         yield dataclasses.replace(one, view=view)
 
 
-def latents_of(
-    process: Process, latents: Mapping[str, Any], view: str, *, rows: int
-) -> dict[str, Shaped[Tensor, "n _"]]:
-    """The latents that are given for a view, by variable, as the process has them: (n, dim), classes as integers.
-
-    They stand under the names of variables, the same for all views, or in a mapping of their own under the view.
-    """
-    nested = latents.get(view)
-    own = (
-        nested
-        if isinstance(nested, Mapping)
-        else {k: z for k, z in latents.items() if not isinstance(z, Mapping)}
-    )
-    if not own:
-        raise IdentboxError(f"latents of view {view}: expected variables of the process, got none")
-    found = {}
-    for name, value in own.items():
-        variable = process[name]
-        where = f"latents of view {view}, {name}"
-        dim = variable.distribution.dim
-        found[name] = _typed(variable, arrays.matrix(value, where, rows=rows, columns=dim), where)
-    return found
-
-
-def _typed(variable: Variable, values: Tensor, where: str) -> Tensor:
-    """Values with the type that the variable's distribution gives: classes as integers, others as numbers."""
-    classes = variable.distribution.domain.classes
-    if classes is None:
-        return values if values.is_floating_point() else values.double()
-    whole = values.round().long()
-    if values.is_floating_point() and not torch.equal(whole.to(values.dtype), values):
-        raise IdentboxError(f"{where}: expected class numbers, got numbers that are not whole")
-    if not (whole.min() >= 0 and whole.max() < classes):
-        raise IdentboxError(
-            f"{where}: expected classes in [0, {classes}), got {whole.min().item()} to {whole.max().item()}"
-        )
-    return whole
-
-
-def guarded(
-    verdict: Verdict, process: Process, content: Sequence[Variable], unseen: Sequence[str] | set[str] = ()
-) -> Verdict:
+def guarded(verdict: Verdict, process: Process, unseen: Iterable[str] = ()) -> Verdict:
     """A verdict without interventions that claims no more than was seen.
 
     Where another variable depends on content, regressions cannot separate an encoding of content from one of both.
@@ -370,7 +283,7 @@ def guarded(
     """
     if verdict.outcome != "identified":
         return verdict
-    names = set(_names(content))
+    names = set(_names_of(declared(process)))
     dependent = [
         v.name
         for v in process.variables
@@ -382,18 +295,21 @@ def guarded(
             f"no interventions were probed, and {first_few(dependent)} depends on content: an encoding that contains "
             "it cannot be distinguished from one that only predicts it"
         )
-    if unseen:
+    if unseen := sorted(unseen):
         reasons.append(
-            f"the latents of {first_few(sorted(unseen))} were not given, so nothing shows whether they are encoded"
+            f"the latents of {first_few(unseen)} were not given, so nothing shows whether they are encoded"
         )
     if not reasons:
         return verdict
     return dataclasses.replace(verdict, outcome="undecided", reasons=(*reasons, *verdict.reasons))
 
 
-def _verdict_of(
-    judgement: Judgement, evidence: str, margins: Margins, prediction: Prediction | None
+def verdict_on(
+    measured: Evidence, evidence: str, margins: Margins, prediction: Prediction | None = None
 ) -> Verdict:
+    """The verdict on the declared content from what was measured; ``evidence`` says in words what that is."""
+    block = _names_of(declared(measured.process))
+    judgement = judge([measured], Prediction(block=block, outcome=None, reason=""), margins)
     decided = [v for v in judgement.verdicts if v.outcome == judgement.outcome]
     several = len(judgement.verdicts) > 1
     reasons = tuple(
@@ -409,17 +325,9 @@ def _verdict_of(
     )
 
 
-def _expect_views(given: Mapping[str, Any], process: Process, what: str) -> None:
-    if not isinstance(given, Mapping) or not given:
-        raise IdentboxError(f"{what}: expected one for each view, as a mapping, got {type(given).__name__}")
-    for view in given:
-        if view not in process.views:
-            raise IdentboxError(f"{what}: expected views among {', '.join(process.views)}; got {view}")
-
-
 def _is_constant(variable: Variable) -> bool:
     return variable.distribution.kind == "constant"
 
 
-def _names(variables: Sequence[Variable]) -> tuple[str, ...]:
+def _names_of(variables: Sequence[Variable]) -> tuple[str, ...]:
     return tuple(variable.name for variable in variables)

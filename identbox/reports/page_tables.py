@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from identbox.experiments.verification import Finding
+from identbox.experiments.verification import GroupFinding
 from identbox.identifiability.verdicts import Condition, Judgement, ViewVerdict
 from identbox.reports.charts import CONDITION_STATES
 from identbox.reports.svg import typeset
@@ -29,7 +29,9 @@ def prediction_cell(judgement: Judgement) -> TableCell:
     }[judgement.came_true]
 
 
-def verdict_table(runs: Sequence[Finding], controls: Sequence[Finding], anchors: Mapping[int, str]) -> Table:
+def verdict_table(
+    runs: Sequence[GroupFinding], controls: Sequence[GroupFinding], anchors: Mapping[int, str]
+) -> Table:
     """What was predicted beside what was measured; runs come first, ``anchors`` has the id of each group."""
     rows: list[tuple[CellContent | None, ...]] = []
     sections = {}
@@ -97,7 +99,7 @@ def _condition_numbers(c: Condition) -> tuple[CellContent, ...]:
     )
 
 
-def seed_table(finding: Finding) -> Table:
+def seed_table(finding: GroupFinding) -> Table:
     """The outcomes of each seed, and its distance from the optimum where that is known."""
     optima = {o.seed: o for o in finding.optima}
     rows: list[tuple[CellContent, ...]] = []

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from identbox.documents import fill_template
 from identbox.experiments.controls import CONTROLS
 from identbox.experiments.pictures import SHOWN, Picture
-from identbox.experiments.verification import Finding
+from identbox.experiments.verification import GroupFinding
 from identbox.identifiability.verdicts import Judgement, Margins
 from identbox.metrics.elbow import Elbow
 from identbox.process.model import Process
@@ -64,7 +64,7 @@ class JudgedBlock:
 class GroupSection:
     """What the page shows of one group of runs."""
 
-    finding: Finding
+    finding: GroupFinding
     anchor: str  # its id in the page
     control: str  # what is wrong with it on purpose; empty for a group that is no control, or is unknown
     runs: str  # its seeds and the size of its encodings
@@ -79,7 +79,7 @@ class GroupSection:
 
 
 def verification_page(
-    findings: Sequence[Finding],
+    findings: Sequence[GroupFinding],
     margins: Margins,
     factors: Elbow | None,
     *,
@@ -96,7 +96,7 @@ def verification_page(
     controls = [finding for finding in findings if finding.control is not None]
     anchors = {id(finding): f"group-{place}" for place, finding in enumerate([*runs, *controls], 1)}
 
-    def sections(members: Sequence[Finding]) -> list[GroupSection]:
+    def sections(members: Sequence[GroupFinding]) -> list[GroupSection]:
         return [
             group_section(f, anchors[id(f)], (processes or {}).get(f.name), (pictures or {}).get(f.name))
             for f in members
@@ -119,7 +119,7 @@ def verification_page(
     return str(made)
 
 
-def headline(findings: Sequence[Finding]) -> str:
+def headline(findings: Sequence[GroupFinding]) -> str:
     """The outcome of all groups in a few words."""
     failed = sum(finding.failure is not None for finding in findings)
     if failed:
@@ -131,7 +131,7 @@ def headline(findings: Sequence[Finding]) -> str:
     return "No prediction failed" if undecided else "Every prediction came true"
 
 
-def _counts(findings: Sequence[Finding]) -> Iterator[str]:
+def _counts(findings: Sequence[GroupFinding]) -> Iterator[str]:
     """How many predictions came true, how many controls were caught, and how many runs there are."""
     predicted = [j for f in findings if f.control is None for j in f.judgements if j.prediction.outcome]
     controls = [finding for finding in findings if finding.control is not None]
@@ -145,7 +145,7 @@ def _counts(findings: Sequence[Finding]) -> Iterator[str]:
     yield f"{count_of(runs, 'run')} in {count_of(len(findings), 'group')} were judged"
 
 
-def failure_sentence(finding: Finding) -> str:
+def failure_sentence(finding: GroupFinding) -> str:
     """The failure of a group as a sentence."""
     for judgement in finding.judgements:
         if judgement.came_true is False:
@@ -155,7 +155,7 @@ def failure_sentence(finding: Finding) -> str:
 
 
 def group_section(
-    finding: Finding, anchor: str, process: Process | None, picture: Picture | None
+    finding: GroupFinding, anchor: str, process: Process | None, picture: Picture | None
 ) -> GroupSection:
     """What the page shows of a group; a process or picture that is None is left out."""
     runs = [f"{'Seeds' if len(finding.seeds) > 1 else 'Seed'} {ranges(finding.seeds)}"]
@@ -213,7 +213,7 @@ def scatter_figures(picture: Picture) -> Iterator[PageFigure]:
         yield PageFigure(caption=component.name, drawing=drawing, value=score)
 
 
-def optimum_figures(finding: Finding) -> Iterator[PageFigure]:
+def optimum_figures(finding: GroupFinding) -> Iterator[PageFigure]:
     """Runs beside the oracle: by Eq. 8.9, and by InfoNCE at equal scale."""
     values, scales = [], []
     for o in sorted(finding.optima, key=lambda o: finding.seeds.index(o.seed)):

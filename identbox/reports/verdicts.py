@@ -13,12 +13,12 @@ from identbox.tables import Table, TableCell, judged_cell
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from identbox.experiments.verification import Finding
+    from identbox.experiments.verification import GroupFinding
     from identbox.identifiability.verdicts import Condition, Judgement, Margins
     from identbox.metrics.elbow import Elbow
 
 
-def sections(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> list[Table]:
+def sections(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> list[Table]:
     """The report of all groups, in order; a summary comes last, where a terminal shows it."""
     shown = [section for finding in findings for section in _finding_tables(finding)]
     if factors is not None:
@@ -27,7 +27,7 @@ def sections(findings: Sequence[Finding], margins: Margins, factors: Elbow | Non
     return [*shown, _verdict_summary(findings, margins)]
 
 
-def terminal_report(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> Group:
+def terminal_report(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> Group:
     """The report of all groups for the terminal, with a blank line behind each table."""
     from rich.console import Group
     from rich.text import Text
@@ -35,7 +35,7 @@ def terminal_report(findings: Sequence[Finding], margins: Margins, factors: Elbo
     return Group(*(part for section in sections(findings, margins, factors) for part in (section, Text())))
 
 
-def _verdict_summary(findings: Sequence[Finding], margins: Margins) -> Table:
+def _verdict_summary(findings: Sequence[GroupFinding], margins: Margins) -> Table:
     rows = [
         (
             f"control: {finding.name}" if finding.control else finding.name,
@@ -88,7 +88,7 @@ def _outcome_of_seeds(judgement: Judgement) -> str:
     return f"{judgement.outcome} ({same} of {len(judgement.by_seed)})"
 
 
-def _finding_tables(finding: Finding) -> Iterator[Table]:
+def _finding_tables(finding: GroupFinding) -> Iterator[Table]:
     name = f"control {finding.name}" if finding.control else finding.name
     seeds = ranges(finding.seeds)
     size = (
@@ -104,13 +104,13 @@ def _finding_tables(finding: Finding) -> Iterator[Table]:
         yield Table(f"{name}: no oracle", notes=(finding.without,))
 
 
-def assumption_table(finding: Finding, title: str, *notes: str, style: str = "") -> Table:
+def assumption_table(finding: GroupFinding, title: str, *notes: str, style: str = "") -> Table:
     """What the assumptions of the theorem are for a group of runs, and on what evidence."""
     rows = [(a.name, judged_cell(a.verdict), a.evidence) for a in finding.assumptions]
     return Table(title, ("assumption", "status", "evidence"), rows, notes, style=style)
 
 
-def effective_dimensions_text(finding: Finding) -> str:
+def effective_dimensions_text(finding: GroupFinding) -> str:
     """The effective dimensions of each block, beside its dimensions."""
     return ", ".join(f"{block} {value:.2f} of {dim}" for block, (dim, value) in finding.effective.items())
 
@@ -167,7 +167,7 @@ def _permutation_matrix(title: str, conditions: Sequence[Condition]) -> Table:
     return Table(title, ("target", *(f"{block} permuted" for block in blocks)), rows, (note,))
 
 
-def _optimum_tables(name: str, finding: Finding) -> Iterator[Table]:
+def _optimum_tables(name: str, finding: GroupFinding) -> Iterator[Table]:
     optima = finding.optima
     notes = [
         f"The oracle is the exact inverse of the mixing and the Darmois construction ({optima[0].how}). Its "
@@ -201,7 +201,7 @@ def _optimum_tables(name: str, finding: Finding) -> Iterator[Table]:
         )
 
 
-def markdown(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> str:
+def markdown(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> str:
     """The whole report as Markdown, verdicts first."""
     *shown, summary = sections(findings, margins, factors)
     failures = [f"- {finding.name}: {finding.failure}" for finding in findings if finding.failure]
@@ -214,7 +214,7 @@ def markdown(findings: Sequence[Finding], margins: Margins, factors: Elbow | Non
     return "\n\n".join(parts) + "\n"
 
 
-def record(findings: Sequence[Finding], margins: Margins, factors: Elbow | None) -> dict[str, Any]:
+def record(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> dict[str, Any]:
     """All of it as a table for verification.json."""
     groups = []
     for finding in findings:

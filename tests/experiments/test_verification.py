@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from scipy import stats
 
 from identbox import config
-from identbox.commands.verify import verify
+from identbox.commands.verify import verify_command
 from identbox.errors import IdentboxError
 from identbox.experiments import controls, optimum, trials, verification
 from identbox.experiments import simulation as experiments_simulation
@@ -323,7 +323,7 @@ def test_runs_without_a_checkpoint_are_judged_by_their_probes(made, tmp_path):
 
 def test_folders_that_are_none(made, tmp_path):
     with pytest.raises(IdentboxError, match="expected the folder of a finished run or of a sweep, got none"):
-        trials.find([tmp_path])
+        trials.find_runs([tmp_path])
     trial = trials.read(made(Perfect))
     with pytest.raises(IdentboxError, match="expected runs of different seeds"):
         trials.groups([trial, trial])
@@ -415,7 +415,7 @@ def test_controls_that_make_no_sense_are_left_out():
 
 
 def test_the_command_passes_and_writes_its_report(made, tmp_path):
-    done = CliRunner().invoke(verify, [str(made(Perfect)), "--out", str(tmp_path)])
+    done = CliRunner().invoke(verify_command, [str(made(Perfect)), "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "identified: content by the encoder of view 1" in done.output
     table = json.loads((tmp_path / "verification.json").read_text())
@@ -429,7 +429,7 @@ def test_the_command_passes_and_writes_its_report(made, tmp_path):
 
 
 def test_the_command_fails_where_a_prediction_does(made, tmp_path):
-    done = CliRunner().invoke(verify, [str(made(Cheating)), "--out", str(tmp_path)])
+    done = CliRunner().invoke(verify_command, [str(made(Cheating)), "--out", str(tmp_path)])
     assert done.exit_code == 2
     assert "content: identified predicted, not identified found" in done.output
     assert json.loads((tmp_path / "verification.json").read_text())["passed"] is False
@@ -441,7 +441,7 @@ def test_all_from_nothing_and_again_without_training(tmp_path):
     small += ["training.steps=5", "training.batch=64", "probes.samples=60", "probes.bootstrap=20"]
     options = ["--preset", "quick", "--seeds", "0", "--out", str(tmp_path / "all"), "--workers", "2"]
     options += [word for key in small for word in ("--set", key)]
-    done = CliRunner().invoke(verify, options)
+    done = CliRunner().invoke(verify_command, options)
     assert done.exit_code == 2, done.output
     assert "identified predicted, not identified found" in done.output
     records = sorted((tmp_path / "all").glob("*/*/results.json"))
@@ -451,7 +451,7 @@ def test_all_from_nothing_and_again_without_training(tmp_path):
     assert sorted(g["encoding_size"] for g in table["groups"] if not g["control"]) == [1, 2, 3, 4]
     assert {g["control"] for g in table["groups"]} == {None, *controls.CONTROLS}
     assert table["content_factors"] is not None
-    assert CliRunner().invoke(verify, options).exit_code == 2
+    assert CliRunner().invoke(verify_command, options).exit_code == 2
     assert times == [record.stat().st_mtime_ns for record in records]
 
 
@@ -460,7 +460,7 @@ def test_all_from_nothing_and_again_without_training(tmp_path):
 )
 def test_the_command_wants_runs_or_a_preset(arguments, got):
     with pytest.raises(IdentboxError, match=f"expected runs to judge or --preset, got {got}"):
-        CliRunner().invoke(verify, arguments, catch_exceptions=False)
+        CliRunner().invoke(verify_command, arguments, catch_exceptions=False)
 
 
 def test_the_oracle_of_a_learner_is_what_perfect_learners_are(made):

@@ -18,7 +18,7 @@ from identbox.experiments import simulation as experiments_simulation
 from identbox.experiments.learner import Learner
 from identbox.experiments.optimum import EqualScale, Optimum
 from identbox.experiments.pictures import Component, Picture
-from identbox.experiments.verification import Finding
+from identbox.experiments.verification import GroupFinding
 from identbox.identifiability.assumptions import Assumption
 from identbox.identifiability.oracle import Value
 from identbox.identifiability.verdicts import Condition, Judgement, Margins, Prediction
@@ -139,7 +139,7 @@ def finding(
         )
         for seed in seeds[:-1]
     ]
-    return Finding(
+    return GroupFinding(
         name=name,
         control=control,
         seeds=seeds,

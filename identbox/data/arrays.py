@@ -1,0 +1,53 @@
+"""Arrays in a file: the .npz archives of numpy, read without running what a stranger may have put in."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from identbox.errors import IdentboxError, first_few
+
+LARGEST = 4 * 2**30  # bytes of all arrays of a file together, unpacked
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, by name.
+
+    Raises IdentboxError for a file that is missing or damaged, one with pickled objects, and one that is too large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > LARGEST:
+            raise IdentboxError(
+                f"{path}: expected at most {LARGEST >> 30} GiB of arrays, got {size / 2**30:.1f} GiB"
+            )
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: _array_of(archive, name, path) for name in archive.files}
+    except OSError as error:
+        raise IdentboxError(f"{path}: expected an .npz file, got {error.strerror or error}") from error
+    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+        raise IdentboxError(f"{path}: expected an .npz file of arrays, got {error}") from error
+    if not arrays:
+        raise IdentboxError(f"{path}: expected arrays, got an empty file")
+    return arrays
+
+
+def _array_of(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndarray:
+    try:
+        return archive[name]
+    except ValueError as error:
+        if "pickle" in str(error) or "Object arrays" in str(error):
+            raise IdentboxError(
+                f"{path}: {name}: expected an array of numbers, got pickled objects, which are refused"
+            ) from error
+        raise
+
+
+def expect_names(arrays: dict[str, np.ndarray], names: list[str], path: Path) -> None:
+    """Raise IdentboxError unless the file has the arrays of these names."""
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise IdentboxError(f"{path}: expected the arrays {first_few(names)}; got {first_few(arrays)}")

@@ -1,0 +1,134 @@
+"""Verdicts on encodings in files, made by any framework: of a process with its latents, or of a rendered dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from identbox.data.arrays import expect_names, read_arrays
+from identbox.data.factors import VIEWS
+from identbox.data.folder import Columns, read_latents
+from identbox.errors import IdentboxError
+from identbox.experiments.factors import FactorProbeSettings, probes
+from identbox.experiments.image_text import process_of
+from identbox.identifiability.ceilings import Ceiling
+from identbox.identifiability.encodings import encoding_matrix
+from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.verify import Measured, Verdict, guarded, verdict_on, verify
+from identbox.metrics.scores import Score, score_of_record
+from identbox.process.tables import load_process, process_from_table
+
+FITTED_ON, SCORED_ON = "train", "test"  # the splits of a dataset that probes are fitted and scored on
+
+
+def verify_files(
+    encodings: Path, latents: Path, process: str, *, seed: int = 0, margins: Margins | None = None
+) -> Verdict:
+    """A verdict on encodings in an .npz file, by the latents in another.
+
+    The arrays of the first are named after views. Those of the second are named after variables, or VIEW/VARIABLE
+    where a variable differs between views. ``process`` is a name or a TOML file.
+
+    Raises IdentboxError as `verify` does, and for files that cannot be read.
+    """
+    found = load_process(process)
+    return verify(
+        found,
+        encodings=read_arrays(encodings),
+        latents=_nested(read_arrays(latents)),
+        seed=seed,
+        margins=margins,
+    )
+
+
+def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Arrays named VIEW/VARIABLE in mappings of their own, others as they are."""
+    nested: dict[str, Any] = {}
+    for name, values in arrays.items():
+        view, slash, variable = name.partition("/")
+        if slash:
+            nested.setdefault(view, {})[variable] = values
+        else:
+            nested[name] = values
+    return nested
+
+
+@dataclass(frozen=True)
+class TrueLatents:
+    """The latents of one split of a dataset."""
+
+    name: str
+    image_latents: Columns
+    text_latents: Columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self.image_latents.values())))
+
+
+def verify_dataset(
+    encodings: Path, dataset: Path, *, seed: int = 0, margins: Margins | None = None
+) -> Verdict:
+    """A verdict on encodings of a rendered dataset in an .npz file.
+
+    Its arrays are named SPLIT/VIEW, as ``train/image`` and ``test/text``, and have a row for each sample of the split,
+    in order. Probes are fitted on the training samples and scored on the test samples.
+
+    Raises IdentboxError for files that cannot be read, arrays that are missing, and other numbers of rows.
+    """
+    arrays = read_arrays(encodings)
+    splits = {name: _latents_of_split(dataset, name) for name in (FITTED_ON, SCORED_ON)}
+    views = [view for view in VIEWS if any(name.endswith(f"/{view}") for name in arrays)]
+    expect_names(arrays, [f"{split}/{view}" for split in splits for view in views or VIEWS], encodings)
+    matrices = {
+        (split, view): encoding_matrix(
+            arrays[f"{split}/{view}"], f"{encodings}: {split}/{view}", rows=len(latents)
+        )
+        for split, latents in splits.items()
+        for view in views
+    }
+
+    def encode(split: TrueLatents, n: int, train_mode: bool) -> dict[str, Tensor]:
+        return {view: matrices[split.name, view][:n] for view in views}
+
+    table = process_of(dataset)
+    process = process_from_table(table, f"{dataset}: process")
+    measured = probes(
+        encode, splits[FITTED_ON], splits[SCORED_ON], FactorProbeSettings(), process=table, seed=seed
+    )
+    scores, from_content = (
+        [score_of_record(one, key) for one in measured[key]] for key in ("probes", "from_content")
+    )
+    evidence = Measured(
+        where=str(encodings),
+        seed=seed,
+        process=process,
+        probes=tuple(scores),
+        known={
+            (view, one.label, None): _ceiling_of(one)
+            for one in from_content
+            if one.nonlinear
+            for view in views
+        },
+    )
+    words = f"regressions on {len(splits[FITTED_ON])} training and {len(splits[SCORED_ON])} test samples"
+    return guarded(verdict_on(evidence, f"{words}, without interventions", margins or Margins()), process)
+
+
+def _ceiling_of(score: Score) -> Ceiling:
+    return Ceiling(score=score.score, low=score.low, high=score.high, how="probe")
+
+
+def _latents_of_split(dataset: Path, name: str) -> TrueLatents:
+    place = dataset / name
+    if not place.is_dir():
+        raise IdentboxError(
+            f"{dataset}: expected a dataset with the splits train and test, got no folder {name}"
+        )
+    return TrueLatents(
+        name, read_latents(place / "latents_image.csv"), read_latents(place / "latents_text.csv")
+    )

@@ -1,0 +1,47 @@
+"""A verification as files: verification.json, verification.md and the page verification.html."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from identbox import files
+from identbox.errors import IdentboxError
+from identbox.experiments.pictures import encoding_picture
+from identbox.experiments.verification import Verification, validation_losses
+from identbox.reports import pages, verdicts
+
+
+def write_verification(found: Verification, folder: Path) -> list[Path]:
+    """Write a verification to a folder, which is made; returns the paths of the files.
+
+    Raises IdentboxError where the folder cannot be written to.
+    """
+    shown = found.findings, found.margins, found.factors
+    texts = {
+        "verification.json": json.dumps(
+            verdicts.json_value(verdicts.record(*shown)), indent=1, allow_nan=False
+        )
+        + "\n",
+        "verification.md": verdicts.markdown(*shown),
+        "verification.html": _page(found),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            files.write_whole(folder / name, text.encode())
+    except OSError as error:
+        raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
+    return [folder / name for name in texts]
+
+
+def _page(found: Verification) -> str:
+    learners = {name: members[0].learner() for name, members in found.groups.items()}
+    return pages.verification_page(
+        found.findings,
+        found.margins,
+        found.factors,
+        losses=validation_losses(found.runs),
+        processes={name: members[0].process for name, members in found.groups.items()},
+        pictures={name: encoding_picture(one) for name, one in learners.items() if one is not None},
+    )
