@@ -163,7 +163,7 @@ def _of_role(process: Process, role: str) -> list[Variable]:
     return [variable for variable in process.variables if variable.role == role]
 
 
-def _names(variables: list[Variable]) -> str:
+def _named(variables: list[Variable]) -> str:
     return first_few([variable.name for variable in variables], 3)
 
 
@@ -171,7 +171,7 @@ def _content_invariance(process: Process) -> Assumption:
     content = _of_role(process, "content")
     if not content:
         return _assumption("content-invariance", "violated", "no variable is content")
-    return _assumption("content-invariance", "holds", f"every view sees the same {_names(content)}")
+    return _assumption("content-invariance", "holds", f"every view sees the same {_named(content)}")
 
 
 def _least(change: Change) -> float:
@@ -184,11 +184,11 @@ def _style_changes(process: Process) -> Assumption:
         return _assumption("style-changes", "holds", "there is no style")
     never = never_changing(process)
     if never:
-        return _assumption("style-changes", "violated", f"{_names(never)} never changes, so it is content")
+        return _assumption("style-changes", "violated", f"{_named(never)} never changes, so it is content")
     left_open = [variable for variable, change in style if change.how == "mechanism"]
     if left_open:
         return _assumption(
-            "style-changes", "unknown", f"how {_names(left_open)} changes is left to the view's mechanism"
+            "style-changes", "unknown", f"how {_named(left_open)} changes is left to the view's mechanism"
         )
     least = min(_least(change) for _, change in style)
     return _assumption(
@@ -201,12 +201,12 @@ def _change_density(process: Process) -> Assumption:
     rough = [v for v, change in style if v.distribution.discrete or change.how == "mechanism"]
     if rough:
         return _assumption(
-            "change-density", "violated", f"{_names(rough)}: another view sees one of finitely many values"
+            "change-density", "violated", f"{_named(rough)}: another view sees one of finitely many values"
         )
     edged = [v for v, change in style if change.how == "resample" and v.distribution.bounded]
     if edged:
         return _assumption(
-            "change-density", "violated", f"the density of {_names(edged)} jumps at the ends of its interval"
+            "change-density", "violated", f"the density of {_named(edged)} jumps at the ends of its interval"
         )
     evidence = "Gaussian noise, or a fresh draw from a smooth density" if style else "no style"
     return _assumption("change-density", "holds", evidence)
@@ -229,21 +229,21 @@ def _factorisation(process: Process) -> Assumption:
 def _density(process: Process) -> Assumption:
     discrete = [variable for variable in process.variables if variable.distribution.discrete]
     if discrete:
-        return _assumption("density", "violated", f"{_names(discrete)}: discrete")
+        return _assumption("density", "violated", f"{_named(discrete)}: discrete")
     circles = [v for v in _of_role(process, "content") if v.distribution.domain.kind == "circular"]
     if circles:
         return _assumption(
             "density",
             "violated",
-            f"{_names(circles)}: circular, so that no encoder is one-to-one into an interval",
+            f"{_named(circles)}: circular, so that no encoder is one-to-one into an interval",
         )
     confined = [v for v in process.variables if any(effect.confines for effect in v.effects.values())]
     if confined:
-        return _assumption("density", "violated", f"{_names(confined)}: confined by what causes it")
+        return _assumption("density", "violated", f"{_named(confined)}: confined by what causes it")
     edged = [variable for variable in process.variables if variable.distribution.bounded]
     if edged:
         return _assumption(
-            "density", "holds", f"inside the support; {_names(edged)}: bounded, which the theorem allows"
+            "density", "holds", f"inside the support; {_named(edged)}: bounded, which the theorem allows"
         )
     return _assumption("density", "holds", "every variable has one")
 
@@ -288,6 +288,6 @@ def _encoding_size(process: Process, size: int | None) -> Assumption:
     if size is None:
         return _assumption("encoding-size", "unknown", f"choose {content}")
     style = [variable for variable in invariant(process) if variable.role == "style"]
-    which = f" ({_names(style)}, which never changes, counted)" if style else ""
+    which = f" ({_named(style)}, which never changes, counted)" if style else ""
     verdict: AssumptionVerdict = "holds" if size == content else "violated"
     return _assumption("encoding-size", verdict, f"{size} for {content} that are invariant{which}")
