@@ -15,13 +15,9 @@ first used, so that ``import identbox`` loads neither torch nor numpy.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-try:
-    __version__ = version("identbox")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
+__version__: str
 
 if TYPE_CHECKING:
     from identbox.data.dataset import Multimodal3DIdent as Multimodal3DIdent
@@ -103,7 +99,19 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f"identbox.{_PLACES[name]}"), name)
     if name in _PACKAGES:
         return import_module(f"identbox.{name}")
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module 'identbox' has no attribute {name!r}")
+
+
+def _version() -> str:
+    # Imported here, since this module takes longer to load than the rest of `identbox --help`.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("identbox")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

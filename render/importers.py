@@ -16,7 +16,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """All meshes of a file as one, modifiers and transforms applied, (n, 3) vertices and (m, 3) triangles.
 
     Scripts, drivers and handlers of a .blend are never run. Raises MeshError where the file is not readable
-    or holds no mesh.
+    or has no mesh.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.preferences.filepaths.use_scripts_auto_execute = False
@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return _merge(vertices, faces)
 
 
-# Blender's importers turn a coordinate that is no number into nought, so it is looked for before they run.
+# Blender's importers turn a coordinate that is not a number into 0, so such coordinates are found before they run.
 
 
 def _read_obj(path: Path) -> None:
@@ -80,7 +80,7 @@ def _read_ply(path: Path) -> None:
 
 
 def _read_blend(path: Path) -> None:
-    # Objects are appended rather than the file opened: appending runs nothing that the file brings.
+    # Objects are appended rather than the file opened: appending runs no code of the file.
     with bpy.data.libraries.load(str(path), link=False) as (source, target):
         target.objects = source.objects
     for thing in target.objects:
@@ -119,9 +119,9 @@ def _collect() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One vertex for all at the same place (formats split them), without faces that become lines."""
+    """One vertex for all vertices at the same place (formats split them), without faces that become lines."""
     if not np.isfinite(vertices).all():
-        return vertices, faces  # normalise names this fault
+        return vertices, faces  # normalise raises for them
     step = MERGE * max(float(np.ptp(vertices, axis=0).max()), 1e-30)
     _, first, place = np.unique(np.round(vertices / step), axis=0, return_index=True, return_inverse=True)
     faces = place.ravel()[faces]

@@ -17,12 +17,12 @@ class MeshError(ValueError):
 
 
 def measure(vertices: np.ndarray, faces: np.ndarray) -> dict:
-    """Figures by which a mesh is judged.
+    """Figures that describe a mesh.
 
     Returns a dict with ``vertices`` and ``triangles`` (counts), ``extent`` (largest side of the bounding
     box), ``volume`` (signed, by the divergence theorem), ``centre`` (volume-weighted, or that of the
-    surface where the mesh encloses next to nothing), ``open_edges`` (edges of one face), ``tangled_edges``
-    (edges of three or more faces, or of two that disagree on their direction) and ``parts`` (connected
+    surface where the mesh encloses almost no volume), ``open_edges`` (edges of one face), ``tangled_edges``
+    (edges of three or more faces, or of two faces that disagree on its direction) and ``parts`` (connected
     components).
     """
     corners = vertices[faces]

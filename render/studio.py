@@ -67,8 +67,7 @@ class Studio:
         cycles.use_auto_tile = False
         cycles.use_denoising = True
         cycles.denoiser = "OPENIMAGEDENOISE"
-        # Of the settings of Open Image Denoise this is the cheapest, and none of the others gains as much
-        # quality as one more sample does.
+        # This setting of Open Image Denoise is the cheapest, and no other gains as much quality as one more sample.
         cycles.denoising_quality = "FAST"
         cycles.denoising_prefilter = "NONE"
         cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"

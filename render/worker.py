@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One child process in which Blender works, under the bpy module or under an installed Blender.
+"""A child process in which Blender works, as the bpy module or as an installed Blender.
 
     python worker.py TASK --report FD
     blender --background --python worker.py -- TASK --report FD
@@ -31,7 +31,7 @@ def main() -> None:
     header, *items = (json.loads(line) for line in options.task.read_text().splitlines())
 
     def report(**message: object) -> None:
-        # A reader that is gone means that nobody waits for the rest: the broken pipe ends this process.
+        # Where the reader is gone nobody waits for the rest: the broken pipe ends this process.
         os.write(options.report, (json.dumps(message) + "\n").encode())
 
     try:
@@ -108,7 +108,7 @@ def render(header: dict, items: list[dict], report: Callable) -> None:
 
 
 class _whole:
-    """A temporary name beside ``path``, renamed to it when the block succeeds and removed otherwise."""
+    """Gives a temporary path beside ``path``; it is renamed to ``path`` when the block succeeds, removed otherwise."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.part = path, path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -21,7 +21,7 @@ from faults import PATIENCE, differing, files
 
 # The command line with shards of so many images.
 COMMAND = (
-    "import sys; from identbox.rendering import shards; shards.SHARD = {};"
+    "import sys; from identbox.rendering import shards; shards.IMAGES_PER_JOB = {};"
     "from identbox.commands.main import main; main()"
 )
 

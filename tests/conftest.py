@@ -11,13 +11,33 @@ REAL_MESHES = ROOT.parent / "shared" / "meshes"  # classic meshes, where the mac
 sys.path.insert(0, str(ROOT / "render"))  # its numpy-only files are tested without Blender
 
 
-# Files that take a minute and more begin, so that two processes end together.
-LONG = ("verification", "clusters", "faults", "notebooks", "image_text", "sweeps", "workers", "shapes")
+# Files that take a minute and more are run first, so that two processes end together.
+LONG = (
+    "clusters",
+    "verification",
+    "workers",
+    "notebooks",
+    "image_text",
+    "faults",
+    "shapes",
+    "sweeps",
+    "oracle",
+)
+# Fixtures that render, train or start a cluster: every test that uses one is marked slow.
+SLOW_FIXTURES = {"small", "real_meshes", "finished", "made", "real", "dask", "slurm"}
+SLOW_FILES = {"test_notebooks", "test_workers"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark slow tests before -m chooses among them."""
+    if item.path.stem in SLOW_FILES or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -277,15 +277,15 @@ def test_packs(scratch, table):
     for name in ("cube.obj", "ball.ply"):
         (scratch / name).write_bytes(b"")
     toml(scratch / "pack.toml", table)
-    judge("pack", lambda: shapes.find(str(scratch)))
+    judge("pack", lambda: shapes.find_pack(str(scratch)))
 
 
 @pytest.fixture(scope="module")
 def shards(small: Path, tmp_path_factory) -> dict[str, Path]:
     found = {}
-    for form in exports.FORMATS:
+    for form in exports.SUFFIXES:
         found[form] = tmp_path_factory.mktemp("fuzz-shards") / form
-        exports.export(small, form, found[form])
+        exports.export_dataset(small, form, found[form])
     return found
 
 
@@ -360,7 +360,7 @@ def test_meshes(scratch, meshes):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         (folder / f"thing.{suffix}").write_bytes(content)
-        judge("mesh", lambda folder=folder: shapes.load(str(folder), ("thing",), blender.Blender()))
+        judge("mesh", lambda folder=folder: shapes.load_pack(str(folder), ("thing",), blender.Blender()))
 
 
 def test_numbers_that_are_none_are_drawn():

@@ -23,8 +23,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def images_bar(unit: str = "images", *, workers: int = 1) -> Progress:
-    """A bar with images or another unit done, how many each second (in all, and by each worker), and the time left."""
+def images_bar(unit: str = "images") -> Progress:
+    """A bar with images or another unit, how many each second in this run, and the time left.
+
+    A task's ``already`` is the number that was there before, its ``workers`` the number that share the work.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -39,6 +42,7 @@ def images_bar(unit: str = "images", *, workers: int = 1) -> Progress:
         def render(self, task: Any) -> Text:
             done = task.completed - task.fields.get("already", 0)
             speed = done / task.elapsed if task.elapsed and done else 0.0
+            workers = task.fields.get("workers", 1)
             each = f", {speed / workers:.2f} a worker" if workers > 1 else ""
             return Text(f"{speed:.2f} {unit}/s{each}")
 

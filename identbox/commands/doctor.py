@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def _python() -> Observation:
 
 def _blender(runner: blender.Blender) -> list[Observation]:
     try:
-        report = blender.probe(runner)
+        report = blender.describe_blender(runner)
     except IdentboxError as error:
         return [Observation("Blender", False, str(error) + remedy(str(error)))]
     devices = [
@@ -95,7 +94,7 @@ def install(executable: str | None = None) -> None:
     Raises IdentboxError with the exact command to type where that is not possible.
     """
     try:
-        blender.probe(blender.Blender(executable=executable))
+        blender.describe_blender(blender.Blender(executable=executable))
         return
     except IdentboxError as error:
         message = str(error)
@@ -114,6 +113,8 @@ def install(executable: str | None = None) -> None:
 
 
 def _torch() -> Observation:
+    from importlib.metadata import PackageNotFoundError, version
+
     if find_spec("torch") is None:
         return Observation("torch", False, "not installed")
     try:

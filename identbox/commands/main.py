@@ -9,15 +9,30 @@ from types import FrameType
 
 import click
 
-from identbox import __version__
 from identbox.commands import data, doctor, process, shapes, sweep, train, verify
 from identbox.errors import IdentboxError
 
 RETRY = 0.05  # seconds between two attempts to handle a signal that came during an import
 
 
+def print_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print the version and exit, as the callback of an option."""
+    if wanted and not context.resilient_parsing:
+        from identbox import __version__
+
+        click.echo(f"identbox, version {__version__}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="identbox")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Multimodal data whose hidden causes are known, and tests of whether a learner found them."""
 
@@ -25,9 +40,9 @@ def cli() -> None:
 for command in (
     process.process_group,
     doctor.doctor_command,
-    data.render,
-    data.check,
-    data.export,
+    data.render_command,
+    data.check_command,
+    data.export_command,
     shapes.shapes,
     train.simulate_command,
     sweep.sweep_command,

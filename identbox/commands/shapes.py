@@ -20,25 +20,25 @@ def shapes() -> None:
 def list_shapes() -> None:
     """List the packs that come without a folder: licence, credit and classes. Touches no network."""
     from identbox.rendering import downloads
-    from identbox.rendering import shapes as packs
+    from identbox.rendering.shapes import find_pack
 
     for name in ("builtin", "published"):
-        listing = packs.find(name)
+        listing = find_pack(name)
         lacking = len(downloads.missing(listing.folder)) if name == "published" else 0
         state = f"{lacking} of {len(listing.classes)} files not fetched" if lacking else "here"
         click.echo(f"{name:<10} {state}; {listing.licence}; {listing.credit}")
         click.echo(f"{'':<10} {', '.join(listing.classes)}")
 
 
-@shapes.command()
-@click.option("--offline", is_flag=True, help="Only prove those that are in the cache.")
-def fetch(offline: bool) -> None:
-    """Download the published shapes into the cache, each proved by its hash."""
+@shapes.command("fetch")
+@click.option("--offline", is_flag=True, help="Only verify the files that are in the cache.")
+def fetch_shapes(offline: bool) -> None:
+    """Download the published shapes into the cache; each file is verified by its hash."""
     from identbox.rendering import downloads
-    from identbox.rendering import shapes as packs
+    from identbox.rendering.shapes import find_pack
 
-    folder = packs.find("published").folder
-    downloads.fetch(folder, offline=offline, on_file=print_download)
+    folder = find_pack("published").folder
+    downloads.fetch_files(folder, offline=offline, on_file=print_download)
     click.echo(f"{folder}: {len(downloads.BLOBS)} files, each with the content that was published")
 
 
@@ -53,15 +53,16 @@ def fetch(offline: bool) -> None:
 @offline_option
 @blender_option
 def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: str | None) -> None:
-    """Measure the meshes of a PACK, and say whether a class could be told by its size alone."""
+    """Measure the meshes of a PACK, and warn where the size alone identifies a class."""
     from rich.console import Console
 
-    from identbox.rendering import blender, shape_checks
-    from identbox.rendering import shapes as packs
+    from identbox.rendering import shape_checks
+    from identbox.rendering.blender import Blender
+    from identbox.rendering.shapes import load_pack
 
-    runner = blender.Blender(executable=executable)
-    found = packs.load(pack, None, runner, offline=offline, on_download=print_download)
-    rows = shape_checks.examine(found, runner, turns=turns, seed=seed)
+    blender = Blender(executable=executable)
+    meshes = load_pack(pack, None, blender, offline=offline, on_download=print_download)
+    rows = shape_checks.measure_pack(meshes, blender, turns=turns, seed=seed)
     Console(width=None if sys.stdout.isatty() else 110).print(shape_checks.table(rows))
     for warning in shape_checks.warnings(rows):
         click.echo(f"{click.style('warning', fg='yellow')}: {warning}")
@@ -81,19 +82,20 @@ def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: st
 def show_shapes(
     pack: str, out: Path, samples: int, workers: int | None, offline: bool, executable: str | None
 ) -> None:
-    """Draw each shape of a PACK from eight directions, in large and at 64 pixels."""
-    from identbox.rendering import blender, shape_checks
-    from identbox.rendering import shapes as packs
+    """Draw each shape of a PACK from eight directions, large and at 64 pixels."""
+    from identbox.rendering import shape_pictures
+    from identbox.rendering.blender import Blender
+    from identbox.rendering.shapes import load_pack
 
-    runner = blender.Blender(executable=executable)
-    shape_checks.expect_writable(out)
-    found = packs.load(pack, None, runner, offline=offline, on_download=print_download)
+    blender = Blender(executable=executable)
+    shape_pictures.expect_writable(out)
+    meshes = load_pack(pack, None, blender, offline=offline, on_download=print_download)
     with images_bar() as progress:
-        task = progress.add_task("images", total=shape_checks.images(found), already=0)
-        shape_checks.show(
-            found,
+        task = progress.add_task("images", total=shape_pictures.count_pictures(meshes), already=0)
+        shape_pictures.draw_pack(
+            meshes,
             out,
-            runner,
+            blender,
             samples=samples,
             workers=workers or cores(),
             on_image=lambda: progress.advance(task),

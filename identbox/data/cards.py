@@ -1,36 +1,41 @@
-"""What a person sees first of a dataset: its card (README.md) and a picture of it (gallery.png)."""
+"""What a person looks at first in a dataset: its card (README.md) and a picture of it (gallery.png)."""
 
 from __future__ import annotations
 
-import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
 from identbox import __version__, files
+from identbox.data.colors import DEFAULT_NAMING
 from identbox.process.model import Process
 
 if TYPE_CHECKING:
     from identbox.data.recipe import Recipe
 
 
-COLUMNS, ROWS = 5, 3
+GALLERY_COLUMNS, GALLERY_ROWS = 5, 3
 TILE, GAP, CAPTION = 224, 20, 96  # pixels
-PAPER, INK, FAINT = (255, 255, 255), (32, 33, 36), (110, 112, 118)
+PAPER, INK, FAINT_INK = (255, 255, 255), (32, 33, 36), (110, 112, 118)
 FONT_SIZE = 13
 
 
 def write(folder: Path, recipe: Recipe) -> None:
     """Write the card and the picture of a finished dataset."""
-    picture = io.BytesIO()
-    gallery(folder, "train", recipe.shape_names).save(picture, format="PNG")
-    files.write_whole(folder / "gallery.png", picture.getvalue())
+    with files.whole(folder / "gallery.png") as part:
+        gallery(folder, "train", recipe.shape_names).save(part, format="PNG")
     files.write_whole(folder / "README.md", card(recipe).encode())
 
 
 def gallery(
-    folder: Path, split: str, shapes: tuple[str, ...], *, columns: int = COLUMNS, rows: int = ROWS
+    folder: Path,
+    split: str,
+    shapes: tuple[str, ...],
+    *,
+    columns: int = GALLERY_COLUMNS,
+    rows: int = GALLERY_ROWS,
 ) -> Image.Image:
     """A grid of a split's first images with their sentences; shared factors in bold."""
     from identbox.data.folder import image_name, read_sentences
@@ -38,7 +43,7 @@ def gallery(
     sentences = read_sentences(folder / split)
     count = min(columns * rows, len(sentences))
     columns = min(columns, count)
-    rows = -(-count // columns)
+    rows = math.ceil(count / columns)
     width = columns * (TILE + GAP) + GAP
     sheet = Image.new("RGB", (width, rows * (TILE + CAPTION + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -58,7 +63,7 @@ def gallery(
 
 def fonts(size: int) -> tuple[ImageFont.FreeTypeFont, ImageFont.FreeTypeFont]:
     """A plain and a bold font of that size in pixels."""
-    # matplotlib carries its fonts along, so that the picture is the same on every machine.
+    # These fonts come with matplotlib, so that the picture is the same on every machine.
     import matplotlib
 
     place = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -86,7 +91,7 @@ def _caption(
     for word in sentence.split(" "):
         bare = word.strip('",.')
         quoted = quoted or word.startswith('"')
-        font, ink = (bold, INK) if quoted or bare in shapes or bare in positions else (plain, FAINT)
+        font, ink = (bold, INK) if quoted or bare in shapes or bare in positions else (plain, FAINT_INK)
         if quoted and '"' in word[1:]:
             quoted = False
         length = draw.textlength(word, font)
@@ -135,8 +140,15 @@ Made by identbox {__version__} from the recipe in `dataset.toml`: equal recipes 
 
 Colours are hues: 0 and 1 are the same red. `object_color_index` is the place of the name among the sorted
 names of the Tableau, CSS4 and XKCD palettes together. The format is that of the published Multimodal3DIdent
-dataset (Zenodo record 7678231).
+dataset (Zenodo record 7678231).{_naming(recipe)}
 """
+
+
+def _naming(recipe: Recipe) -> str:
+    """How colours are named, where it is not the default, as a sentence of the card."""
+    if recipe.naming == DEFAULT_NAMING:
+        return ""
+    return " Colours have the name of the palette's nearest colour by CIEDE2000 in CIE Lab."
 
 
 def _origin(pack: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Proves a dataset folder whole: files, pixels, sentences, latents, and the dependencies that were declared."""
+"""Checks a whole dataset folder: files, pixels, sentences, latents, and the dependencies that were declared."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from PIL import Image
 
+from identbox.data.colors import DEFAULT_NAMING, Naming, color_index, name_colors, palette_index
 from identbox.data.folder import SPLITS, Columns, image_name, read_latents, read_sentences
 from identbox.data.recipe import Recipe, draw_latents
 from identbox.data.scene import IMAGE_FACTORS, check_classes, check_image_latents
-from identbox.data.text import TEXT_FACTORS, color_index, name_colors, palettes, parse
+from identbox.data.text import TEXT_FACTORS, parse_sentence
 from identbox.errors import IdentboxError, first_few
 from identbox.process import presets
 from identbox.process.effects import Interval
 from identbox.process.model import Process
 
-CONTENT = ("object_shape", "object_xpos", "object_ypos")
-CHANCE = 1e-4  # of a false alarm in a whole split, shared among its tests
-BINS = 6
+COMPARED_CONTENT = ("object_shape", "object_xpos", "object_ypos")
+FALSE_ALARM = 1e-4  # the chance of one in a whole split, shared among its tests
+MOST_BINS = 6  # of a continuous variable in a test of independence
+SEEN = 1e-3  # the p-value below which a declared effect counts as seen
+FEW_SAMPLES = 1000  # with fewer an effect may be there and not be seen
+LEAST_EXPECTED = 5  # samples in each cell of a table, from which the chi-squared test holds
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: ``good`` is None where it could not be judged."""
+class DatasetFinding:
+    """The result of one check: ``good`` is None where it could not be judged."""
 
     split: str
     what: str
@@ -37,8 +42,8 @@ class Finding:
     detail: str
 
 
-def check(folder: Path) -> Iterator[Finding]:
-    """Look at everything in a dataset folder, the published one or identbox's own.
+def check_dataset(folder: Path) -> Iterator[DatasetFinding]:
+    """Check everything in a dataset folder, the published one or identbox's own; yields one finding for each check.
 
     Raises IdentboxError where there is no dataset.
     """
@@ -52,10 +57,10 @@ def check(folder: Path) -> Iterator[Finding]:
     for split in splits:
         yield from _check_split(folder, split, recipe)
     if (folder / "vocab.json").exists():
-        yield _check_vocabulary(folder)
+        yield _check_vocabulary_file(folder)
 
 
-def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Finding]:
+def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[DatasetFinding]:
     place = folder / split
     names = recipe.shape_names if recipe else presets.SHAPE_NAMES
     try:
@@ -63,12 +68,12 @@ def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Fi
         image = read_latents(place / "latents_image.csv")
         text = read_latents(place / "latents_text.csv")
     except IdentboxError as error:
-        yield Finding(split, "files", False, str(error))
+        yield DatasetFinding(split, "files", False, str(error))
         return
     n = recipe.splits[split] if recipe else len(sentences)
     counts = {"sentences": len(sentences), "latents_image": _rows(image), "latents_text": _rows(text)}
     wrong = [f"{count} {name}" for name, count in counts.items() if count != n]
-    yield Finding(
+    yield DatasetFinding(
         split, "counts", not wrong, f"{n} samples" if not wrong else f"expected {n}, got {', '.join(wrong)}"
     )
     yield _check_images(place, n, recipe)
@@ -82,9 +87,9 @@ def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Fi
         limits = {"object_shape": len(names), "object_xpos": 3, "object_ypos": 3, "text_phrasing": 5}
         check_classes(text, limits, f"{place}/latents_text.csv")
     except IdentboxError as error:
-        yield Finding(split, "ranges", False, str(error))
+        yield DatasetFinding(split, "ranges", False, str(error))
         return
-    yield Finding(split, "ranges", True, "every latent is in the range of Table 4.1")
+    yield DatasetFinding(split, "ranges", True, "every latent is in the range of Table 4.1")
     yield _check_sentences(sentences, text, names, split, own=recipe is not None)
     yield from _check_views(image, text, recipe, split)
     if recipe is not None:
@@ -97,18 +102,18 @@ def _rows(columns: Columns) -> int:
     return len(next(iter(columns.values())))
 
 
-def _check_images(place: Path, n: int, recipe: Recipe | None) -> Finding:
+def _check_images(place: Path, n: int, recipe: Recipe | None) -> DatasetFinding:
     split, images = place.name, place / "images"
     wanted = {image_name(i, n) for i in range(n)}
     try:
         there = {path.name for path in images.iterdir()}
     except OSError as error:
-        return Finding(split, "images", False, f"{images}: expected a folder, got {error.strerror}")
+        return DatasetFinding(split, "images", False, f"{images}: expected a folder, got {error.strerror}")
     if there != wanted:
         missing, more = sorted(wanted - there), sorted(there - wanted)
         parts = [f"{len(missing)} missing ({first_few(missing, 3)})"] if missing else []
         parts += [f"{len(more)} that do not belong ({first_few(more, 3)})"] if more else []
-        return Finding(split, "images", False, f"expected {n}, got {'; '.join(parts)}")
+        return DatasetFinding(split, "images", False, f"expected {n}, got {'; '.join(parts)}")
     size = recipe.renderer["size"] if recipe else None
     with ThreadPoolExecutor() as pool:
         faults = [
@@ -117,8 +122,8 @@ def _check_images(place: Path, n: int, recipe: Recipe | None) -> Finding:
             if fault
         ]
     if faults:
-        return Finding(split, "images", False, f"{len(faults)} broken: {first_few(faults, 3)}")
-    return Finding(split, "images", True, f"{n} whole, RGB" + (f", {size} x {size}" if size else ""))
+        return DatasetFinding(split, "images", False, f"{len(faults)} broken: {first_few(faults, 3)}")
+    return DatasetFinding(split, "images", True, f"{n} whole, RGB" + (f", {size} x {size}" if size else ""))
 
 
 def _image_fault(path: Path, size: int | None) -> str:
@@ -136,7 +141,7 @@ def _image_fault(path: Path, size: int | None) -> str:
 
 def _check_sentences(
     sentences: list[str], text: Columns, names: tuple[str, ...], split: str, *, own: bool
-) -> Finding:
+) -> DatasetFinding:
     what = "sentences"
     if not own:  # of another's templates one can only ask whether the words are there
         for row, sentence in enumerate(sentences):
@@ -144,19 +149,21 @@ def _check_sentences(
             wanted = (shape, position, text["object_color_name"][row])
             missing = [word for word in wanted if word not in sentence]
             if missing:
-                return Finding(split, what, False, f"line {row + 1}: expected {missing[0]!r} in {sentence!r}")
-        return Finding(split, what, True, "each names its shape, position and colour")
+                return DatasetFinding(
+                    split, what, False, f"line {row + 1}: expected {missing[0]!r} in {sentence!r}"
+                )
+        return DatasetFinding(split, what, True, "each names its shape, position and colour")
     for row, sentence in enumerate(sentences):
         try:
-            said = parse(sentence, names)
+            said = parse_sentence(sentence, names)
         except IdentboxError as error:
-            return Finding(split, what, False, f"line {row + 1}: {error}")
+            return DatasetFinding(split, what, False, f"line {row + 1}: {error}")
         for name, value in said.items():
             if text[name][row] != value:
-                return Finding(
+                return DatasetFinding(
                     split, what, False, f"line {row + 1}: {name}: expected {text[name][row]}, got {value}"
                 )
-    return Finding(split, what, True, "each parses back to its latents")
+    return DatasetFinding(split, what, True, "each parses back to its latents")
 
 
 def _position(text: Columns, row: int) -> str:
@@ -164,38 +171,44 @@ def _position(text: Columns, row: int) -> str:
     return f"{presets.Y_POSITIONS[y]}-{presets.X_POSITIONS[x]}"
 
 
-def _check_views(image: Columns, text: Columns, recipe: Recipe | None, split: str) -> Iterator[Finding]:
+def _check_views(
+    image: Columns, text: Columns, recipe: Recipe | None, split: str
+) -> Iterator[DatasetFinding]:
     """Content is the same in both views, and the colour's name is the nearest of its palette."""
-    shared = [name for name in CONTENT if recipe is None or recipe.process[name].role == "content"]
+    shared = [name for name in COMPARED_CONTENT if recipe is None or recipe.process[name].role == "content"]
     differing = [name for name in shared if not np.array_equal(image[name], text[name])]
     if shared:
         detail = f"{', '.join(differing or shared)} {'differ' if differing else 'the same'} in image and text"
-        yield Finding(split, "content", not differing, detail)
-    change = recipe.process["object_color"].change if recipe else None
-    if (
-        recipe is None
-        or recipe.process["object_color"].role == "content"
-        or (change and change.how == "mechanism")
-    ):
-        named = text["object_color_name"]
-        wrong = [
-            row
-            for row, name in enumerate(named)
-            if text["object_color_index"][row] != color_index().get(name)
-        ]
-        palette = {name: k for k, entry in enumerate(palettes()) for name in entry.names}
-        if not wrong:
-            nearest = name_colors(image["object_color"], np.array([palette[name] for name in named]))
-            wrong = [row for row, name in enumerate(nearest) if name != named[row]]
-        detail = (
-            f"sample {wrong[0]}: {named[wrong[0]]!r} is not the nearest"
-            if wrong
-            else "the nearest of its palette"
-        )
-        yield Finding(split, "colour names", not wrong, detail)
+        yield DatasetFinding(split, "content", not differing, detail)
+    if recipe is None or _is_named_as_shown(recipe):
+        yield _check_color_names(image, text, recipe.naming if recipe else DEFAULT_NAMING, split)
 
 
-def _check_seed(recipe: Recipe, split: str, image: Columns, text: Columns) -> Finding:
+def _is_named_as_shown(recipe: Recipe) -> bool:
+    """Whether the text names the hue that the image shows, rather than a changed one."""
+    color = recipe.process["object_color"]
+    return color.role == "content" or (color.change is not None and color.change.how == "mechanism")
+
+
+def _check_color_names(image: Columns, text: Columns, naming: Naming, split: str) -> DatasetFinding:
+    """Each name is that of the nearest colour of its palette, and has the index of that name."""
+    named = text["object_color_name"]
+    index = color_index()
+    wrong = [row for row, name in enumerate(named) if text["object_color_index"][row] != index.get(name)]
+    if not wrong:
+        palette = np.array([palette_index()[name] for name in named])
+        nearest = name_colors(image["object_color"], palette, naming)
+        wrong = [row for row, name in enumerate(nearest) if name != named[row]]
+    by = "" if naming == DEFAULT_NAMING else f" by {naming}"
+    detail = (
+        f"sample {wrong[0]}: {named[wrong[0]]!r} is not the nearest"
+        if wrong
+        else "the nearest of its palette"
+    )
+    return DatasetFinding(split, "colour names", not wrong, detail + by)
+
+
+def _check_seed(recipe: Recipe, split: str, image: Columns, text: Columns) -> DatasetFinding:
     drawn = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
     pairs = [(view, name) for view in ("image", "text") for name in drawn[view]]
     there = {"image": image, "text": text}
@@ -209,7 +222,7 @@ def _check_seed(recipe: Recipe, split: str, image: Columns, text: Columns) -> Fi
         if differing
         else f"those of seed {recipe.seed}"
     )
-    return Finding(split, "latents", not differing, detail)
+    return DatasetFinding(split, "latents", not differing, detail)
 
 
 def _published_process(image: Columns) -> Process:
@@ -218,8 +231,8 @@ def _published_process(image: Columns) -> Process:
     return presets.multimodal3dident(position_causes_color=bool(inside.all()))
 
 
-def _check_dependencies(process: Process, image: Columns, split: str) -> Iterator[Finding]:
-    """Each declared effect found in the data; and no dependence where the graph has none."""
+def _check_dependencies(process: Process, image: Columns, split: str) -> Iterator[DatasetFinding]:
+    """Each declared effect is found in the data, and no dependence where the graph has none."""
     for variable in process.variables:
         for parent, effect in variable.effects.items():
             if variable.name not in image or parent not in image:
@@ -228,40 +241,41 @@ def _check_dependencies(process: Process, image: Columns, split: str) -> Iterato
             if isinstance(effect, Interval) and not variable.distribution.discrete:
                 yield _check_interval(process, variable.name, parent, image, split, what)
             else:
-                p = association(image[parent], image[variable.name])
-                good = None if p is None or (p > 1e-3 and len(image[parent]) < 1000) else p < 1e-3
-                yield Finding(
-                    split,
-                    what,
-                    good,
-                    "too few samples to tell"
-                    if p is None
-                    else f"found, p = {p:.1g}"
-                    if good
-                    else f"not seen, p = {p:.2g}",
-                )
+                yield _check_effect(image[parent], image[variable.name], split, what)
+    yield _check_independence(process, image, split)
+
+
+def _check_effect(cause: np.ndarray, effect: np.ndarray, split: str, what: str) -> DatasetFinding:
+    """A variable depends on its cause; a small dataset in which the dependence is not seen is not judged."""
+    p = association(cause, effect)
+    if p is None:
+        return DatasetFinding(split, what, None, "too few samples to tell")
+    if p < SEEN:
+        return DatasetFinding(split, what, True, f"found, p = {p:.1g}")
+    good = None if len(cause) < FEW_SAMPLES else False
+    return DatasetFinding(split, what, good, f"not seen, p = {p:.2g}")
+
+
+def _check_independence(process: Process, image: Columns, split: str) -> DatasetFinding:
+    """Variables without a common cause are independent, by a test of each pair."""
     known = {variable.name for variable in process.variables}
-    factors = [
-        f
-        for f in (*IMAGE_FACTORS, *sorted(set(image) - set(IMAGE_FACTORS)))
-        if f in known and np.ptp(image[f])
-    ]
+    every = (*IMAGE_FACTORS, *sorted(set(image) - set(IMAGE_FACTORS)))
+    factors = [factor for factor in every if factor in known and np.ptp(image[factor])]
     pairs = [(a, b) for a, b in combinations(factors, 2) if not process.dependent(a, b)]
     tested = {pair: p for pair in pairs if (p := association(image[pair[0]], image[pair[1]])) is not None}
     if not tested:
-        yield Finding(split, "independence", None, "too few samples to tell")
-        return
+        return DatasetFinding(split, "independence", None, "too few samples to tell")
     least = min(tested, key=tested.__getitem__)
-    good = tested[least] > CHANCE / len(tested)
     detail = (
         f"{len(tested)} pairs without a common cause; least p = {tested[least]:.2g} ({' and '.join(least)})"
     )
-    yield Finding(split, "independence", good, detail)
+    return DatasetFinding(split, "independence", tested[least] > FALSE_ALARM / len(tested), detail)
 
 
 def _check_interval(
     process: Process, name: str, parent: str, image: Columns, split: str, what: str
-) -> Finding:
+) -> DatasetFinding:
+    """Each sample of a continuous variable lies in the interval of quantiles that its cause chooses."""
     k = process[parent].distribution.domain.classes
     assert k is not None  # which `Interval.check` asks for
     fraction = process[name].distribution.cdf(torch.from_numpy(image[name])[:, None])[:, 0].numpy()
@@ -269,51 +283,50 @@ def _check_interval(
     off = int(table.sum() - np.trace(table))
     rows = " / ".join(" ".join(map(str, row)) for row in table.tolist())
     detail = f"rows by {parent}, columns by interval of {name}: {rows}"
-    return Finding(
+    return DatasetFinding(
         split, what, off == 0, detail if off == 0 else f"{off} samples outside their interval; {detail}"
     )
 
 
-def contingency(rows: np.ndarray, columns: np.ndarray, k: int) -> np.ndarray:
-    """Counts of pairs of classes, (k, k)."""
-    return np.bincount(rows * k + columns, minlength=k * k).reshape(k, k)
+def contingency(
+    rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " n"], *classes: int
+) -> Int[np.ndarray, "a b"]:
+    """Counts of pairs of classes; ``classes`` is their number (of rows and of columns, where it differs)."""
+    from scipy.stats.contingency import crosstab
+
+    return crosstab(rows, columns, levels=(range(classes[0]), range(classes[-1]))).count
 
 
 def association(a: np.ndarray, b: np.ndarray) -> float | None:
     """The p-value of a chi-squared test of independence, continuous values in equally filled bins.
 
-    None where a cell expects fewer than five samples, so that the test says nothing.
+    None where a cell expects fewer than LEAST_EXPECTED samples even with two bins, so that the test does not hold.
     """
     from scipy.stats import chi2_contingency
 
-    table = np.zeros((0, 0))
-    for bins in range(BINS, 1, -1):
-        table = _crossed(_binned(a, bins), _binned(b, bins))
+    for bins in range(MOST_BINS, 1, -1):
+        rows, columns = _binned(a, bins), _binned(b, bins)
+        table = contingency(rows, columns, int(rows.max()) + 1, int(columns.max()) + 1)
         if min(table.shape) < 2:
             return None
-        if table.sum(1).min() * table.sum(0).min() / table.sum() >= 5:
+        if table.sum(1).min() * table.sum(0).min() / table.sum() >= LEAST_EXPECTED:
             return float(chi2_contingency(table, correction=False).pvalue)
     return None
 
 
 def _binned(values: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of each value; classes are bins already."""
     if values.dtype.kind == "i":
         return np.unique(values, return_inverse=True)[1]
     return np.searchsorted(np.quantile(values, np.arange(1, bins) / bins), values)
 
 
-def _crossed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    table = np.zeros((a.max() + 1, b.max() + 1))
-    np.add.at(table, (a, b), 1)
-    return table
-
-
-def _check_vocabulary(folder: Path) -> Finding:
+def _check_vocabulary_file(folder: Path) -> DatasetFinding:
     try:
         words = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))["w2i"]
         good = sorted(words.values()) == list(range(len(words)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Finding("", "vocabulary", False, f"expected w2i, got {error!r}")
-    return Finding(
+        return DatasetFinding("", "vocabulary", False, f"expected w2i, got {error!r}")
+    return DatasetFinding(
         "", "vocabulary", good, f"{len(words)} words" if good else "expected indices from 0, each once"
     )

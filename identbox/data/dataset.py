@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from identbox.data.folder import EOS, PAD, UNKNOWN, _vocabulary, read_text
-from identbox.data.formats import find, has, sentences_of
+from identbox.data.folder import EOS, PAD, UNKNOWN, read_text, vocabulary_of
+from identbox.data.formats import has_split, open_source, sentences_of
 from identbox.data.text import tokenize
 from identbox.errors import IdentboxError
 
@@ -32,9 +32,9 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
     Item i is a dict of ``image``, float32 (3, height, width) in [0, 1], or what ``transform`` makes of the
     PIL image; ``text``, int64 (length,), the indices of the words, the end marker and padding; and ``z_image``
     and ``z_text``, dicts of the latents. ``sentences``, ``image_latents`` and ``text_latents`` hold the whole
-    split. The vocabulary is ``vocab`` (a file, or indices by word), else the folder's vocab.json, else made from
-    the training sentences; unknown words map to one token. ``length`` fixes the number of tokens (default: the
-    longest sentence).
+    split. The vocabulary is ``vocab`` (a file, or indices by word), or else the folder's vocab.json, or else that of
+    the training sentences; all unknown words have one token. ``length`` is the number of tokens (default: that of
+    the longest sentence).
 
     Raises IdentboxError where a file is missing, an image is, or counts differ.
     """
@@ -49,7 +49,7 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         length: int | None = None,
     ) -> None:
         self.folder = Path(folder)
-        self.source = find(self.folder, split)
+        self.source = open_source(self.folder, split)
         self.sentences = self.source.sentences
         self.image_latents, self.text_latents = self.source.image_latents, self.source.text_latents
         self.transform = transform
@@ -77,9 +77,9 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
                 words = {str(w): int(i) for w, i in json.loads(read_text(path))["w2i"].items()}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise IdentboxError(f"{path}: expected a vocabulary with w2i, got {error!r}") from error
-        elif split == "train" or has(self.folder, "train"):
+        elif split == "train" or has_split(self.folder, "train"):
             own = split == "train"
-            words = _vocabulary(self.sentences if own else sentences_of(self.folder, "train"))["w2i"]
+            words = vocabulary_of(self.sentences if own else sentences_of(self.folder, "train"))["w2i"]
         else:
             raise IdentboxError(
                 f"{path}: expected a vocabulary (or the training split), got none; give vocab=PATH"

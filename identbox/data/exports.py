@@ -1,31 +1,33 @@
 """Exports of a dataset: Parquet shards, which Hugging Face's datasets opens, or tar shards, which webdataset streams.
 
-A folder of 145 000 small files is slow to copy and to list; shards are a few large ones. What is exported is what
-was there: the bytes of every PNG, latents to the last bit, sentences, the recipe and the vocabulary. identbox reads
-both forms back as it reads the dataset.
+A folder of 145 000 small files is slow to copy and to list; shards are a few large ones. Nothing is lost: the bytes of
+every PNG, all bits of the latents, the sentences, the recipe and the vocabulary are kept. identbox reads both forms as
+it reads the dataset.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from identbox import files
 from identbox.data.folder import SPLITS, image_name
-from identbox.data.formats import Source, find, has, pyarrow, shard_name
+from identbox.data.formats import Source, has_split, open_source, pyarrow, shard_name
 from identbox.data.png import PNG_END, PNG_SIGNATURE
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError, expect_library
 from identbox.process.distributions import Categorical
 
-FORMATS = {"parquet": "parquet", "webdataset": "tar"}  # and the suffix of their shards
-ROWS = 64  # of a row group, the least of a Parquet file that is read at once: 4 MB of images at 224 pixels
-BESIDE = ("dataset.toml", "vocab.json", "README.md", "gallery.png")  # what goes along with the shards
+SUFFIXES = {"parquet": "parquet", "webdataset": "tar"}  # of the shards, by form
+ROWS_PER_GROUP = 64  # the least that is read at once from a Parquet file: 4 MB of images at 224 pixels
+FILES_BESIDE_SHARDS = ("dataset.toml", "vocab.json", "README.md", "gallery.png")  # copied as they are
 
 
-def export(
+def export_dataset(
     dataset: Path,
     to: str,
     out: Path,
@@ -36,47 +38,55 @@ def export(
 ) -> list[Path]:
     """Write every split of a dataset (a folder, or another export) as shards; returns the shards.
 
-    ``to`` is one of FORMATS. ``out`` appears when all of it is written. Raises IdentboxError for another form, fewer
-    than one sample a shard, an ``out`` that exists, a dataset with a part missing or an image damaged, a library
+    ``to`` is one of SUFFIXES. ``out`` appears when all of it is written. Raises IdentboxError for another form, fewer
+    than one sample in a shard, an ``out`` that exists, a dataset with a part missing or an image damaged, a library
     that is not installed, and a folder that cannot be written.
     """
-    if to not in FORMATS:
-        raise IdentboxError(f"to: expected one of {', '.join(FORMATS)}; got {to}")
+    if to not in SUFFIXES:
+        raise IdentboxError(f"to: expected one of {', '.join(SUFFIXES)}; got {to}")
     if per_shard < 1:
         raise IdentboxError(f"per_shard: expected at least 1 sample, got {per_shard}")
     if out.exists():
         raise IdentboxError(f"{out}: expected a new folder, got one that exists")
     _expect_library(to)
-    sources = {split: find(dataset, split) for split in SPLITS if has(dataset, split)}
+    sources = {split: open_source(dataset, split) for split in SPLITS if has_split(dataset, split)}
     if not sources:
         raise IdentboxError(f"{dataset}: expected a dataset, got a folder without splits")
     on_start(sum(len(source.sentences) for source in sources.values()))
-    classes = _classes(dataset)
-    part = out.with_name(f".{out.name}.part")
-    shards = []
     try:
-        shutil.rmtree(part, ignore_errors=True)  # of an export that was killed
-        (part / "data").mkdir(parents=True)
-        for name in BESIDE:
-            if (dataset / name).exists():
-                shutil.copyfile(dataset / name, part / name)
-        for split, source in sources.items():
-            n = len(source.sentences)
-            count = -(-n // per_shard)
-            for place in range(count):
-                name = shard_name(split, place, count, FORMATS[to])
-                indices = range(place * n // count, (place + 1) * n // count)
-                if to == "parquet":
-                    _write_parquet(part / "data" / name, source, indices, classes, on_sample)
-                else:
-                    _write_tar(part / "data" / name, split, source, indices, on_sample)
-                shards.append(out / "data" / name)
-        part.rename(out)
+        with files.whole_folder(out) as part:
+            (part / "data").mkdir()
+            for name in FILES_BESIDE_SHARDS:
+                if (dataset / name).exists():
+                    shutil.copyfile(dataset / name, part / name)
+            names = _write_shards(part / "data", to, sources, _classes(dataset), per_shard, on_sample)
     except OSError as error:
         raise IdentboxError(f"{out}: expected a folder to write to, got {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return shards
+    return [out / "data" / name for name in names]
+
+
+def _write_shards(
+    folder: Path,
+    to: str,
+    sources: dict[str, Source],
+    classes: dict[str, tuple[str, ...]],
+    per_shard: int,
+    on_sample: Callable[[], None],
+) -> list[str]:
+    """Write the shards of all splits, each of nearly the same number of samples; returns their names."""
+    names = []
+    for split, source in sources.items():
+        n = len(source.sentences)
+        count = math.ceil(n / per_shard)
+        for place in range(count):
+            name = shard_name(split, place, count, SUFFIXES[to])
+            indices = range(place * n // count, (place + 1) * n // count)
+            if to == "parquet":
+                _write_parquet(folder / name, source, indices, classes, on_sample)
+            else:
+                _write_tar(folder / name, split, source, indices, on_sample)
+            names.append(name)
+    return names
 
 
 def _expect_library(to: str) -> None:
@@ -88,7 +98,7 @@ def _expect_library(to: str) -> None:
 
 
 def _classes(dataset: Path) -> dict[str, tuple[str, ...]]:
-    """The names of the classes of each variable that has some."""
+    """The names of the classes of each variable whose classes have names."""
     recipe = Recipe.read(dataset)
     variables = () if recipe is None else recipe.process.variables
     return {
@@ -99,7 +109,7 @@ def _classes(dataset: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _samples(source: Source, indices: range) -> Iterator[dict[str, Any]]:
-    """The samples of a shard, images as whole PNGs."""
+    """The samples of a shard. Raises IdentboxError for an image that is not a whole PNG."""
     for index in indices:
         try:
             png = source.png(index)
@@ -108,13 +118,13 @@ def _samples(source: Source, indices: range) -> Iterator[dict[str, Any]]:
         if not (png.startswith(PNG_SIGNATURE) and png.endswith(PNG_END)):
             raise IdentboxError(f"{source.where(index)}: expected a whole PNG, got {len(png)} other bytes")
         latents = {
-            view: {name: _plain(column[index]) for name, column in columns.items()}
+            view: {name: _python_value(column[index]) for name, column in columns.items()}
             for view, columns in (("z_image", source.image_latents), ("z_text", source.text_latents))
         }
         yield {"png": png, "text": source.sentences[index], **latents}
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
@@ -137,7 +147,7 @@ def _write_parquet(
                 for view, columns in views.items()
             },
         }
-    ).with_metadata({"huggingface": json.dumps(_features(views, classes))})
+    ).with_metadata({"huggingface": json.dumps(_hugging_face_features(views, classes))})
     # PNGs are compressed already.
     options = {"compression": {"image.bytes": "none"}, "write_statistics": False}
     with parquet.ParquetWriter(path, schema, **options) as writer:
@@ -145,14 +155,14 @@ def _write_parquet(
         for index, sample in zip(indices, _samples(source, indices), strict=True):
             image = {"bytes": sample.pop("png"), "path": image_name(index, len(source.sentences))}
             rows.append({"image": image, **sample})
-            if len(rows) == ROWS or index == indices[-1]:
+            if len(rows) == ROWS_PER_GROUP or index == indices[-1]:
                 writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
                 rows = []
             on_sample()
 
 
-def _features(views: dict[str, Any], classes: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """What Hugging Face's datasets is told of the columns: images to be decoded, numbers with names of classes."""
+def _hugging_face_features(views: dict[str, Any], classes: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The columns as Hugging Face's datasets needs them described: which are images, and the names of classes."""
     dtypes = {"i": "int64", "f": "float64", "O": "string"}
     features: dict[str, Any] = {"image": {"_type": "Image"}, "text": {"dtype": "string", "_type": "Value"}}
     for view, columns in views.items():

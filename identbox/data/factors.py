@@ -8,31 +8,30 @@ from typing import Any
 from identbox.data.scene import IMAGE_FACTORS
 from identbox.data.text import TEXT_FACTORS
 
-CIRCULAR = {
-    "object_color": 1.0
-}  # periods of hues; those of lights and background run over half a circle only
+# Periods of hues. Those of the lights and of the background cover only half a circle, so they are not circular.
+CIRCULAR = {"object_color": 1.0}
 CIRCLE = " (circle)"  # after the name of a factor that is predicted as a point on the circle
 TEXT = " (text)"  # after the name of a factor whose value in the text is not always that in the image
 VIEWS = ("image", "text")
-ROLES = ("content", "style", "specific")
-# Of the published dataset, which tells of no process.
-CONTENT, STYLE = ("object_shape", "object_xpos", "object_ypos", "object_zpos"), ("object_color",)
-SAID = {
-    "object_color_index": "object_color",
-    "object_color_name": "object_color",
-}  # what the text makes of it
+FACTOR_ROLES = ("content", "style", "specific")
+# Of the published dataset, which comes without a process.
+PUBLISHED_CONTENT = ("object_shape", "object_xpos", "object_ypos", "object_zpos")
+PUBLISHED_STYLE = ("object_color",)
+# The factor that a text factor is made from, where their names differ.
+MADE_FROM = {"object_color_index": "object_color", "object_color_name": "object_color"}
 
 
-def role(factor: str, process: Mapping[str, Any] = {}) -> str:
-    """content, style or specific, as a process has it (in the form of its TOML table), or else as published."""
+def role(factor: str, process: Mapping[str, Any] | None = None) -> str:
+    """content, style or specific: by a process (in the form of its TOML table), or else as in the published dataset."""
     name = factor.removesuffix(CIRCLE).removesuffix(TEXT)
-    name = SAID.get(name, name)
-    published = "content" if name in CONTENT else "style" if name in STYLE else "specific"
-    return process.get("variables", {}).get(name, {}).get("role", published)
+    name = MADE_FROM.get(name, name)
+    published = "content" if name in PUBLISHED_CONTENT else "style" if name in PUBLISHED_STYLE else "specific"
+    variables = (process or {}).get("variables", {})
+    return variables.get(name, {}).get("role", published)
 
 
 def seen_by(view: str, factors: Iterable[str]) -> list[str]:
-    """Those of the factors that a view shows; of two versions of one, its own."""
+    """Those of the factors that a view shows; where a factor has two versions, the version of this view."""
     every = list(factors)
     if view == "image":
         return [factor for factor in every if factor in IMAGE_FACTORS]
@@ -43,6 +42,6 @@ def seen_by(view: str, factors: Iterable[str]) -> list[str]:
     ]
 
 
-def shown(factor: str) -> str:
+def factor_label(factor: str) -> str:
     """A factor's name as tables and figures have it."""
     return factor.removeprefix("object_").replace("_", " ")

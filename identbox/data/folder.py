@@ -14,22 +14,25 @@ from identbox.data.scene import IMAGE_FACTORS
 from identbox.data.text import TEXT_FACTORS, tokenize
 from identbox.errors import IdentboxError, first_few
 
+SPLITS = ("train", "val", "test")
 PAD, EOS, UNKNOWN = "{pad}", "{eos}", "{unk}"  # as in the published vocabularies
+Columns = dict[str, np.ndarray]
 
 
 def write_split(
     folder: Path, latents: dict[str, Columns], sentences: list[str], text: dict[str, list]
 ) -> None:
-    """Write the latents of a split, and what `text.describe` says of them, where they are missing or cut short.
+    """Write the latents and the sentences of a split, where the files are missing or cut short.
 
-    Raises IdentboxError for files that say something else.
+    ``sentences`` and ``text`` are what `text.describe` makes of the latents. Raises IdentboxError for files of another
+    content.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "text").mkdir(exist_ok=True)
     image = {name: latents["image"][name].tolist() for name in IMAGE_FACTORS}
-    shown = {*IMAGE_FACTORS, *TEXT_FACTORS, "color_palette"}
+    standard = {*IMAGE_FACTORS, *TEXT_FACTORS, "color_palette"}
     for columns, view in ((image, "image"), (text, "text")):
-        columns |= {name: column.tolist() for name, column in latents[view].items() if name not in shown}
+        columns |= {name: column.tolist() for name, column in latents[view].items() if name not in standard}
         files.write_once(folder / f"latents_{view}.csv", _csv(columns).encode())
     files.write_once(folder / "text" / "text_raw.txt", "\n".join(sentences).encode())
 
@@ -40,13 +43,14 @@ def _csv(columns: Mapping[str, list]) -> str:
 
 
 def write_vocabulary(path: Path, sentences: list[str]) -> None:
-    """Write the vocabulary of some sentences in the published form, ``w2i`` and ``i2w``; as `write_split` does."""
-    files.write_once(path, json.dumps(_vocabulary(sentences)).encode())
+    """Write the vocabulary of some sentences (``w2i``, ``i2w``) where the file is missing or cut short."""
+    files.write_once(path, json.dumps(vocabulary_of(sentences)).encode())
 
 
-def _vocabulary(sentences: list[str]) -> dict[str, dict]:
+def vocabulary_of(sentences: list[str]) -> dict[str, dict]:
+    """The words of some sentences and their indices in the published form, in the order of their appearance."""
     words = dict.fromkeys((PAD, EOS, UNKNOWN))
-    for sentence in dict.fromkeys(sentences):  # many are said more than once
+    for sentence in dict.fromkeys(sentences):  # many occur more than once
         words.update(dict.fromkeys(tokenize(sentence)))
     return {
         "w2i": {word: index for index, word in enumerate(words)},
@@ -54,11 +58,7 @@ def _vocabulary(sentences: list[str]) -> dict[str, dict]:
     }
 
 
-SPLITS = ("train", "val", "test")
-Columns = dict[str, np.ndarray]
-
-
-class Files:
+class FolderSource:
     """A split of a dataset folder, identbox's own or the published one."""
 
     def __init__(self, folder: Path, split: str) -> None:
@@ -79,7 +79,7 @@ class Files:
         if missing:
             raise IdentboxError(
                 f"{place}/images: expected {n} images, got none of {first_few(missing, 3)}; "
-                f"the command that made the folder goes on where it stopped"
+                f"give the command that made the folder again, and it makes those that are missing"
             )
 
     def png(self, index: int) -> bytes:
@@ -114,7 +114,7 @@ def read_text(path: Path) -> str:
 
 
 def read_latents(path: Path) -> Columns:
-    """The columns of a latents CSV: int64, float64, or str where they are no numbers.
+    """The columns of a latents CSV: int64, float64, or str for values that are not numbers.
 
     Raises IdentboxError for a missing file, a row of another length, or a number that is not finite.
     """
@@ -128,7 +128,7 @@ def read_latents(path: Path) -> Columns:
             raise IdentboxError(f"{path}: line {number + 2}: expected {len(names)} values, got {len(row)}")
     columns: Columns = {}
     for name, values in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True):
-        columns[name] = _numbers(values)
+        columns[name] = _column_of_texts(values)
         if columns[name].dtype.kind == "f" and not np.isfinite(columns[name]).all():
             place = int(np.argmin(np.isfinite(columns[name])))
             raise IdentboxError(
@@ -137,7 +137,7 @@ def read_latents(path: Path) -> Columns:
     return columns
 
 
-def _numbers(values: Sequence[str]) -> np.ndarray:
+def _column_of_texts(values: Sequence[str]) -> np.ndarray:
     for kind in (np.int64, np.float64):
         try:
             return np.array(values, dtype=kind)

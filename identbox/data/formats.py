@@ -1,10 +1,10 @@
-"""Where the samples of a split come from: a dataset folder, or the Parquet or tar shards of an export.
+"""The samples of a split, read from a dataset folder or from the Parquet or tar shards of an export.
 
 DIR/SPLIT/...                            a dataset folder; see `dataset`
 DIR/data/SPLIT-00000-of-00006.parquet    columns image (bytes, path), text, z_image and z_text
 DIR/data/SPLIT-00000-of-00006.tar        of each sample KEY.png, KEY.txt, and KEY.json with z_image and z_text
 
-All latents and sentences of a split are read when it is opened, an image when it is asked for.
+All latents and sentences of a split are read when it is opened; an image is read when it is asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from identbox.data.folder import SPLITS, Columns, Files, read_sentences
+from identbox.data.folder import SPLITS, Columns, FolderSource, read_sentences
 from identbox.errors import IdentboxError, expect_library
 
 ROW_GROUPS = 16  # of Parquet files, whose images are kept in memory
@@ -32,7 +32,7 @@ class Source(Protocol):
     sentences: list[str]
     image_latents: Columns  # each of shape (n,): int64, float64, or str as objects
     text_latents: Columns
-    files: list[Path]  # those that hold the images
+    files: list[Path]  # the files with the images
 
     def png(self, index: int) -> bytes:
         """The encoded image. Raises OSError where it cannot be read."""
@@ -41,13 +41,13 @@ class Source(Protocol):
         """The place of an image, as messages name it."""
 
 
-def find(folder: Path, split: str) -> Source:
+def open_source(folder: Path, split: str) -> Source:
     """The split of a dataset folder, or of an export.
 
     Raises IdentboxError where there is none, a file is missing or damaged, and where counts differ.
     """
     if (folder / split).is_dir():
-        return Files(folder, split)
+        return FolderSource(folder, split)
     for suffix, kind in (("parquet", Parquet), ("tar", Tar)):
         if shards := sorted((folder / "data").glob(f"{split}-*.{suffix}")):
             wanted = [shard_name(split, k, len(shards), suffix) for k in range(len(shards))]
@@ -58,12 +58,12 @@ def find(folder: Path, split: str) -> Source:
                     f"{folder / 'data'}: expected all shards of {other[0]} ({of}), got {len(shards)} of them"
                 )
             return kind(shards)
-    known = [name for name in SPLITS if has(folder, name)]
+    known = [name for name in SPLITS if has_split(folder, name)]
     there = ", ".join(known) or ("a folder without splits" if folder.is_dir() else "no folder")
     raise IdentboxError(f"{folder}: expected a dataset with the split {split}, got {there}")
 
 
-def has(folder: Path, split: str) -> bool:
+def has_split(folder: Path, split: str) -> bool:
     """Whether a folder has a split, in any form."""
     return (folder / split).is_dir() or any(
         path.suffix in (".parquet", ".tar") for path in (folder / "data").glob(f"{split}-*")
@@ -93,7 +93,7 @@ class Parquet:
                 tables.append(file.read(columns=["text", "z_image", "z_text"]))
                 groups = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
             except (arrow.ArrowException, OSError) as error:
-                raise IdentboxError(f"{path}: expected a Parquet file, got {_line(error)}") from error
+                raise IdentboxError(f"{path}: expected a Parquet file, got {_on_one_line(error)}") from error
             self._places += [(path, group, row) for group, rows in enumerate(groups) for row in range(rows)]
         try:
             table = arrow.concat_tables(tables)
@@ -107,7 +107,7 @@ class Parquet:
             )
         except (arrow.ArrowException, KeyError, TypeError) as error:
             raise IdentboxError(
-                f"{files[0]}: expected the columns image, text, z_image and z_text; got {_line(error)}"
+                f"{files[0]}: expected the columns image, text, z_image and z_text; got {_on_one_line(error)}"
             ) from error
 
     def png(self, index: int) -> bytes:
@@ -127,7 +127,7 @@ def _row_group(path: Path, group: int) -> list[bytes]:
         images = parquet.ParquetFile(path, memory_map=True).read_row_group(group, columns=["image"])["image"]
         return [image["bytes"] for image in images.to_pylist()]
     except (arrow.ArrowException, KeyError, TypeError) as error:
-        raise OSError(f"no readable row group {group}: {_line(error)}") from error
+        raise OSError(f"no readable row group {group}: {_on_one_line(error)}") from error
 
 
 def pyarrow() -> tuple[Any, Any]:
@@ -152,9 +152,9 @@ class Tar:
                     name, start, size = parts[".png"]
                     self._places.append((path, name, start, size))
                     self.sentences.append(_bytes(path, *parts[".txt"][1:]).decode())
-                    told = json.loads(_bytes(path, *parts[".json"][1:]))
+                    values = json.loads(_bytes(path, *parts[".json"][1:]))
                     for view, rows in latents.items():
-                        rows.append(dict(told[view]))
+                        rows.append(dict(values[view]))
                 except (KeyError, ValueError, TypeError) as error:
                     raise IdentboxError(
                         f"{path}: {key}: expected a png, a txt, and a json of z_image and z_text; got {error!r}"
@@ -174,7 +174,7 @@ class Tar:
 
 
 def _members(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
-    """Of each sample in a tar file: name, first byte and number of bytes of its parts, by their suffix."""
+    """Each sample in a tar file: name, first byte and number of bytes of its parts, by their suffix."""
     found: dict[str, dict[str, tuple[str, int, int]]] = {}
     try:
         with tarfile.open(path, "r:") as archive:
@@ -183,14 +183,14 @@ def _members(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
                     key, dot, suffix = member.name.partition(".")
                     found.setdefault(key, {})[dot + suffix] = member.name, member.offset_data, member.size
             end = archive.offset
-        # Python's reader takes whatever it cannot read for the end. A whole archive ends in zeros alone.
+        # Python's reader ends at the first block that it cannot read. A whole archive has only zeros after that.
         rest = _bytes(path, end, -1)
         if len(rest) < 2 * tarfile.BLOCKSIZE or rest.strip(b"\0"):
             raise IdentboxError(
                 f"{path}: expected a whole tar file, got one cut short or damaged at byte {end}"
             )
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise IdentboxError(f"{path}: expected a tar file, got {_line(error)}") from error
+        raise IdentboxError(f"{path}: expected a tar file, got {_on_one_line(error)}") from error
     return found
 
 
@@ -209,17 +209,19 @@ def columns_of(values: Iterable[Any]) -> np.ndarray:
     return np.array(column, dtype=object)
 
 
-def _line(error: BaseException) -> str:
+def _on_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
 def sentences_of(folder: Path, split: str) -> list[str]:
     """The sentences of a split in any form; of a folder's split nothing else is read."""
-    return read_sentences(folder / split) if (folder / split).is_dir() else find(folder, split).sentences
+    return (
+        read_sentences(folder / split) if (folder / split).is_dir() else open_source(folder, split).sentences
+    )
 
 
 def fingerprint(dataset: Path) -> str:
-    """A hash of a dataset's recipe, vocabulary, latents and sentences; that of an export is the same.
+    """A hash of a dataset's recipe, vocabulary, latents and sentences; an export has the hash of its dataset.
 
     Raises IdentboxError where a split is missing.
     """
@@ -228,7 +230,7 @@ def fingerprint(dataset: Path) -> str:
         if (dataset / name).exists():
             digest.update(name.encode() + (dataset / name).read_bytes())
     for split in SPLITS:
-        source = find(dataset, split)
+        source = open_source(dataset, split)
         digest.update("\n".join([split, *source.sentences]).encode())
         for columns in (source.image_latents, source.text_latents):
             for name, column in columns.items():

@@ -1,8 +1,9 @@
 """A dataset split ready for training: decoded pixels in one memory-mapped file, tokens, latents.
 
-To decode a PNG takes as long as to train on it. So the images of a split are decoded once, resized, into an array of
+Decoding a PNG takes as long as training on it. So the images of a split are decoded once, resized, into an array of
 bytes under ``DATASET/.cache`` (or the user's cache, where the dataset cannot be written), from which batches are read
-at random. The file is bound to the names, sizes and times of the images it was made of, and to its own content.
+at random. A JSON file beside it has a hash of its content, and one of the names, sizes and times of the images that it
+was made of.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -33,15 +34,15 @@ from identbox.data.dataset import Multimodal3DIdent
 from identbox.data.folder import EOS, PAD, UNKNOWN, Columns
 from identbox.errors import IdentboxError
 from identbox.files import cache_folder
-from identbox.settings import build
+from identbox.settings import build, settings
 
-FORMAT = 2  # raise it when the pixels made of the same images would be others
+CACHE_FORMAT = 2  # raise it when the same images would give other pixels
 SMALLEST = 8  # pixels a side
-MOST_UNKNOWN = 0.5  # of a split's words: with more unknown ones the vocabulary is another dataset's
-CHUNK = 32  # images that a thread decodes at a time
-LEFT_OVER = 3600  # seconds after which a file that nobody has gone on writing is a killed process's
+MOST_UNKNOWN = 0.5  # share of a split's words; with more unknown words the vocabulary is another dataset's
+IMAGES_AT_A_TIME = 32  # images that a thread decodes at a time
+LEFT_OVER = 3600  # seconds without a write after which a temporary file is that of a killed process
 Triple = tuple[float, float, float]
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,8 @@ class Split:
         return len(self.pixels)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Note:
+@settings
+class CacheNote:
     """What is known of a cache file, in the JSON beside it."""
 
     format: int
@@ -71,6 +72,22 @@ class Note:
     stamp: tuple[int, int]  # its size in bytes and its time in nanoseconds, when the hash was right
     mean: Triple
     std: Triple
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """The cache file to be made: of which images, how large, and how."""
+
+    data: Multimodal3DIdent
+    own_size: int  # of the images, pixels a side
+    size: int  # of the pixels in the cache
+    source: str  # hash of the names, sizes and times of the images
+    workers: int
+    on_progress: Callable[[int, int], None]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.data), self.size, self.size, 3
 
 
 def open_split(
@@ -86,8 +103,8 @@ def open_split(
 ) -> Split:
     """Open a split, its images resized to ``image_size`` pixels a side (None: as they are).
 
-    Decodes them first where the cache is missing, damaged or of other images, with ``workers`` threads;
-    ``on_progress`` gets the images done and all of them, ``on_message`` a line where a cache is made again.
+    Decodes them first, with ``workers`` threads, where the cache is missing, damaged or of other images.
+    ``on_progress`` gets the number of images done and of all, ``on_message`` a line where a cache is made again.
     ``vocabulary`` replaces that of the folder, ``length`` is the number of tokens (default: the longest sentence).
     Raises IdentboxError where a file is missing or broken, images are not square or not of one size, most words
     are not in the vocabulary, and where there is no room for the cache.
@@ -97,14 +114,22 @@ def open_split(
     if workers < 1:
         raise IdentboxError(f"workers: expected at least 1, got {workers}")
     data = Multimodal3DIdent(folder, split, vocab=vocabulary, length=length)
-    _check_vocabulary(data, split)
+    _expect_fitting_vocabulary(data, split)
     width, height = data.image(0).size
     if width != height or width < SMALLEST:
         raise IdentboxError(
             f"{data.source.where(0)}: expected a square image of at least {SMALLEST} pixels a side, "
             f"got {width} x {height}"
         )
-    path, note = _cache(data, split, width, image_size or width, workers, on_progress, on_message)
+    task = _Task(
+        data=data,
+        own_size=width,
+        size=image_size or width,
+        source=_hash_of_stats(data.source.files),
+        workers=workers,
+        on_progress=on_progress,
+    )
+    path, note = _cache(task, split, on_message)
     return Split(
         name=split,
         pixels=np.load(path, mmap_mode="r"),
@@ -127,17 +152,18 @@ def batch(
 ) -> tuple[Float[Tensor, "b 3 h w"], Int[Tensor, "b length"]]:
     """Images (pixel - mean) / std and tokens of some samples on a device; default: the split's own statistics.
 
-    Bytes are gathered once, pinned for a GPU, and become numbers on the device; images are channels last in memory.
+    Bytes are gathered once, in pinned memory for a GPU, and become floats on the device; images are channels last in
+    memory.
     Raises IndexError for an index beyond the split.
     """
     places = indices.cpu()
     tokens = split.tokens[places]
     pinned = torch.device(device).type == "cuda"
     gathered = torch.empty((len(places), *split.pixels.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
-    # Indices are in range, or the tokens had raised; "wrap" spares numpy a buffer and counts -1 from the end.
+    # The tokens raised already for an index out of range. "wrap" saves numpy a buffer, and -1 counts from the end.
     np.take(split.pixels, places.numpy(), axis=0, out=gathered.numpy(), mode="wrap")
     pixels = gathered.to(device, non_blocking=True).flatten(1).float()
-    # As long as an image: to broadcast three numbers over the last axis takes a CPU six times as long.
+    # Repeated to the length of an image: broadcasting three numbers over the last axis takes a CPU six times as long.
     repeats = math.prod(split.pixels.shape[1:3])
     pixels -= torch.tensor(mean or split.mean, device=device).mul_(255).repeat(repeats)
     pixels /= torch.tensor(std or split.std, device=device).mul_(255).repeat(repeats)
@@ -146,7 +172,7 @@ def batch(
     return pixels.view(gathered.shape).permute(0, 3, 1, 2), tokens.to(device, non_blocking=True)
 
 
-def _check_vocabulary(data: Multimodal3DIdent, split: str) -> None:
+def _expect_fitting_vocabulary(data: Multimodal3DIdent, split: str) -> None:
     where = f"{data.folder}: vocabulary"
     if sorted(data.w2i.values()) != list(range(len(data.w2i))):
         raise IdentboxError(f"{where}: expected indices from 0 to {len(data.w2i) - 1}, each once, got others")
@@ -155,41 +181,33 @@ def _check_vocabulary(data: Multimodal3DIdent, split: str) -> None:
     if unknown > MOST_UNKNOWN * words:
         raise IdentboxError(
             f"{where}: expected the words of the split {split}, got {unknown} of {words} that it does not know; "
-            "it is another dataset's"
+            "it is the vocabulary of another dataset"
         )
 
 
-def _cache(
-    data: Multimodal3DIdent,
-    split: str,
-    own: int,
-    size: int,
-    workers: int,
-    on_progress: Callable[[int, int], None],
-    on_message: Callable[[str], None],
-) -> tuple[Path, Note]:
-    """The file of pixels and what is known of it, made where it is nowhere, or not right."""
-    source = _fingerprint(data.source.files)
-    known = hashlib.sha256(str(data.folder.resolve()).encode()).hexdigest()[:16]
-    folders = (data.folder / ".cache", cache_folder() / "pixels" / known)
-    name = f"{split}-{size}.npy"
+def _cache(task: _Task, split: str, on_message: Callable[[str], None]) -> tuple[Path, CacheNote]:
+    """The file of pixels and what is known of it; it is made where no folder has it, or only a wrong one."""
+    dataset = task.data.folder
+    known = hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16]
+    folders = (dataset / ".cache", cache_folder() / "pixels" / known)
+    name = f"{split}-{task.size}.npy"
     for folder in folders:
         path = folder / name
         try:
-            return path, _examine(path, source, (len(data), size, size, 3))
+            return path, _read_note(path, task)
         except IdentboxError as error:
             if path.exists():
                 on_message(f"{' '.join(str(error).split())}; it is made again")
     for folder in folders:
         if _writable(folder):
             path = folder / name
-            return path, _build(path, data, own, size, source, workers, on_progress)
+            return path, _build(path, task)
     raise IdentboxError(
         f"{folders[-1]}: expected a cache folder that can be written (IDENTBOX_CACHE names another), got none"
     )
 
 
-def _fingerprint(paths: list[Path]) -> str:
+def _hash_of_stats(paths: list[Path]) -> str:
     """A hash of the images' names, sizes and times, which changes when one of them does."""
     digest = hashlib.sha256()
     for path in paths:
@@ -205,27 +223,27 @@ def _writable(folder: Path) -> bool:
     return False
 
 
-def _examine(path: Path, source: str, shape: tuple[int, ...]) -> Note:
+def _read_note(path: Path, task: _Task) -> CacheNote:
     """What is known of a cache file. Raises IdentboxError where it is missing, damaged, or of other images."""
     place = path.with_suffix(".json")
     try:
-        note = build(Note, json.loads(place.read_text(encoding="utf-8")), str(place))
-        if (note.format, note.source) != (FORMAT, source):
+        note = build(CacheNote, json.loads(place.read_text(encoding="utf-8")), str(place))
+        if (note.format, note.source) != (CACHE_FORMAT, task.source):
             raise IdentboxError(f"{path}: expected the pixels of these images, got those of others")
         pixels = np.lib.format.open_memmap(path, mode="r")
-        if pixels.shape != shape or pixels.dtype != np.uint8:
-            raise IdentboxError(f"{path}: expected bytes {shape}, got {pixels.dtype} {pixels.shape}")
+        if pixels.shape != task.shape or pixels.dtype != np.uint8:
+            raise IdentboxError(f"{path}: expected bytes {task.shape}, got {pixels.dtype} {pixels.shape}")
         stamp = _stamp(path)
-        if note.stamp == stamp:  # nothing touched the file: its hash takes long to take again
+        if note.stamp == stamp:  # the file was not touched since: hashing it again would take long
             return note
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != note.sha256:
                 raise IdentboxError(f"{path}: expected its content as it was written, got another")
     except (OSError, ValueError, EOFError) as error:
         raise IdentboxError(f"{path}: expected a whole file of pixels, got {error}") from error
-    note = Note(**{**asdict(note), "stamp": stamp})
+    note = replace(note, stamp=stamp)
     with suppress(OSError):  # the folder may be another user's
-        _write(place, note)
+        _write_note(place, note)
     return note
 
 
@@ -234,80 +252,76 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _write(place: Path, note: Note) -> None:
+def _write_note(place: Path, note: CacheNote) -> None:
     files.write_whole(place, json.dumps(asdict(note)).encode())
 
 
-def _build(
-    path: Path,
-    data: Multimodal3DIdent,
-    own: int,
-    size: int,
-    source: str,
-    workers: int,
-    on_progress: Callable[[int, int], None],
-) -> Note:
-    """Decode all images into ``path``. A file that is there under its name is whole.
+def _build(path: Path, task: _Task) -> CacheNote:
+    """Decode all images into ``path``. A file under that name is always whole.
 
-    Two processes that build the same file make the same bytes, and the later takes the place of the earlier.
+    Two processes that build the same file make the same bytes, and the later file takes the place of the earlier.
     """
-    n = len(data)
-    header = io.BytesIO()
-    described = {"descr": "|u1", "fortran_order": False, "shape": (n, size, size, 3)}
-    np.lib.format.write_array_header_1_0(header, described)
-    _expect_room(path, n * size * size * 3)
-    digest = hashlib.sha256(header.getvalue())
-    counts = np.zeros(3 * 256, dtype=np.int64)  # of each level of each channel
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-
-    def decode(start: int) -> tuple[np.ndarray, np.ndarray]:
-        images = [_image(data, index, own, size) for index in range(start, min(start + CHUNK, n))]
-        return np.stack([np.asarray(image) for image in images]), np.sum(
-            [i.histogram() for i in images], axis=0
-        )
-
+    _expect_room(path, math.prod(task.shape))
     try:
-        # Threads, for Pillow decodes and resizes without the interpreter's lock. Written in order and not into a
-        # map of the file, where a full disk would end the process.
-        with part.open("wb") as file, ThreadPoolExecutor(workers) as pool:
-            file.write(header.getvalue())
-            done = 0
-            for block, found in _in_order(pool, decode, range(0, n, CHUNK), 2 * workers):
-                file.write(block.data)
-                digest.update(block.data)
-                counts += found
-                done += len(block)
-                on_progress(done, n)
-        part.replace(path)
-        mean, std = _statistics(counts.reshape(3, 256))
-        note = Note(
-            format=FORMAT, source=source, sha256=digest.hexdigest(), stamp=_stamp(path), mean=mean, std=std
+        with files.whole(path) as part, part.open("wb") as file:
+            sha256, mean, std = _write_pixels(file, task)
+        note = CacheNote(
+            format=CACHE_FORMAT, source=task.source, sha256=sha256, stamp=_stamp(path), mean=mean, std=std
         )
-        _write(path.with_suffix(".json"), note)
+        _write_note(path.with_suffix(".json"), note)
     except OSError as error:
         raise IdentboxError(f"{path}: expected a file that can be written, got {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return note
 
 
-def _image(data: Multimodal3DIdent, index: int, own: int, size: int) -> Image.Image:
-    image = data.image(index)
-    if image.size != (own, own):
+def _write_pixels(file: BinaryIO, task: _Task) -> tuple[str, Triple, Triple]:
+    """Write all images as one .npy array; returns the hash of the content, and mean and deviation of each channel."""
+    header = io.BytesIO()
+    described = {"descr": "|u1", "fortran_order": False, "shape": task.shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    file.write(header.getvalue())
+    digest = hashlib.sha256(header.getvalue())
+    counts = np.zeros(3 * 256, dtype=np.int64)  # of each level of each channel
+    n = len(task.data)
+
+    def decode(start: int) -> tuple[np.ndarray, np.ndarray]:
+        images = [_image(task, index) for index in range(start, min(start + IMAGES_AT_A_TIME, n))]
+        levels = np.sum([image.histogram() for image in images], axis=0)
+        return np.stack([np.asarray(image) for image in images]), levels
+
+    # Threads, since Pillow decodes and resizes without the interpreter's lock. Written in order and not into a map of
+    # the file, where a full disk would end the process.
+    with ThreadPoolExecutor(task.workers) as pool:
+        done = 0
+        for block, levels in _in_order(pool, decode, range(0, n, IMAGES_AT_A_TIME), 2 * task.workers):
+            file.write(block.data)
+            digest.update(block.data)
+            counts += levels
+            done += len(block)
+            task.on_progress(done, n)
+    return digest.hexdigest(), *_statistics(counts.reshape(3, 256))
+
+
+def _image(task: _Task, index: int) -> Image.Image:
+    """An image in the size of the cache. Raises IdentboxError where its own size is not that of the first one."""
+    image = task.data.image(index)
+    if image.size != (task.own_size, task.own_size):
         raise IdentboxError(
-            f"{data.source.where(index)}: expected {own} x {own} pixels, as the first image has, "
-            f"got {image.width} x {image.height}"
+            f"{task.data.source.where(index)}: expected {task.own_size} x {task.own_size} pixels, "
+            f"as the first image has, got {image.width} x {image.height}"
         )
-    # Close to the mean of the area that a pixel covers (0.3 levels off on renders, at 224 to 64 pixels). Pillow's
-    # BOX takes whole pixels alone, by turns 3 and 4 there (1.0 off); LANCZOS rings at edges (1.0 off).
-    return image if size == own else image.resize((size, size), Image.Resampling.HAMMING)
+    if task.size == task.own_size:
+        return image
+    # HAMMING is close to the mean of the area that a pixel covers (0.3 levels off on renders, at 224 to 64 pixels).
+    # Pillow's BOX takes only whole pixels, by turns 3 and 4 there (1.0 off); LANCZOS rings at edges (1.0 off).
+    return image.resize((task.size, task.size), Image.Resampling.HAMMING)
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[int], T], items: Iterable[int], ahead: int
-) -> Iterator[T]:
+    pool: ThreadPoolExecutor, function: Callable[[int], Result], items: Iterable[int], ahead: int
+) -> Iterator[Result]:
     """The function's results in the order of the items, with no more than ``ahead`` of them kept waiting."""
-    waiting: deque[Future[T]] = deque()
+    waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))
         if len(waiting) > ahead:

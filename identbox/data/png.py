@@ -8,7 +8,7 @@ PNG_SIGNATURE, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def is_whole(path: Path, size: int) -> bool:
-    """Whether an image is there from its first byte to its last, in the size asked for (read without decoding)."""
+    """Whether the file is a PNG from its first byte to its last, ``size`` pixels a side; its pixels are not decoded."""
     try:
         with path.open("rb") as file:
             head = file.read(24)

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from identbox import __version__, config, seeding
+from identbox.data.colors import DEFAULT_NAMING, Naming
 from identbox.data.folder import Columns
-from identbox.data.scene import FLAVOURS, Flavour
+from identbox.data.scene import Flavour
 from identbox.errors import IdentboxError
 from identbox.process import presets, tables
 from identbox.process.distributions import Categorical
 from identbox.process.model import Process
 from identbox.process.tables import table_from_process
-from identbox.settings import build
+from identbox.settings import at_least, build, settings
 
-BLOCK = 4096  # samples drawn from one set of streams
-FORMAT = 1
+BLOCK_OF_SAMPLES = 4096  # drawn from one set of streams
+RECIPE_FORMAT = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Recipe:
     """All that a dataset is made from; two folders of equal recipes hold equal files."""
 
     process: Process
     splits: dict[str, int]  # number of samples of each split
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     scene: Flavour = "thesis"
+    naming: Naming = DEFAULT_NAMING  # the distance by which the nearest colour name is found
     shapes: dict[str, str]  # name and sha256 of the pack, its licence and credit
     renderer: dict[str, Any]  # size, samples, device, Blender's version
 
@@ -40,20 +43,20 @@ class Recipe:
             if n < 0 or (split == "train" and n < 1):
                 least = 1 if split == "train" else 0
                 raise IdentboxError(f"number of {split} samples: expected at least {least}, got {n}")
-        if self.scene not in FLAVOURS:
-            raise IdentboxError(f"scene: expected one of {', '.join(FLAVOURS)}; got {self.scene}")
 
     @property
     def shape_names(self) -> tuple[str, ...]:
         return shape_names(self.process)
 
     def table(self) -> dict[str, Any]:
-        """The table of dataset.toml."""
+        """The table of dataset.toml. The naming of colours is in it only where it is not the default."""
+        naming = {} if self.naming == DEFAULT_NAMING else {"naming": self.naming}
         return {
-            "format": FORMAT,
+            "format": RECIPE_FORMAT,
             "identbox": __version__,
             "seed": self.seed,
             "scene": self.scene,
+            **naming,
             "splits": self.splits,
             "shapes": self.shapes,
             "renderer": self.renderer,
@@ -67,8 +70,8 @@ class Recipe:
         if not path.exists():
             return None
         table = config.read_toml(path)
-        if table.get("format") != FORMAT:
-            raise IdentboxError(f"{path}: format: expected {FORMAT}, got {table.get('format')}")
+        if table.get("format") != RECIPE_FORMAT:
+            raise IdentboxError(f"{path}: format: expected {RECIPE_FORMAT}, got {table.get('format')}")
         table = {key: value for key, value in table.items() if key not in ("format", "identbox")}
         if "process" in table:
             table["process"] = tables.from_table(table["process"], f"{path}: process")
@@ -122,11 +125,11 @@ def draw_latents(process: Process, seed: int, split: str, n: int) -> dict[str, C
     process = process.realise(seed=seed)
     blocks = [
         process.sample(
-            BLOCK,
+            BLOCK_OF_SAMPLES,
             generator=partial(_stream, seed, split, block),
             dtype=torch.float64,
         ).views
-        for block in range(-(-n // BLOCK))
+        for block in range(math.ceil(n / BLOCK_OF_SAMPLES))
     ]
     columns: dict[str, Columns] = {}
     for view in process.views:

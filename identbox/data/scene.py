@@ -7,7 +7,6 @@ nothing of latents.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import pi
 from typing import Literal
 
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identbox.errors import IdentboxError
+from identbox.settings import settings
 
 IMAGE_FACTORS = (
     "object_shape",
@@ -31,7 +31,6 @@ IMAGE_FACTORS = (
 )
 UNIT_FACTORS = IMAGE_FACTORS[4:]  # those on the unit interval
 Flavour = Literal["thesis", "published"]
-FLAVOURS: tuple[Flavour, ...] = ("thesis", "published")
 
 EXTENT = 4.2  # largest extent of the unrotated object, in metres
 PUBLISHED_EXTENTS = {"teapot": 4.44, "cow": 4.05}  # the published meshes that differ from it
@@ -39,7 +38,7 @@ STEP = 3.0  # metres between neighbouring positions
 SPOT_RADIUS, SPOT_HEIGHT = 4.0, 6.0  # metres; the height is above the top of the object's extent
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Scene:
     """How latents become a scene.
 

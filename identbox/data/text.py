@@ -1,21 +1,20 @@
 """Latents to sentences and back (section 4.4).
 
-Colours are named by the nearest colour of one of three palettes; sentences are one of five templates. Every
-template counts 20 to 22 tokens without the colour's name, so that with it and the end marker each sentence
-lies within the 24 to 31 tokens that readers of the published dataset expect.
+Colours are named by the nearest colour of one of three palettes (see `colors`); a sentence follows one of five
+templates. Every template has 20 to 22 tokens without the colour's name. With it and the end marker each sentence has
+the 24 to 31 tokens that readers of the published dataset expect.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float
 
-from identbox.data.scene import check_classes, hsv_to_rgb
+from identbox.data.colors import DEFAULT_NAMING, Naming, color_index, name_colors
+from identbox.data.scene import check_classes
 from identbox.errors import IdentboxError
 from identbox.process.presets import PALETTE_NAMES, X_POSITIONS, Y_POSITIONS
 
@@ -44,61 +43,13 @@ TEMPLATES = (
 _SLOTS = {"position": "([a-z]+)-([a-z]+)", "object": "an? ([^ ,.]+)", "color": '([^"]+)'}
 
 
-@dataclass(frozen=True)
-class Palette:
-    """Named colours: ``names`` of length k and their ``rgb`` of shape (k, 3)."""
-
-    names: tuple[str, ...]
-    rgb: Float[np.ndarray, "k 3"]
-
-    def nearest(self, rgb: Float[np.ndarray, "n 3"]) -> np.ndarray:
-        """Indices (n,) of the nearest colours by Euclidean distance in RGB; the first of equals."""
-        found = np.empty(len(rgb), dtype=np.int64)
-        norms = (self.rgb**2).sum(axis=1)
-        for start in range(0, len(rgb), 8192):
-            part = rgb[start : start + 8192]
-            found[start : start + 8192] = np.argmin(norms - 2 * part @ self.rgb.T, axis=1)
-        return found
-
-
-@cache
-def palettes() -> tuple[Palette, ...]:
-    """Tableau (10 colours), CSS4 (148) and XKCD (949) of matplotlib, in this order."""
-    from matplotlib import colors
-
-    tables = (colors.TABLEAU_COLORS, colors.CSS4_COLORS, colors.XKCD_COLORS)
-    return tuple(
-        Palette(tuple(table), np.array([colors.to_rgb(code) for code in table.values()])) for table in tables
-    )
-
-
-@cache
-def color_names() -> tuple[str, ...]:
-    """All names of all palettes, sorted; ``object_color_index`` is the place of a name in it."""
-    return tuple(sorted({name for palette in palettes() for name in palette.names}))
-
-
-@cache
-def color_index() -> dict[str, int]:
-    """The place of each name in `color_names`."""
-    return {name: index for index, name in enumerate(color_names())}
-
-
-def name_colors(hue: np.ndarray, palette: np.ndarray) -> list[str]:
-    """The nearest name to hsv(hue, 1, 1) for each sample, in the palette of that index."""
-    rgb = hsv_to_rgb(hue, 1.0, 1.0)
-    names: list[str] = [""] * len(hue)
-    for index, entry in enumerate(palettes()):
-        rows = np.flatnonzero(palette == index)
-        for row, nearest in zip(rows.tolist(), entry.nearest(rgb[rows]).tolist(), strict=True):
-            names[row] = entry.names[nearest]
-    return names
-
-
-def describe(latents: Mapping[str, np.ndarray], shapes: tuple[str, ...]) -> tuple[list[str], dict[str, list]]:
+def describe(
+    latents: Mapping[str, np.ndarray], shapes: tuple[str, ...], naming: Naming = DEFAULT_NAMING
+) -> tuple[list[str], dict[str, list]]:
     """Sentences, and the columns of latents_text.csv, from the latents that the text sees, each (n,).
 
-    ``color_palette`` chooses the palette. Raises IdentboxError for a missing factor or a value out of range.
+    ``color_palette`` chooses the palette, ``naming`` the distance by which its nearest colour is found.
+    Raises IdentboxError for a missing factor or a value out of range.
     """
     missing = [name for name in (*SOURCES, "color_palette") if name not in latents]
     if missing:
@@ -113,7 +64,7 @@ def describe(latents: Mapping[str, np.ndarray], shapes: tuple[str, ...]) -> tupl
         "text_phrasing": len(TEMPLATES),
     }
     check_classes(latents, limits, "latents")
-    names = name_colors(latents["object_color"], latents["color_palette"])
+    names = name_colors(latents["object_color"], latents["color_palette"], naming)
     index = color_index()
     columns: dict[str, list] = {
         name: latents[name].tolist() for name in ("object_shape", "object_xpos", "object_ypos", "object_zpos")
@@ -121,20 +72,17 @@ def describe(latents: Mapping[str, np.ndarray], shapes: tuple[str, ...]) -> tupl
     columns["object_color_name"] = names
     columns["object_color_index"] = [index[name] for name in names]
     columns["text_phrasing"] = latents["text_phrasing"].tolist()
+    return _sentences(columns, shapes), columns
+
+
+def _sentences(columns: Mapping[str, list], shapes: tuple[str, ...]) -> list[str]:
     objects = [f"{'an' if shape[0] in 'aeiou' else 'a'} {shape}" for shape in shapes]
     positions = [[f"{y}-{x}" for x in X_POSITIONS] for y in Y_POSITIONS]
-    sentences = [
+    order = ("object_shape", "object_xpos", "object_ypos", "object_color_name", "text_phrasing")
+    return [
         TEMPLATES[phrasing].format(position=positions[y][x], object=objects[shape], color=name)
-        for shape, x, y, name, phrasing in zip(
-            columns["object_shape"],
-            columns["object_xpos"],
-            columns["object_ypos"],
-            names,
-            columns["text_phrasing"],
-            strict=True,
-        )
+        for shape, x, y, name, phrasing in zip(*(columns[name] for name in order), strict=True)
     ]
-    return sentences, columns
 
 
 @cache
@@ -147,7 +95,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
     return tuple(found)
 
 
-def parse(sentence: str, shapes: tuple[str, ...]) -> dict[str, int | str]:
+def parse_sentence(sentence: str, shapes: tuple[str, ...]) -> dict[str, int | str]:
     """The latents of a sentence, by the names of TEXT_FACTORS (without the constant z-position).
 
     Raises IdentboxError where it fits no template, or names an unknown shape, position or colour.

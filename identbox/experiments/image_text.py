@@ -35,6 +35,7 @@ from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import image_encoder, text_encoder
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 from identbox.process import presets
+from identbox.process.tables import table_from_process
 from identbox.settings import Count, NonNegative, at_least, between, settings
 
 KIND = "image-text"
@@ -343,8 +344,8 @@ def process_of(folder: Path) -> dict[str, Any]:
     """The process of a dataset folder as a table; that of the published dataset where there is no recipe."""
     recipe = Recipe.read(folder)
     if recipe is None:  # the published dataset
-        return config.toml_values(table_fromprocess_of(presets.multimodal3dident()))
-    return config.toml_values(table_fromprocess_of(recipe.process.realise(seed=recipe.seed)))
+        return config.toml_values(table_from_process(presets.multimodal3dident()))
+    return config.toml_values(table_from_process(recipe.process.realise(seed=recipe.seed)))
 
 
 def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Learner, Data]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from identbox.errors import IdentboxError
 from identbox.experiments.learner import Learner
+from identbox.experiments.trials import Trial
 from identbox.identifiability import oracle
 from identbox.identifiability.oracle import Oracle
 from identbox.learning import contrastive

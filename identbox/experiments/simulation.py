@@ -7,7 +7,7 @@ A run lives in a folder: ``config.toml`` says what it is, ``metrics.jsonl`` and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -1,7 +1,7 @@
-"""Blender as a child process: which one runs, how it is started, and what it reports.
+"""Blender as a child process: which Blender runs, how it is started, and what it reports.
 
 identbox never imports bpy. A child gets a task, a file of JSON lines, and reports each outcome as a JSON line
-on a descriptor of its own; its standard output and error, Blender's chatter included, go to a log.
+on a descriptor of its own. Its standard output and error, with all of Blender's messages, go to a log.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from identbox import files
 from identbox.errors import IdentboxError
+from identbox.settings import settings
 
-DEVICES = ("optix", "cuda", "hip", "metal", "cpu")  # the fastest kind first
-Report = dict[str, Any]
+RenderDevice = Literal["optix", "cuda", "hip", "metal", "cpu"]  # the fastest kind first
+DEVICES: tuple[RenderDevice, ...] = get_args(RenderDevice)
+WorkerReport = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Blender:
     """The bpy module of this Python, or an installed Blender where ``executable`` names one."""
 
     executable: str | None = None
 
     def command(self) -> list[str]:
-        """The start of the command line that runs the worker.
+        """The first words of the command line that runs the worker.
 
         Raises IdentboxError where there is neither the executable nor bpy, and says how to get one.
         """
@@ -56,19 +57,19 @@ class Blender:
 class Child:
     """One running worker on one task.
 
-    ``reports`` yields what it says until it ends. ``death`` tells, after that, how it ended if it did not
-    say so itself.
+    ``reports`` yields its reports until it ends. If it did not report its end itself, ``death`` says afterwards how it
+    ended.
     """
 
-    def __init__(self, blender: Blender, header: Report, items: list[Report], log: Path) -> None:
-        # Blender leaves its temporary folder behind when it is killed; inside this one it goes with the child.
+    def __init__(self, blender: Blender, header: WorkerReport, items: list[WorkerReport], log: Path) -> None:
+        # A killed Blender leaves its temporary folder behind; inside this folder it is removed with the child.
         self._scratch = tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True)
         task = Path(self._scratch.name) / "task.jsonl"
         task.write_text("".join(json.dumps(line) + "\n" for line in (header, *items)))
         self._pipe, writing = os.pipe()
         try:
             with log.open("ab") as output:
-                # A session of its own, so that Ctrl-C reaches the parent alone, which then stops its children.
+                # A session of its own, so that Ctrl-C reaches only the parent, which then stops its children.
                 self._process = subprocess.Popen(
                     [*blender.command(), str(task), "--report", str(writing)],
                     stdin=subprocess.DEVNULL,
@@ -92,7 +93,7 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def reports(self, timeout: float) -> Iterator[Report]:
+    def reports(self, timeout: float) -> Iterator[WorkerReport]:
         """Each report as it comes; ends with the child, or after ``timeout`` seconds of silence."""
         waiting = b""
         with selectors.DefaultSelector() as selector:
@@ -120,7 +121,7 @@ class Child:
     def close(self) -> int:
         """End the child if it still runs, wait for it, and return its exit code (negative: a signal)."""
         try:
-            # One that closed its end of the pipe is about to exit, and its own exit code tells more.
+            # A child that closed its end of the pipe is about to exit, and its own exit code says more than a kill.
             code = self._process.wait(timeout=10 if self._ended else 0)
         except subprocess.TimeoutExpired:
             self._process.kill()
@@ -130,13 +131,15 @@ class Child:
         return code
 
     def death(self, code: int) -> str:
-        """How it ended, in words."""
+        """How the child ended, in words."""
         if self.timed_out:
-            return "it fell silent"
+            return "no report in time"
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def run_once(blender: Blender, header: Report, items: list[Report], timeout: float = 600.0) -> list[Report]:
+def run_once(
+    blender: Blender, header: WorkerReport, items: list[WorkerReport], timeout: float = 600.0
+) -> list[WorkerReport]:
     """Run a short task to its end and return all reports.
 
     Raises IdentboxError where the worker dies, with the last line of its log.
@@ -156,7 +159,7 @@ def run_once(blender: Blender, header: Report, items: list[Report], timeout: flo
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that is not empty, or its last line about a missing library."""
     try:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
@@ -165,12 +168,12 @@ def last_words(log: Path) -> str:
     return (missing or lines or ["no message"])[-1]
 
 
-def probe(blender: Blender) -> Report:
+def describe_blender(blender: Blender) -> WorkerReport:
     """``blender`` (version), ``build``, and ``devices``: names by backend."""
     return run_once(blender, {"task": "probe"}, [])[0]
 
 
-def choose_device(wanted: str, found: dict[str, list[str]]) -> str:
+def choose_render_device(wanted: str, found: dict[str, list[str]]) -> str:
     """The device to render on: the one wanted, or with ``auto`` the fastest kind that there is.
 
     Raises IdentboxError where the one wanted is not there.

@@ -1,6 +1,6 @@
-"""The shapes of the published generator: fetched from one commit of its repository, each proved by its hash.
+"""The shapes of the published generator: fetched from one commit of its repository, each verified by its hash.
 
-A file appears under its name only after its content was proved, so that a half or a wrong one is never read.
+A file appears under its name only after its content was verified, so that no wrong file is ever read.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def inside(folder: Path, name: str, where: str) -> Path:
 
 
 def missing(folder: Path, names: Iterable[str] | None = None) -> list[str]:
-    """Those of the files (all of BLOBS) that are not in ``folder`` with the content that their hash proves."""
+    """Those of the files (all of BLOBS) that are not in ``folder`` with the content of their hash."""
     paths = {name: inside(folder, name, "published shapes") for name in names or BLOBS}
     return [
         name
@@ -69,14 +69,14 @@ def missing(folder: Path, names: Iterable[str] | None = None) -> list[str]:
     ]
 
 
-def fetch(
+def fetch_files(
     folder: Path,
     names: Iterable[str] | None = None,
     *,
     offline: bool = False,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> None:
-    """Have the files (all of BLOBS) in ``folder``; fetch those that are missing or broken there.
+    """Fetch those of the files (all of BLOBS) that are missing or broken in ``folder``.
 
     ``on_file`` is called with the name of each file before it is fetched. Raises IdentboxError for one that
     cannot be fetched or has another content, and keeps those fetched before it; with ``offline`` for any
@@ -109,8 +109,8 @@ def fetch(
 def download(url: str) -> bytes:
     """The whole content behind an http or https address.
 
-    Raises IdentboxError where there is no connection or no answer in time, for an answer other than the file,
-    one that is cut off or larger than LIMIT, and a redirect to an address that is not as safe.
+    Raises IdentboxError where there is no connection or no answer in time, for an answer other than the file, an answer
+    that is cut off or larger than LIMIT, and a redirect to an address that is less safe.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise IdentboxError(f"IDENTBOX_SHAPES_URL: expected an http or https address, got {url}")
@@ -127,9 +127,9 @@ def download(url: str) -> bytes:
     except (OSError, HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         silent = isinstance(reason, TimeoutError)
-        told = f"no answer in {TIMEOUT:g} s" if silent else f"'{' '.join(str(reason).split())}'"
+        got = f"no answer in {TIMEOUT:g} s" if silent else f"'{' '.join(str(reason).split())}'"
         raise IdentboxError(
-            f"{url}: expected a connection, got {told}; give the same command again, or use --shapes builtin"
+            f"{url}: expected a connection, got {got}; give the same command again, or use --shapes builtin"
         ) from error
     if len(content) > LIMIT:
         raise IdentboxError(f"{url}: expected at most {LIMIT} bytes, got more")
@@ -141,7 +141,7 @@ def download(url: str) -> bytes:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows a redirect over http and https alone, and never from https to http."""
+    """Follows redirects to http and https addresses only, and never from https to http."""
 
     def redirect_request(
         self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str

@@ -1,22 +1,14 @@
-"""Makes a dataset folder from a recipe: latents and sentences first, then images, then the card and picture."""
+"""Makes a dataset folder from a recipe: first latents and sentences, then images, then the card and the picture."""
 
 from __future__ import annotations
 
-import os
-import random
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from identbox import config, seeding
 from identbox.data import cards, png
-from identbox.data.checks import Finding
 from identbox.data.folder import (
     SPLITS,
     Columns,
@@ -29,13 +21,14 @@ from identbox.data.scene import Scene, check_image_latents
 from identbox.data.text import describe
 from identbox.errors import IdentboxError, first_few
 from identbox.jobs import leases
-from identbox.rendering import blender, shapes, workers
-from identbox.rendering.workers import ATTEMPTS, Outcome, Run, Settings
+from identbox.rendering.blender import Blender
+from identbox.rendering.workers import ATTEMPTS_PER_IMAGE, RenderOutcome, RenderRun, RenderSettings
+from identbox.settings import settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Part:
-    """Which of the images to render: those of some splits, and of K equal parts the I-th."""
+    """Which of the images to render: those of some splits, and of each the part I of K."""
 
     splits: tuple[str, ...] = SPLITS
     shard: tuple[int, int] = (1, 1)  # I, K
@@ -47,7 +40,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """As a file may be called."""
+        """A name that a file may have."""
         return f"{'+'.join(self.splits)}-{self.shard[0]}of{self.shard[1]}"
 
     def indices(self, n: int) -> range:
@@ -56,20 +49,22 @@ class Part:
         return range((place - 1) * n // count, place * n // count)
 
 
-def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
+def prepare_folder(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
     """Write the recipe, the latents and the sentences, where they are missing or were cut short.
 
-    Raises IdentboxError where the folder holds something else: another dataset (the keys that differ are
-    named), or files that are none. ``overwrite`` removes another dataset first, and nothing else.
+    ``overwrite`` removes another dataset first, and nothing else. Raises IdentboxError where the folder has another
+    dataset (the keys that differ are named), or files of no dataset.
     """
     check_views(recipe.process)
     ready = {split: _observe(recipe, split) for split, n in recipe.splits.items() if n}
-    if overwrite and (folder / "dataset.toml").exists():
+    replaces = overwrite and (folder / "dataset.toml").exists()
+    if replaces:
         _remove_dataset(folder)
     config.claim(
         folder / "dataset.toml",
         recipe.table(),
         what="a dataset of this recipe",
+        in_empty=not replaces,  # the user's own files stay beside a dataset that is replaced
         free=("identbox",),  # the version that made it
         advice="; choose another --out, or --overwrite",
     )
@@ -83,7 +78,7 @@ def prepare(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
 
 
 def _remove_dataset(folder: Path) -> None:
-    """Remove what a dataset consists of; other files in the folder stay."""
+    """Remove all files of a dataset; other files in the folder stay."""
     for name in (*SPLITS, "logs", ".cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("vocab.json", "README.md", "gallery.png", "dataset.toml"):
@@ -91,10 +86,15 @@ def _remove_dataset(folder: Path) -> None:
 
 
 def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str], dict[str, list]]:
-    """Latents, sentences and text latents of a split, all known to be in range before anything is written."""
+    """Latents, sentences and text latents of a split. Their ranges are checked before anything is written."""
     latents = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
     check_image_latents(latents["image"], len(recipe.shape_names), f"process {recipe.process.name}: {split}")
-    return latents, *describe(latents["text"], recipe.shape_names)
+    return latents, *describe(latents["text"], recipe.shape_names, recipe.naming)
+
+
+def settings_of(recipe: Recipe) -> RenderSettings:
+    """The settings of the renderer that a recipe names."""
+    return RenderSettings(**{name: recipe.renderer[name] for name in ("size", "samples", "device")})
 
 
 def records_of(recipe: Recipe, split: str) -> list[dict]:
@@ -109,7 +109,7 @@ def records_of(recipe: Recipe, split: str) -> list[dict]:
 
 
 def missing_records(folder: Path, recipe: Recipe, part: Part) -> tuple[list[dict], int]:
-    """The records of a part whose images are not there whole, and how many images the part has."""
+    """The records of a part whose images are missing or not whole, and the number of images of the part."""
     missing, total = [], 0
     for split in part.splits:
         if not recipe.splits.get(split):
@@ -132,38 +132,37 @@ def remove_leftovers(folder: Path, records: list[dict]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def render(
+def render_images(
     folder: Path,
     recipe: Recipe,
     part: Part,
     shapes: dict[str, Path],
-    runner: blender.Blender,
+    blender: Blender,
     *,
     workers: int,
     on_start: Callable[[int, int], None] = lambda done, total: None,
     on_image: Callable[[], None] = lambda: None,
     on_message: Callable[[str], None] = lambda message: None,
-) -> Outcome:
+) -> RenderOutcome:
     """Render the images of a part that are missing.
 
     ``on_start`` gets the number of images already whole and that of all. Raises IdentboxError as
-    `rendering.Run.execute` does, for images that could not be rendered, and where another process renders this part.
+    `workers.RenderRun.execute` does, for images that could not be rendered, and where another process renders this
+    part.
     """
     with leases.hold(folder / "logs" / f"{part.name}.lease", on_message):
         missing, total = missing_records(folder, recipe, part)
         on_start(total - len(missing), total)
-        outcome = Outcome()
+        outcome = RenderOutcome()
         if missing:
             remove_leftovers(folder, missing)
-            chosen = {name: recipe.renderer[name] for name in ("size", "samples", "device")}
-            settings = Settings(**chosen)
-            run = Run(missing, folder, shapes, settings, runner, on_image=on_image)
+            run = RenderRun(missing, folder, shapes, settings_of(recipe), blender, on_image=on_image)
             outcome = run.execute(workers)
     if outcome.failed:
         file, reason = next(iter(outcome.failed.items()))
         raise IdentboxError(
             f"{folder}: expected {total} images, got {len(outcome.failed)} that failed "
-            f"{ATTEMPTS} times: {first_few(outcome.failed, 3)} ({file}: {reason}; logs: {folder / 'logs'})"
+            f"{ATTEMPTS_PER_IMAGE} times: {first_few(outcome.failed, 3)} ({file}: {reason}; logs: {folder / 'logs'})"
         )
     return outcome
 
@@ -172,68 +171,17 @@ def finish(folder: Path, recipe: Recipe) -> None:
     """Write the card and the picture, and remove the logs, when every image of every split is there."""
     if is_complete(folder, recipe):
         for name in (*SPLITS, "logs"):
-            for path in (folder / name).rglob(".*.part"):  # that killed processes left
+            for path in (folder / name).rglob(".*.part"):  # left by killed processes
                 path.unlink(missing_ok=True)
         shutil.rmtree(folder / "logs", ignore_errors=True)
         cards.write(folder, recipe)
 
 
 def images_there(folder: Path, split: str) -> int:
-    """The number of images of a split, by name."""
+    """The number of images of a split; their content is not looked at."""
     return sum(1 for _ in (folder / split / "images").glob("*.png"))
 
 
 def is_complete(folder: Path, recipe: Recipe) -> bool:
-    """Whether every image of every split is there, by name."""
+    """Whether every image of every split is there; their content is not looked at."""
     return all(images_there(folder, split) == n for split, n in recipe.splits.items() if n)
-
-
-PIXEL_STEP = 1  # levels by which a pixel may differ between instruction sets
-
-
-def rerender(
-    folder: Path,
-    count: int,
-    *,
-    runner: blender.Blender,
-    pack: str = "builtin",
-    offline: bool = False,
-    seed: int = 0,
-) -> Finding:
-    """Render ``count`` random images of a dataset again with its recipe, and compare them pixel for pixel.
-
-    Raises IdentboxError for a dataset without a recipe, and for a pack of another content.
-    """
-    recipe = Recipe.read(folder)
-    if recipe is None:
-        raise IdentboxError(f"{folder}: expected a dataset.toml to render images again, got none")
-    version = blender.probe(runner)["blender"]
-    found = shapes.load(pack, recipe.shape_names, runner, offline=offline)
-    if found.sha256 != recipe.shapes["sha256"]:
-        raise IdentboxError(
-            f"--shapes {pack}: expected the pack {recipe.shapes['name']} of the recipe, got one of another content"
-        )
-    records = [record for split, n in recipe.splits.items() if n for record in records_of(recipe, split)]
-    records = random.Random(seed).sample(records, min(count, len(records)))
-    scratch = Path(tempfile.mkdtemp(prefix="identbox-"))
-    try:
-        for record in records:
-            (scratch / record["file"]).parent.mkdir(parents=True, exist_ok=True)
-        chosen = {name: recipe.renderer[name] for name in ("size", "samples", "device")}
-        run = workers.Run(records, scratch, found.files, workers.Settings(**chosen), runner)
-        outcome = run.execute(min(len(records), os.cpu_count() or 1))
-        if outcome.failed:
-            return Finding(
-                "", "rerender", False, f"{len(outcome.failed)} images failed: {first_few(outcome.failed, 3)}"
-            )
-        worst, differing = 0, 0
-        for record in records:
-            with Image.open(folder / record["file"]) as old, Image.open(scratch / record["file"]) as new:
-                gap = np.abs(np.asarray(old.convert("RGB"), int) - np.asarray(new.convert("RGB"), int))
-            worst, differing = max(worst, int(gap.max())), differing + bool(gap.any())
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    detail = f"{len(records)} images, {differing} that differ, by {worst} levels at most"
-    if version != recipe.renderer["blender"]:
-        detail += f" (Blender {version} instead of {recipe.renderer['blender']})"
-    return Finding("", "rerender", worst <= PIXEL_STEP, detail)

@@ -9,58 +9,51 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from identbox import config
-from identbox import files as files_
+from identbox import config, files
 from identbox.errors import IdentboxError, first_few
 from identbox.files import cache_folder
-from identbox.rendering import blender, downloads
-from identbox.settings import build
+from identbox.rendering import downloads
+from identbox.rendering.blender import Blender, run_once
+from identbox.settings import between, build, settings
 
 ENDINGS = (".obj", ".ply", ".stl", ".glb", ".blend")
 CONVERSION = 1  # raise it when the normalised mesh of the same file would be another
 NAME = re.compile("[a-z][a-z-]*")  # one word of a sentence
-LEAST_SCALE, MOST_SCALE = 0.05, 1.5  # beyond it a shape is a dot, or larger than the picture
+Scale = Annotated[float, between(0.05, 1.5)]  # beyond it a shape is a dot, or larger than the picture
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+@settings
+class ShapeFile:
     """One class of a pack: the table [shapes.NAME] of its pack.toml."""
 
     file: str  # inside the pack's folder
-    orientation: tuple[float, ...] = (0.0, 0.0, 0.0)  # Euler XYZ, degrees: to Z up, facing +Y
-    scale: float = 1.0  # of the largest extent, relative to the other shapes
-
-    def __post_init__(self) -> None:
-        if len(self.orientation) != 3 or not all(map(isfinite, self.orientation)):
-            raise IdentboxError(f"orientation: expected three angles in degrees, got {self.orientation}")
-        if not LEAST_SCALE <= self.scale <= MOST_SCALE:
-            raise IdentboxError(f"scale: expected {LEAST_SCALE} to {MOST_SCALE}, got {self.scale}")
+    orientation: tuple[float, float, float] = (0.0, 0.0, 0.0)  # Euler XYZ, degrees: to Z up, facing +Y
+    scale: Scale = 1.0  # of the largest extent, relative to the other shapes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PackFile:
     """The keys of a pack.toml."""
 
     name: str = ""  # default: that of the folder
     licence: str = ""
     credit: str = ""
-    shapes: dict[str, dict[str, Any]]  # class -> keys of Entry; their order is that of the classes
+    shapes: dict[str, dict[str, Any]]  # class -> keys of ShapeFile; their order is that of the classes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
-    """What a pack holds, known before any of its meshes is read.
+class PackListing:
+    """What is in a pack, known before any of its meshes is read.
 
-    ``declared`` says whether the pack names its classes itself, rather than has files that happen to be there.
+    ``declared`` says whether the pack names its classes itself, in a pack.toml.
     """
 
     name: str
     folder: Path
-    entries: dict[str, Entry]
+    entries: dict[str, ShapeFile]
     licence: str = ""
     credit: str = ""
     declared: bool = True
@@ -90,36 +83,40 @@ class Pack:
         return {key: getattr(self, key) for key in keys if getattr(self, key)}
 
 
-def find(name: str) -> Listing:
-    """What the pack of that name holds: ``builtin``, ``published``, or a folder. Nothing is fetched or converted.
+def find_pack(name: str) -> PackListing:
+    """What is in the pack of that name: ``builtin``, ``published``, or a folder. Nothing is fetched or converted.
 
     Raises IdentboxError where there is no such pack, and for all that is wrong in its pack.toml.
     """
     if name == "builtin":
-        return _described(files_.packaged("render") / "shapes", (".npz",))
+        return _listing_of_pack_file(files.packaged("render") / "shapes", (".npz",))
     if name == "published":
-        return _published()
+        return _published_listing()
     folder = Path(name)
     if not folder.is_dir():
         raise IdentboxError(f"--shapes: expected 'builtin', 'published' or a folder, got {name}")
-    return _described(folder, ENDINGS) if (folder / "pack.toml").exists() else _undescribed(folder)
+    return (
+        _listing_of_pack_file(folder, ENDINGS)
+        if (folder / "pack.toml").exists()
+        else _listing_of_files(folder)
+    )
 
 
-def load(
+def load_pack(
     name: str,
     classes: tuple[str, ...] | None,
-    runner: blender.Blender,
+    blender: Blender,
     *,
     offline: bool = False,
     on_download: Callable[[str], None] = lambda name: None,
 ) -> Pack:
     """The pack of that name with the given classes (None: all it has), ready to be rendered.
 
-    Meshes are read by Blender once and kept, normalised, in the cache; those of the published pack are
-    downloaded first, unless ``offline``. Raises IdentboxError for a class without a file, two files of one
-    class, a mesh that cannot be shown, and a download that fails.
+    Blender reads each mesh once; the normalised mesh is kept in the cache. Those of the published pack are downloaded
+    first, unless ``offline``. Raises IdentboxError for a class without a file, two files of one class, a mesh that
+    cannot be shown, and a download that fails.
     """
-    listing = find(name)
+    listing = find_pack(name)
     for shape in classes or ():
         _expect(shape, listing, name)
     entries = {shape: listing.entries[shape] for shape in classes or listing.classes}
@@ -127,24 +124,24 @@ def load(
         raise IdentboxError(f"--shapes {name}: expected a mesh a class, got no file of {', '.join(ENDINGS)}")
     if name == "published":
         wanted = [entry.file for entry in entries.values()]
-        downloads.fetch(listing.folder, wanted, offline=offline, on_file=on_download)
+        downloads.fetch_files(listing.folder, wanted, offline=offline, on_file=on_download)
     sources = {shape: (listing.path(shape), entry) for shape, entry in entries.items()}
     ready = name == "builtin"  # its meshes are kept normalised
     return Pack(
         name=listing.name,
-        files={shape: path for shape, (path, _) in sources.items()} if ready else _convert(sources, runner),
+        files={shape: path for shape, (path, _) in sources.items()} if ready else _convert(sources, blender),
         sha256=_digest(sources),
         licence=listing.licence,
         credit=listing.credit,
     )
 
 
-def _published() -> Listing:
-    return Listing(
+def _published_listing() -> PackListing:
+    return PackListing(
         name="published",
         folder=cache_folder() / "published",
         entries={
-            file.removeprefix("Shape").removesuffix(".blend").lower(): Entry(file=file)
+            file.removeprefix("Shape").removesuffix(".blend").lower(): ShapeFile(file=file)
             for file in downloads.BLOBS
         },
         licence="MIT (of the generator's repository)",
@@ -152,7 +149,7 @@ def _published() -> Listing:
     )
 
 
-def _described(folder: Path, endings: tuple[str, ...]) -> Listing:
+def _listing_of_pack_file(folder: Path, endings: tuple[str, ...]) -> PackListing:
     """The pack of a folder with a pack.toml."""
     where = str(folder / "pack.toml")
     described = build(PackFile, config.read_toml(folder / "pack.toml"), where)
@@ -163,14 +160,14 @@ def _described(folder: Path, endings: tuple[str, ...]) -> Listing:
         place = f"{where}: shapes.{shape}"
         if not NAME.fullmatch(shape):
             raise IdentboxError(f"{place}: expected a word of the letters a to z and hyphens, got {shape!r}")
-        entry = build(Entry, table, place)
+        entry = build(ShapeFile, table, place)
         path = downloads.inside(folder, entry.file, f"{place}.file")
         if path.suffix.lower() not in endings:
             raise IdentboxError(f"{place}.file: expected a file of {', '.join(endings)}, got {entry.file}")
         if not path.is_file():
             raise IdentboxError(f"{place}.file: expected a file, got no {entry.file} in {folder}")
         entries[shape] = entry
-    return Listing(
+    return PackListing(
         name=described.name or folder.resolve().name,
         folder=folder,
         entries=entries,
@@ -179,20 +176,20 @@ def _described(folder: Path, endings: tuple[str, ...]) -> Listing:
     )
 
 
-def _undescribed(folder: Path) -> Listing:
+def _listing_of_files(folder: Path) -> PackListing:
     """The pack of a folder with one file a class."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ShapeFile] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
             if path.stem in entries:
                 raise IdentboxError(
                     f"{folder}: expected one file a class, got {entries[path.stem].file} and {path.name}"
                 )
-            entries[path.stem] = Entry(file=path.name)
-    return Listing(name=folder.resolve().name, folder=folder, entries=entries, declared=False)
+            entries[path.stem] = ShapeFile(file=path.name)
+    return PackListing(name=folder.resolve().name, folder=folder, entries=entries, declared=False)
 
 
-def _expect(shape: str, listing: Listing, pack: str) -> None:
+def _expect(shape: str, listing: PackListing, pack: str) -> None:
     if shape in listing.entries:
         return
     there = first_few(listing.classes, 8) or f"no file of {', '.join(ENDINGS)}"
@@ -207,29 +204,25 @@ def _expect(shape: str, listing: Listing, pack: str) -> None:
     )
 
 
-def _settings(entry: Entry) -> bytes:
+def _orientation_and_scale(entry: ShapeFile) -> bytes:
     return f"{entry.orientation} {entry.scale}\0".encode()
 
 
-def _digest(sources: dict[str, tuple[Path, Entry]]) -> str:
+def _digest(sources: dict[str, tuple[Path, ShapeFile]]) -> str:
+    """A hash over the names, orientations, scales and contents of the source files."""
     total = hashlib.sha256()
     for shape, (path, entry) in sources.items():
-        total.update(f"{shape}\0".encode() + _settings(entry) + hashlib.sha256(path.read_bytes()).digest())
+        content = hashlib.sha256(path.read_bytes()).digest()
+        total.update(f"{shape}\0".encode() + _orientation_and_scale(entry) + content)
     return total.hexdigest()
 
 
-def _convert(sources: dict[str, tuple[Path, Entry]], runner: blender.Blender) -> dict[str, Path]:
-    folder = cache_folder() / "meshes"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IdentboxError(
-            f"{folder}: expected a cache folder that can be written (IDENTBOX_CACHE names another), "
-            f"got {error.strerror}"
-        ) from error
+def _convert(sources: dict[str, tuple[Path, ShapeFile]], blender: Blender) -> dict[str, Path]:
+    """The normalised meshes in the cache by class; those that are not there yet are made by Blender."""
+    folder = _mesh_cache()
     targets, items = {}, []
     for shape, (source, entry) in sources.items():
-        known = source.suffix.lower().encode() + _settings(entry) + source.read_bytes()
+        known = source.suffix.lower().encode() + _orientation_and_scale(entry) + source.read_bytes()
         targets[shape] = folder / f"{hashlib.sha256(known).hexdigest()[:32]}-{CONVERSION}.npz"
         if not targets[shape].is_file():
             items.append(
@@ -241,7 +234,19 @@ def _convert(sources: dict[str, tuple[Path, Entry]], runner: blender.Blender) ->
                 }
             )
     if items:
-        for report in blender.run_once(runner, {"task": "convert"}, items):
+        for report in run_once(blender, {"task": "convert"}, items):
             if "failed" in report:
                 raise IdentboxError(f"{items[report['failed']]['source']}: {report['error']}")
     return targets
+
+
+def _mesh_cache() -> Path:
+    folder = cache_folder() / "meshes"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IdentboxError(
+            f"{folder}: expected a cache folder that can be written (IDENTBOX_CACHE names another), "
+            f"got {error.strerror}"
+        ) from error
+    return folder

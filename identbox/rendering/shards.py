@@ -1,12 +1,12 @@
-"""Rendering in shards: parts of a split as jobs for several machines, each a child process that renders its part.
+"""Rendering on several machines: parts of a split as jobs, each a child process that renders its part.
 
-The images on the shared folder say what is done; see `children` for what becomes of shards whose worker is killed.
+The images in the shared folder say what is done; `jobs.execution` says what becomes of a job whose worker is killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,41 +14,91 @@ from identbox.data import png
 from identbox.data.folder import image_name
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
-from identbox.jobs import execution
+from identbox.jobs import clusters, execution
+from identbox.jobs.clusters import Cluster, Pool
 from identbox.jobs.execution import Job
-from identbox.rendering import blender, generation, shapes
+from identbox.rendering import generation
+from identbox.rendering.blender import Blender, describe_blender
 from identbox.rendering.generation import Part
+from identbox.rendering.requests import RenderPlan
+from identbox.rendering.shapes import load_pack
 
-SHARD = 500  # images: the start of a child and of its Blender are some hundredths of their time
+# So that the start of a child and of its Blender takes some hundredths of the job's time.
+IMAGES_PER_JOB = 500
 
 
-def jobs(
+def render_on_cluster(
+    folder: Path,
+    plan: RenderPlan,
+    cluster: Cluster,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    on_pool: Callable[[Pool], None] = lambda pool: None,
+    on_images: Callable[[int], None] = lambda there: None,
+    on_failure: Callable[[str, str], None] = lambda name, reason: None,
+) -> None:
+    """Make the dataset of a plan in ``folder``, which all machines of a cluster share.
+
+    Each job renders with ``workers`` processes (None: as many as it has cores). ``on_pool`` gets the machines when they
+    are connected, ``on_images`` every few seconds the number of images in the folder, ``on_failure`` a job and why it
+    failed. Raises IdentboxError as `clusters.connect` does, for a plan of a part of K, and for jobs that failed.
+    """
+    if plan.part.shard != (1, 1):
+        raise IdentboxError("--shard: expected none beside --cluster, which makes its own")
+    generation.prepare_folder(folder, plan.recipe, overwrite=overwrite)
+    # Beside the dataset, so that nothing of the cluster's is in the dataset's own folder.
+    notes = folder.resolve().with_name(f"{folder.resolve().name}-cluster")
+    pieces = shard_jobs(
+        folder,
+        plan.recipe,
+        plan.part,
+        plan.pack_name,
+        plan.blender,
+        workers=workers or cluster.cpus,
+        offline=plan.offline,
+    )
+    with clusters.connect(cluster, notes) as pool:
+        on_pool(pool)
+        failed = execution.execute(
+            pieces,
+            workers=pool.slots,
+            threads=cluster.cpus,
+            executor=pool.executor,
+            on_done=lambda name, reason: on_failure(name, reason) if reason else None,
+            on_look=lambda: on_images(count_images(folder, plan.part)),
+        )
+        execution.expect_no_failures(folder, failed)
+        on_images(count_images(folder, plan.part))
+        generation.finish(folder, plan.recipe)
+
+
+def shard_jobs(
     folder: Path,
     recipe: Recipe,
     part: Part,
     pack: str,
-    runner: blender.Blender,
+    blender: Blender,
     *,
     workers: int = 1,
     offline: bool = False,
 ) -> Iterator[Job]:
-    """A job for every SHARD images of a part of a dataset that is prepared in ``folder``.
+    """A job for every IMAGES_PER_JOB images of a part of a dataset whose ``folder`` is prepared.
 
-    Each renders with so many processes side by side, and with ``offline`` takes published shapes from the cache alone.
+    Each renders with ``workers`` processes; with ``offline`` it takes published shapes from the cache alone.
     """
-    there = (pack, runner.executable or "", str(workers), "offline" if offline else "")
+    settings = (pack, blender.executable or "", str(workers), "offline" if offline else "")
     folder = folder.resolve()
     logs = folder / "logs"
     for split in part.splits:
-        n = recipe.splits.get(split, 0)
-        count = -(-n // SHARD)
+        count = math.ceil(recipe.splits.get(split, 0) / IMAGES_PER_JOB)
         for place in range(1, count + 1):
             shard = Part(splits=(split,), shard=(place, count))
             yield Job(
                 name=f"{split} {place}/{count}",
                 done=partial(_is_done, folder, recipe, shard),
                 claim=partial(logs.mkdir, exist_ok=True),
-                command=("identbox.rendering.shards", str(folder), split, str(place), str(count), *there),
+                command=("identbox.rendering.shards", str(folder), split, str(place), str(count), *settings),
                 log=logs / f"shard-{split}-{place}.log",
             )
 
@@ -61,58 +111,28 @@ def _is_done(folder: Path, recipe: Recipe, shard: Part) -> bool:
     return all(png.is_whole(images / image_name(k, n), size) for k in shard.indices(n))
 
 
-def render(
-    pieces: Iterable[Job],
-    folder: Path,
-    recipe: Recipe,
-    part: Part,
-    executor: Executor,
-    *,
-    slots: int,
-    threads: int,
-    on_images: Callable[[int], None] = lambda there: None,
-    on_failure: Callable[[str, str], None] = lambda name, reason: None,
-) -> None:
-    """Do the `jobs` of a part on the workers of an executor, and finish the dataset when no image is missing.
-
-    ``on_images`` gets the number of images on the folder, every few seconds, ``on_failure`` a job and why it failed.
-    Raises IdentboxError for shards that failed.
-    """
-    failed = execution.execute(
-        pieces,
-        workers=slots,
-        threads=threads,
-        executor=executor,
-        on_done=lambda name, reason: on_failure(name, reason) if reason else None,
-        on_look=lambda: on_images(count(folder, part)),
-    )
-    execution.expect_no_failures(folder, failed)
-    on_images(count(folder, part))
-    generation.finish(folder, recipe)
-
-
-def count(folder: Path, part: Part) -> int:
-    """The number of images of a part's splits on the folder, by name."""
+def count_images(folder: Path, part: Part) -> int:
+    """The number of images of a part's splits in the folder, by their names."""
     return sum(generation.images_there(folder, split) for split in part.splits)
 
 
-def _child(arguments: list[str]) -> None:
-    """Render what is missing of a shard, as the recipe on the folder has it."""
+def _render_shard(arguments: list[str]) -> None:
+    """What the child process of a job does: render the images of a shard that are missing, by the folder's recipe."""
     place, split, number, of, pack, executable, workers, offline = arguments
     folder = Path(place)
     part = Part(splits=(split,), shard=(int(number), int(of)))
-    runner = blender.Blender(executable=executable or None)
+    blender = Blender(executable=executable or None)
     recipe = Recipe.read(folder)
     if recipe is None:
         raise IdentboxError(f"{folder}: expected a dataset of identbox, got one without dataset.toml")
-    version = blender.probe(runner)["blender"]
+    version = describe_blender(blender)["blender"]
     if version != recipe.renderer["blender"]:
         raise IdentboxError(f"Blender: expected {recipe.renderer['blender']}, got {version} on this machine")
-    found = shapes.load(pack, recipe.shape_names, runner, offline=bool(offline))
-    if found.table() != recipe.shapes:
+    here = load_pack(pack, recipe.shape_names, blender, offline=bool(offline))
+    if here.table() != recipe.shapes:
         raise IdentboxError(f"shapes {pack}: expected those of {folder}, got others on this machine")
-    generation.render(folder, recipe, part, found.files, runner, workers=int(workers))
+    generation.render_images(folder, recipe, part, here.files, blender, workers=int(workers))
 
 
 if __name__ == "__main__":
-    execution.run_child(_child)
+    execution.run_child(_render_shard)

@@ -1,12 +1,13 @@
-"""Runs the renderer over many images: shards in restartable child processes.
+"""Runs the renderer over many images, in child processes that can be started again.
 
-What is on disk is the truth. An image appears under its name only when it is whole, so that an interrupted
-run goes on with whatever is missing, and the pixels of an image depend on its record alone.
+Only the files on disk count. An image appears under its name when it is whole, so that an interrupted run goes on with
+the images that are missing. The pixels of an image depend on its record alone.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import threading
 import time
 from collections import Counter
@@ -14,31 +15,34 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from identbox.errors import IdentboxError
 from identbox.rendering import blender
+from identbox.rendering.blender import RenderDevice
+from identbox.settings import Count, between, settings
 
-SHARD = 200  # images a child renders at the most: few enough to share, many enough to make up for its start
-ATTEMPTS = 3
+# At most: few enough to share among workers, and enough that the start of a child takes a small part of its time.
+IMAGES_PER_CHILD = 200
+ATTEMPTS_PER_IMAGE = 3
+FALSE_STARTS = 3  # workers that may die in turn before one has started, until the run gives up
+
+ImageSize = Annotated[int, between(8, 8192)]  # pixels a side
+SamplesPerPixel = Annotated[int, between(1, 65536)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+@settings
+class RenderSettings:
     """What all images of a run share; the pixels depend on all but ``threads``."""
 
-    size: int = 224  # pixels a side
-    samples: int = 4  # Cycles samples a pixel, before denoising
-    device: str = "cpu"  # one of blender.DEVICES
-    threads: int = 2  # of a worker; with two, one worker samples while another synchronises its scene
-
-    def __post_init__(self) -> None:
-        for name, least, most in (("size", 8, 8192), ("samples", 1, 65536)):
-            if not least <= getattr(self, name) <= most:
-                raise IdentboxError(f"{name}: expected {least} to {most}, got {getattr(self, name)}")
+    size: ImageSize = 224
+    samples: SamplesPerPixel = 4  # of Cycles, before denoising
+    device: RenderDevice = "cpu"
+    threads: Count = 2  # of a worker; with two, one worker samples while another synchronises its scene
 
 
 @dataclass
-class Outcome:
+class RenderOutcome:
     """What a run did: images ``done``, those ``failed`` with their reason, and whether it was ``stopped``."""
 
     done: int = 0
@@ -46,11 +50,11 @@ class Outcome:
     stopped: bool = False
 
 
-class Run:
+class RenderRun:
     """Renders records into a folder with several workers.
 
     ``records`` are scene records with ``file`` (relative to ``folder``) and ``seed``; ``shapes`` maps a shape
-    to its .npz. ``on_image`` is called, from any thread, after each image. `execute` returns an Outcome;
+    to its .npz. ``on_image`` is called, from any thread, after each image. `execute` returns a RenderOutcome;
     `stop` makes it return soon.
     """
 
@@ -59,7 +63,7 @@ class Run:
         records: list[dict],
         folder: Path,
         shapes: dict[str, Path],
-        settings: Settings,
+        settings: RenderSettings,
         runner: blender.Blender,
         *,
         timeout: float = 1200.0,  # seconds that one image may take
@@ -77,15 +81,16 @@ class Run:
         self._running: set[blender.Child] = set()
         self._full_disk: str | None = None
         self._start_failure: str | None = None
-        self._false_starts = 0  # of all workers, since one of them last said something
-        self.outcome = Outcome()
+        # Workers that ended before their first report, since the last report of any worker.
+        self._false_starts = 0
+        self.outcome = RenderOutcome()
 
-    def execute(self, workers: int) -> Outcome:
+    def execute(self, workers: int) -> RenderOutcome:
         """Render all records. Raises IdentboxError for a full disk or a worker that cannot start.
 
-        An image that fails ATTEMPTS times is named in the outcome; the others are rendered all the same.
+        An image that fails ATTEMPTS_PER_IMAGE times is named in the outcome; the others are rendered all the same.
         """
-        size = max(1, min(SHARD, -(-len(self._records) // workers)))
+        size = max(1, min(IMAGES_PER_CHILD, math.ceil(len(self._records) / workers)))
         shards = [self._records[k : k + size] for k in range(0, len(self._records), size)]
         pool = ThreadPoolExecutor(workers, thread_name_prefix="render")
         futures = [pool.submit(self._render_shard, shard) for shard in shards]
@@ -110,7 +115,7 @@ class Run:
         return self.outcome
 
     def stop(self) -> None:
-        """End all workers; images that are whole stay."""
+        """End all workers; images that are whole stay in the folder."""
         self.outcome.stopped = True
         self._halt()
 
@@ -138,12 +143,12 @@ class Run:
             if self._stop.is_set():
                 break
             with self._lock:
-                # A worker that is killed as it starts is no reason to give up while others render.
+                # While others render, a worker that is killed as it starts is no reason to give up.
                 self._false_starts = 0 if started else self._false_starts + 1
-                hopeless = self._false_starts == ATTEMPTS
+                hopeless = self._false_starts == FALSE_STARTS
             if hopeless:
                 self._start_failure = (
-                    f"Blender: expected a worker that starts, got {reason} {ATTEMPTS} times: "
+                    f"Blender: expected a worker that starts, got {reason} {FALSE_STARTS} times: "
                     f"{blender.last_words(log)} (log: {log})"
                 )
                 self._halt()
@@ -156,7 +161,7 @@ class Run:
     def _run_child(
         self, records: list[dict], attempts: Counter[str], log: Path
     ) -> tuple[list[dict], bool, str]:
-        """Start a child on records; return those left, whether it got ready, and how it died ('' if it did not)."""
+        """Start a child on records; return the records left, whether it became ready, and how it died ('' if not)."""
         left = {record["file"]: record for record in records}
         current: str | None = None
         ready = False
@@ -199,7 +204,7 @@ class Run:
         return list(left.values()), ready, reason
 
     def _give_up(self, file: str, left: dict[str, dict], attempts: Counter[str], reason: str) -> None:
-        if attempts[file] >= ATTEMPTS:
+        if attempts[file] >= ATTEMPTS_PER_IMAGE:
             del left[file]
             with self._lock:
                 self.outcome.failed[file] = reason

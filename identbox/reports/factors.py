@@ -69,13 +69,13 @@ def _factor_row(
     if from_content and factors.role(target, run.process) != "content":
         known = fixed_digits(from_content.score)
     chance = next(p.chance for p in by_view if p is not None)
-    return factors.shown(target), *scores, known, fixed_digits(chance)
+    return factors.factor_label(target), *scores, known, fixed_digits(chance)
 
 
 def by_role(targets: Iterable[str], process: Mapping[str, Any]) -> list[str]:
     """Factors, each once: content first, then style, then what is specific to a modality."""
     return sorted(
-        dict.fromkeys(targets), key=lambda target: factors.ROLES.index(factors.role(target, process))
+        dict.fromkeys(targets), key=lambda target: factors.FACTOR_ROLES.index(factors.role(target, process))
     )
 
 
@@ -95,7 +95,7 @@ def effect_of_train_mode(run: Run) -> list[str]:
     most = max(text, key=lambda target: abs(text[target]))
     return [
         "With batch norm in training mode the scores from the text encoding change by "
-        f"{fixed_digits(fmean(text.values()), sign=True)} on average, most for {factors.shown(most)} "
+        f"{fixed_digits(fmean(text.values()), sign=True)} on average, most for {factors.factor_label(most)} "
         f"({fixed_digits(text[most], sign=True)})."
     ]
 
@@ -114,7 +114,7 @@ def factor_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Sw
         all_entries += own
         targets = by_role((entry.target for entry in own), process)
         columns = {
-            factors.shown(target): [
+            factors.factor_label(target): [
                 next((e for e in own if e.cell == cell and e.target == target), None) for cell in cells
             ]
             for target in targets

@@ -7,7 +7,7 @@ One unit is about half the length of the shell; Y is forward, Z up, the ground a
 
 import numpy as np
 
-from sculptures.tools import Clay
+from sculptures.clay import Clay
 
 # Along the shell: Y, height of its middle line and radius upwards.
 SHELL = [
@@ -121,12 +121,14 @@ def _head(clay: Clay) -> None:
     clay.ball((0, 1.75, 0.245), (0.125, 0.085, 0.10), turn=(-35, 0, 0), blend=0.02)  # snout
     clay.ball((0.054, 1.83, 0.24), 0.03, blend=0.01, both=True, carve=True)  # nostrils
     clay.ball((0.215, 1.31, 0.57), 0.06, blend=0.015, both=True)  # eyes
+    # Shield.
     clay.limb(
         [(0, 1.06, 0.87), (0, 1.25, 0.82), (0, 1.50, 0.60)],
         [0.07, 0.085, 0.04],
         width=2.6,
         blend=0.004,
-    )  # shield
+    )
+    # Ears.
     clay.limb(
         [(0.14, 1.04, 0.80), (0.23, 1.00, 1.02), (0.31, 0.96, 1.24), (0.37, 0.94, 1.42)],
         [0.12, 0.20, 0.18, 0.07],
@@ -134,7 +136,8 @@ def _head(clay: Clay) -> None:
         across=EARS_FACE,
         both=True,
         blend=0.02,
-    )  # ears
+    )
+    # Their hollows.
     clay.limb(
         [(0.245, 1.10, 0.98), (0.33, 1.06, 1.26)],
         [0.125, 0.095],
@@ -143,7 +146,7 @@ def _head(clay: Clay) -> None:
         both=True,
         blend=0.02,
         carve=True,
-    )  # their hollows
+    )
 
 
 def _leg(clay: Clay, side: int, y: float, foot: float) -> None:

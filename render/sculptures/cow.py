@@ -6,7 +6,7 @@ Measures are in metres of a sturdy cow of about 1.4 m at the withers; Y is forwa
 
 import numpy as np
 
-from sculptures.tools import Clay
+from sculptures.clay import Clay
 
 GROUND = -0.14
 FORE_HIP, HIND_HIP = 0.31, 0.32  # half the distance between the left and the right leg
@@ -54,12 +54,13 @@ def _neck(clay: Clay) -> None:
         width=[0.85, 0.78, 0.8],
         blend=0.12,
     )
+    # Dewlap.
     clay.limb(
         [(0, 1.00, 1.06), (0, 0.93, 0.84), (0, 0.82, 0.64), (0, 0.62, 0.50), (0, 0.42, 0.50)],
         [0.06, 0.11, 0.15, 0.13, 0.07],
         width=0.45,
         blend=0.06,
-    )  # dewlap
+    )
 
 
 def _head(clay: Clay) -> None:
@@ -76,12 +77,13 @@ def _head(clay: Clay) -> None:
     half = [(0.235, 1.28, 0.93), (0.175, 1.385, 0.875), (0, 1.415, 0.85)]
     clay.limb(half, [0.023] * 3, blend=0.03, both=True, carve=True)  # mouth
     clay.ball((0.212, 1.12, 1.42), 0.055, both=True, blend=0.025)  # eyes
+    # Horns: far out, then forward and up.
     clay.limb(
         [(0.13, 0.95, 1.60), (0.38, 0.97, 1.63), (0.60, 1.06, 1.70), (0.65, 1.15, 1.87), (0.55, 1.22, 2.01)],
         [0.11, 0.10, 0.086, 0.062, 0.018],
         both=True,
         blend=0.03,
-    )  # horns: far out, then forward and up
+    )
     ear = np.array([(0.16, 0.93, 1.45), (0.33, 0.88, 1.42), (0.48, 0.83, 1.33), (0.57, 0.80, 1.23)])
     facing = (0.4, 1, 0)
     clay.limb(ear, [0.06, 0.115, 0.11, 0.03], width=0.5, across=facing, both=True, blend=0.025)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sculptures.tools import Clay
+from sculptures.clay import Clay
 
 STEP = 0.0175  # of the grid that the skin is sampled on
 MEMBRANE = 3.2 * STEP  # thickness of the wings between the bones

@@ -6,7 +6,7 @@ Y is forward, Z up, the ground at 0; the unit is about half a metre.
 
 import numpy as np
 
-from sculptures.tools import Clay
+from sculptures.clay import Clay
 
 
 def sculpt() -> tuple[np.ndarray, np.ndarray]:
@@ -36,13 +36,14 @@ def _trunk(clay: Clay) -> None:
 def _hind_legs(clay: Clay) -> None:
     clay.ball((0.31, -0.13, 0.28), (0.155, 0.275, 0.275), turn=(25, 0, 0), both=True, blend=0.02)  # thighs
     clay.ball((0.33, 0.06, 0.17), (0.09, 0.12, 0.12), both=True, blend=0.05)  # knees
+    # Feet.
     clay.limb(
         [(0.31, -0.32, 0.08), (0.32, -0.06, 0.065), (0.34, 0.20, 0.065)],
         [0.085, 0.075, 0.08],
         width=1.2,
         both=True,
         blend=0.02,
-    )  # feet
+    )
     _toes(clay, (0.34, 0.24, 0.045), 0.046)
 
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A human head on a bust cut clean at the shoulders, with the cropped, combed hair of a classical portrait.
 
-Measures are in centimetres of a head 23 cm high. The eyes lie half way up, at height nought; Y is forward,
+Measures are in centimetres of a head 23 cm high. The eyes lie half way up, at height 0; Y is forward,
 counted from the front of the ears, and Z up.
 """
 
 import numpy as np
 
-from sculptures.tools import Clay
+from sculptures.clay import Clay
 
 CROWN, CHIN = 11.5, -11.5  # heights
 BROW, NOSE, MOUTH = 1.9, -5.4, -7.5  # heights of the ridge, the base of the nose and the parting of the lips

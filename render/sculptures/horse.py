@@ -6,7 +6,7 @@ Measures are in metres of a horse of 1.6 m at the withers; Y is forward, Z up, t
 
 import numpy as np
 
-from sculptures.tools import Clay
+from sculptures.clay import Clay
 
 HIP, STANCE = 0.21, 0.36  # of each leg from the middle: at the trunk, at the hoof
 
@@ -87,12 +87,14 @@ def _head(clay: Clay) -> None:
     clay.ball((0.116, 1.27, 2.08), 0.043, both=True, blend=0.025)  # eyes
     clay.ball((0, 1.33, 1.59), (0.076, 0.082, 0.06), turn=(-60, 0, 0), blend=0.03)  # chin
     clay.ball((0.082, 1.465, 1.65), (0.036, 0.036, 0.05), both=True, blend=0.02, carve=True)  # nostrils
+    # Mouth.
     clay.limb(
         [(-0.11, 1.32, 1.65), (-0.10, 1.37, 1.57), (0, 1.42, 1.51), (0.10, 1.37, 1.57), (0.11, 1.32, 1.65)],
         [0.018] * 5,
         blend=0.015,
         carve=True,
-    )  # mouth
+    )
+    # Ears.
     clay.limb(
         [(0.08, 1.08, 2.26), (0.135, 1.09, 2.41), (0.12, 1.15, 2.56)],
         [0.06, 0.075, 0.014],
@@ -100,7 +102,7 @@ def _head(clay: Clay) -> None:
         across=(0.4, 1, 0),
         both=True,
         blend=0.03,
-    )  # ears
+    )
 
 
 def _fore_leg(clay: Clay, side: int, joints: list[tuple[float, float]], tilt: float) -> None:
@@ -113,9 +115,8 @@ def _hind_leg(clay: Clay, side: int, joints: list[tuple[float, float]], tilt: fl
     stifle, hock, fetlock, coronet = _splayed(side, joints)
     clay.limb([(0.9 * HIP * side, -0.52, 1.25), stifle, hock], [0.27, 0.195, 0.095], width=0.9, blend=0.08)
     above_hock = 0.55 * hock + 0.45 * stifle + (0, -0.05, 0.05)
-    clay.limb(
-        [(0.8 * HIP * side, -0.68, 1.24), above_hock, hock], [0.19, 0.11, 0.075], blend=0.06
-    )  # hamstring
+    # Hamstring.
+    clay.limb([(0.8 * HIP * side, -0.68, 1.24), above_hock, hock], [0.19, 0.11, 0.075], blend=0.06)
     clay.ball(hock + (0, -0.035, 0.04), 0.07, blend=0.04)  # point of the hock
     _shank(clay, hock, fetlock, coronet, tilt)
 

@@ -6,7 +6,7 @@ The unit is the radius of the rim; the body is turned about Z, the spout points 
 
 import numpy as np
 
-from sculptures.tools import Clay
+from sculptures.clay import Clay
 
 BELLY, RIM, FOOT = 1.44, 1.0, 0.98  # radii
 SHOULDER, RIM_HEIGHT = 0.80, 1.86  # heights of the widest place and of the rim

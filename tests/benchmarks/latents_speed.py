@@ -29,7 +29,7 @@ def write(folder: Path) -> float:
     recipe = data_recipe.Recipe(
         process=presets.multimodal3dident(), splits=SPLITS, shapes=shapes, renderer=renderer
     )
-    generation.prepare(folder, recipe)
+    generation.prepare_folder(folder, recipe)
     return time.perf_counter() - start
 
 

@@ -3,9 +3,9 @@
     python tests/benchmarks/reading_speed.py [--dataset DIR] [--image-size 64]
 
 Both go from indices to bytes ("bytes", the reading itself) and to normalised float32 tensors ("tensors", as training
-takes them), by turns in one process and on one thread, and the least processor time of each counts, which other work
-on the machine does not stretch. Without a dataset, noisy PNGs of 224 x 224 are drawn. The cache is built in a folder
-of its own and has just been written, so that it is in memory, as the PNGs are: work is compared, not the disk.
+takes them), in turn, in one process and on one thread. The least processor time of each counts, which other work on
+the machine does not change. Without a dataset, noisy PNGs of 224 x 224 are drawn. The cache is built in a folder
+of its own and has just been written, so that it is in memory, as the PNGs are: the work is compared, not the disk.
 """
 
 import argparse

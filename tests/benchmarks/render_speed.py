@@ -28,7 +28,7 @@ from identbox.process import presets
 from identbox.rendering import blender, shapes, workers
 
 RUNNER = blender.Blender()
-# A worker in which the denoiser is off: the reference must not share what is to be judged.
+# A worker without the denoiser: the reference must not share the denoiser's errors.
 WITHOUT_DENOISING = """#!{python}
 import runpy, sys
 sys.path.insert(0, {render!r})
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=0)
     parser.add_argument("--memory", type=int, default=0)
     options = parser.parse_args()
-    pack = shapes.load(options.shapes, presets.SHAPE_NAMES, RUNNER)
+    pack = shapes.load_pack(options.shapes, presets.SHAPE_NAMES, RUNNER)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for samples in options.samples:
@@ -84,11 +84,11 @@ def records(folder: Path, n: int, name: str) -> list[dict]:
 def speed(folder: Path, pack: shapes.Pack, samples: int, options: argparse.Namespace) -> float:
     """Seconds an image at steady state."""
     stamps: list[float] = []
-    run = workers.Run(
+    run = workers.RenderRun(
         records(folder, options.images, f"speed-{samples}"),
         folder,
         pack.files,
-        workers.Settings(samples=samples, threads=options.threads),
+        workers.RenderSettings(samples=samples, threads=options.threads),
         RUNNER,
         on_image=lambda: stamps.append(time.perf_counter()),
     )
@@ -106,10 +106,10 @@ def fidelity(folder: Path, pack: shapes.Pack, options: argparse.Namespace) -> No
     )
     script.chmod(0o755)
     chosen = records(folder, 2 * len(presets.SHAPE_NAMES), "reference")
-    settings = workers.Settings(samples=options.reference, threads=options.threads)
+    settings = workers.RenderSettings(samples=options.reference, threads=options.threads)
     reseeded = [record | {"seed": record["seed"] + 1_000_000} for record in chosen]
     plain = blender.Blender(executable=str(script))
-    workers.Run(reseeded, folder, pack.files, settings, plain).execute(options.workers)
+    workers.RenderRun(reseeded, folder, pack.files, settings, plain).execute(options.workers)
     for samples in options.samples:
         psnr = []
         for record in chosen:
@@ -126,9 +126,9 @@ def fidelity(folder: Path, pack: shapes.Pack, options: argparse.Namespace) -> No
 def memory(folder: Path, pack: shapes.Pack, n: int) -> None:
     """Resident memory of one worker over n images, fitted by a line after the first tenth."""
     seen: list[tuple[int, float]] = []
-    workers.SHARD = n  # one worker for all of them
-    settings = workers.Settings(size=64, samples=1)
-    run = workers.Run(records(folder, n, "memory"), folder, pack.files, settings, RUNNER)
+    workers.IMAGES_PER_CHILD = n  # one worker for all of them
+    settings = workers.RenderSettings(size=64, samples=1)
+    run = workers.RenderRun(records(folder, n, "memory"), folder, pack.files, settings, RUNNER)
     done = threading.Event()
 
     def watch() -> None:

@@ -1,11 +1,11 @@
-"""How well a small ResNet-18 tells the shapes of a pack apart: one JSON line, and the confusion table.
+"""How well a small ResNet-18 recognises the shapes of a pack: one JSON line, and the confusion table.
 
     python tests/benchmarks/shape_recognition.py --shapes builtin --shapes DIR
 
 For each pack a dataset is rendered (64 x 64, every factor varied, free rotation), the network trained on its training
 split and scored on its test split; every pack gets the same latents, initial weights and number of steps. The network
-is the small image encoder; its training images are moved, their hues turned and their light changed at random. Mind
-the last weights: no split chooses among them.
+is the small image encoder; its training images are moved, their hues turned and their light changed at random. The
+weights after the last step are scored: no split is used to choose among steps.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from identbox.learning.encoders import ResNet18
 
 TRAIN, TEST, SIZE, SAMPLES = 3000, 1000, 64, 4
 MEAN, STD = 0.4, 0.2  # of every channel, that images are normalised with
-# Changes of training images, at most: pixels, full turns, strength. Without them twice as many are told wrongly.
+# The largest changes of training images: pixels, full turns, strength. Without them there are twice as many errors.
 MOVE, HUE, LIGHT = 6, 0.5, 0.5
 
 
@@ -85,7 +85,7 @@ def main() -> None:
     """Render, train and score each pack."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--shapes", action="append", required=True)
-    parser.add_argument("--epochs", type=int, default=60, help="30 leave the network unfinished")
+    parser.add_argument("--epochs", type=int, default=60, help="30 are too few for the network to converge")
     parser.add_argument("--seeds", type=int, default=1, help="of weights and order, one after another")
     parser.add_argument("--keep", type=Path, help="folder to keep the rendered datasets in")
     options = parser.parse_args()

@@ -20,7 +20,7 @@ def test_install_stops_with_the_command_where_it_may_not(monkeypatch):
     def fail(runner):
         raise IdentboxError(MESSAGE)
 
-    monkeypatch.setattr("identbox.rendering.blender.probe", fail)
+    monkeypatch.setattr("identbox.rendering.blender.describe_blender", fail)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(IdentboxError, match="libXrender.*; type: sudo apt-get update"):
@@ -36,7 +36,7 @@ def test_install_as_root_runs_the_commands(monkeypatch):
     class Done:
         returncode = 0
 
-    monkeypatch.setattr("identbox.rendering.blender.probe", fail)
+    monkeypatch.setattr("identbox.rendering.blender.describe_blender", fail)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr("subprocess.run", lambda command, **options: ran.append(command) or Done())

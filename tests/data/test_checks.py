@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from conftest import identbox
-from identbox.data import checks
+from conftest import SMALL, identbox
+from identbox import Multimodal3DIdent
+from identbox.data import checks, exports
 from identbox.data import folder as data_folder
 from identbox.data import recipe as data_recipe
 from identbox.errors import IdentboxError
@@ -21,10 +22,10 @@ def copy(small: Path, tmp_path: Path) -> Path:
 
 def faults(folder: Path) -> dict[str, str]:
     """What is wrong, by split and thing."""
-    return {f"{f.split} {f.what}": f.detail for f in checks.check(folder) if f.good is False}
+    return {f"{f.split} {f.what}": f.detail for f in checks.check_dataset(folder) if f.good is False}
 
 
-def test_a_whole_dataset(small: Path):
+def test_a_whole_dataset_has_no_faults(small: Path):
     assert faults(small) == {}
     done = identbox("check", small, "--rerender", 3)
     assert done.returncode == 0, done.stdout
@@ -52,7 +53,7 @@ def edit(path: Path, line: int, column: str, value: str) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def test_images_that_are_missing_broken_or_more(copy: Path):
+def test_missing_broken_and_extra_images_are_named(copy: Path):
     images = copy / "train" / "images"
     (images / "03.png").unlink()
     (images / "99.png").write_bytes(b"")
@@ -72,7 +73,7 @@ def test_images_that_are_missing_broken_or_more(copy: Path):
     assert done.stderr.splitlines() == [f"identbox: {copy}: expected a whole dataset, got the faults above"]
 
 
-def test_latents_that_do_not_fit(copy: Path):
+def test_wrong_latents_are_named(copy: Path):
     image, text = copy / "train" / "latents_image.csv", copy / "train" / "latents_text.csv"
     saved = image.read_text(), text.read_text()
     shape = int(saved[0].splitlines()[1].split(",")[0])
@@ -91,7 +92,7 @@ def test_latents_that_do_not_fit(copy: Path):
     assert faults(copy)["train counts"] == "expected 14, got 13 latents_text"
 
 
-def test_a_colour_outside_the_third_of_its_position(copy: Path):
+def test_a_colour_outside_the_third_of_its_position_is_named(copy: Path):
     image = copy / "train" / "latents_image.csv"
     column = data_folder.read_latents(image)
     hue = (column["object_color"][0] + 1 / 3) % 1
@@ -103,6 +104,58 @@ def test_a_dataset_of_another_seed_is_noticed(copy: Path):
     recipe = copy / "dataset.toml"
     recipe.write_text(recipe.read_text().replace("seed = 0", "seed = 1"))
     assert "not those of seed 1" in faults(copy)["train latents"]
+
+
+LAB = ("--n", 40, "--val", 2, "--test", 2, "--size", 16, "--samples", 1, "--workers", 1, "--naming", "lab")
+
+
+@pytest.fixture(scope="module")
+def named_by_lab(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A dataset rendered with --naming lab. Not to be written to."""
+    folder = tmp_path_factory.mktemp("lab") / "data"
+    done = identbox("render", *LAB, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_dataset_named_by_lab_passes_the_check_and_records_its_naming(named_by_lab: Path, small: Path):
+    assert data_recipe.Recipe.read(named_by_lab).naming == "lab"
+    assert "CIEDE2000" in (named_by_lab / "README.md").read_text()
+    done = identbox("check", named_by_lab)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "colour names" in done.stdout
+    assert "the nearest of its palette by lab" in done.stdout
+    assert "naming" not in (small / "dataset.toml").read_text()  # the default is left out
+    assert "CIEDE2000" not in (small / "README.md").read_text()
+
+
+def test_names_made_by_the_other_naming_fail_the_check(named_by_lab: Path, tmp_path: Path):
+    folder = shutil.copytree(named_by_lab, tmp_path / "copy")
+    recipe = folder / "dataset.toml"
+    content = recipe.read_text()
+    recipe.write_text(content.replace('naming = "lab"\n', ""))
+    assert {what.partition(" ")[2] for what in faults(folder)} == {"colour names"}
+    assert "is not the nearest" in faults(folder)["train colour names"]
+    recipe.write_text(content.replace('"lab"', '"cmyk"'))
+    with pytest.raises(IdentboxError, match="naming: expected one of rgb, lab; got 'cmyk'"):
+        list(checks.check_dataset(folder))
+
+
+def test_a_dataset_goes_on_with_its_own_naming_alone(named_by_lab: Path, small: Path):
+    done = identbox("render", *LAB[:-2], "--out", named_by_lab)
+    assert done.returncode == 1
+    assert "got one that differs in naming (lab in the folder, None asked for)" in done.stderr
+    done = identbox("render", *SMALL, "--naming", "lab", "--out", small)
+    assert done.returncode == 1
+    assert "got one that differs in naming (None in the folder, lab asked for)" in done.stderr
+
+
+def test_a_dataset_named_by_lab_is_read_and_exported_as_any_other(named_by_lab: Path, tmp_path: Path):
+    data = Multimodal3DIdent(named_by_lab)
+    assert data[0]["z_text"]["object_color_name"] in data.sentences[0]
+    exports.export_dataset(named_by_lab, "webdataset", tmp_path / "out")
+    assert data_recipe.Recipe.read(tmp_path / "out").naming == "lab"
+    assert Multimodal3DIdent(tmp_path / "out").sentences == data.sentences
 
 
 def test_other_pixels_are_noticed(copy: Path):
@@ -126,9 +179,9 @@ def test_rerender_needs_the_pack_of_the_recipe(copy: Path):
     assert "expected the pack builtin of the recipe, got one of another content" in done.stderr
 
 
-def test_folders_that_are_no_datasets(tmp_path: Path):
+def test_folders_without_a_dataset_are_refused(tmp_path: Path):
     with pytest.raises(IdentboxError, match="expected a dataset with train, val or test, got none of them"):
-        list(checks.check(tmp_path))
+        list(checks.check_dataset(tmp_path))
     (tmp_path / "train").mkdir()
     assert "train files" in faults(tmp_path)
 
@@ -154,6 +207,6 @@ def test_undeclared_dependence_is_noticed(causes: bool):
     assert found["independence"] is causes
 
 
-def test_contingency():
+def test_contingency_counts_pairs_of_classes():
     table = checks.contingency(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
     assert table.tolist() == [[1, 1], [0, 1]]

@@ -23,7 +23,7 @@ def copy(small: Path, tmp_path: Path) -> Path:
 
 def test_sample_i_depends_on_the_seed_and_i_alone():
     process = presets.multimodal3dident()
-    many = data_recipe.draw_latents(process, SEED, "train", data_recipe.BLOCK + 10)
+    many = data_recipe.draw_latents(process, SEED, "train", data_recipe.BLOCK_OF_SAMPLES + 10)
     few = data_recipe.draw_latents(process, SEED, "train", 10)
     for view, columns in few.items():
         for name, column in columns.items():
@@ -34,7 +34,7 @@ def test_sample_i_depends_on_the_seed_and_i_alone():
     ]
     assert not any(np.array_equal(few["image"]["object_color"], other) for other in others)
     block = many["image"]["spotlight_pos"]
-    assert not np.array_equal(block[:10], block[data_recipe.BLOCK :])
+    assert not np.array_equal(block[:10], block[data_recipe.BLOCK_OF_SAMPLES :])
 
 
 def test_zero_is_a_seed_and_latents_are_written_down_once():
@@ -63,13 +63,13 @@ def test_files_are_those_of_the_published_format(small: Path):
     )
 
 
-def test_image_names():
+def test_image_names_are_padded_as_in_the_published_dataset():
     assert [folder.image_name(3, n) for n in (1, 10, 11, 10_000, 125_000)] == [
         "3.png", "3.png", "03.png", "0003.png", "000003.png",
     ]  # fmt: skip
 
 
-def test_reading(small: Path):
+def test_an_item_has_the_image_the_tokens_and_the_latents(small: Path):
     data = Multimodal3DIdent(small, "train")
     assert len(data) == 14
     item = data[0]
@@ -157,7 +157,7 @@ def test_what_is_missing_or_broken_is_named(copy: Path):
             Multimodal3DIdent(copy)
 
 
-def test_numbers_that_are_none(copy: Path):
+def test_a_latent_that_is_not_a_number_is_named(copy: Path):
     csv = copy / "val" / "latents_image.csv"
     lines = csv.read_text().splitlines()
     lines[1] = ",".join([*lines[1].split(",")[:-1], "nan"])
@@ -181,9 +181,13 @@ def test_the_recipe_makes_the_same_dataset_again(small: Path, tmp_path: Path):
     ("old", "new", "message"),
     [
         ("format = 1", "format = 9", "dataset.toml: format: expected 1, got 9"),
-        ("seed = 0", "seed = 'x'", "dataset.toml.seed: expected int, got 'x'"),
+        ("seed = 0", "seed = 'x'", "dataset.toml.seed: expected an integer, got 'x'"),
         ("seed = 0", "sead = 0", r"dataset.toml: expected keys among .*; got sead"),
-        ('scene = "thesis"', 'scene = "moon"', "dataset.toml.scene: expected .*, got 'moon'"),
+        (
+            'scene = "thesis"',
+            'scene = "moon"',
+            "dataset.toml.scene: expected one of thesis, published; got 'moon'",
+        ),
         ('role = "content"', 'role = "boss"', r"dataset.toml: process: variables.object_shape.role"),
     ],
 )
@@ -206,8 +210,8 @@ def test_processes_that_cannot_be_rendered():
         (("--n", 0), "number of train samples: expected at least 1, got 0"),
         (("--n", -3), "number of train samples: expected at least 1, got -3"),
         (("--n", 5, "--val", -1), "number of val samples: expected at least 0, got -1"),
-        (("--n", 5, "--size", 0), "size: expected 8 to 8192, got 0"),
-        (("--n", 5, "--samples", 0), "samples: expected 1 to 65536, got 0"),
+        (("--n", 5, "--size", 0), "size: expected a number in [8, 8192], got 0"),
+        (("--n", 5, "--samples", 0), "samples: expected a number in [1, 65536], got 0"),
         (("--n", 5, "--shard", "0/2"), "--shard: expected I/K with 1 <= I <= K, got 0/2"),
         (("--n", 5, "--shard", "two"), "expected I/K, like 1/4, got two"),
         (("--n", 5, "--process", "m3di"), "process: expected one of multimodal3dident"),
@@ -231,7 +235,7 @@ def test_bad_commands_get_one_line_and_leave_nothing(tmp_path: Path, arguments: 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_else(copy: Path, tmp_path: Path):
+def test_a_folder_with_other_content_is_left_alone(copy: Path, tmp_path: Path):
     (copy / "notes.txt").write_text("mine")
     done = identbox("render", *SMALL, "--seed", 5, "--out", copy)
     assert done.returncode == 1

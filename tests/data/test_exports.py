@@ -25,7 +25,7 @@ SPLITS = {"train": 14, "val": 3, "test": 2}
 def exported(request, small: Path, tmp_path_factory) -> Path:
     """The dataset in three shards a split."""
     out = tmp_path_factory.mktemp("exports") / request.param
-    shards = exports.export(small, request.param, out, per_shard=5)
+    shards = exports.export_dataset(small, request.param, out, per_shard=5)
     assert sorted(path.name for path in (out / "data").iterdir()) == sorted(path.name for path in shards)
     return out
 
@@ -38,7 +38,7 @@ def thousand(small: Path, tmp_path_factory) -> Path:
     splits, renderer = {"train": 1000, "val": 3, "test": 2}, {**recipe.renderer, "size": 16}
     recipe = replace(recipe, splits=splits, renderer=renderer)
     out = tmp_path_factory.mktemp("thousand") / "data"
-    generation.prepare(out, recipe)
+    generation.prepare_folder(out, recipe)
     rng = np.random.default_rng(0)
     for split, n in splits.items():
         for k in range(n):
@@ -60,11 +60,11 @@ def expect_equal(one: formats.Source, other: formats.Source) -> None:
     assert all(one.png(k) == other.png(k) for k in range(len(one.sentences)))
 
 
-def test_an_export_holds_every_byte_and_number_of_the_dataset(small: Path, exported: Path):
+def test_an_export_has_every_byte_and_number_of_the_dataset(small: Path, exported: Path):
     for split, n in SPLITS.items():
-        there = formats.find(exported, split)
+        there = formats.open_source(exported, split)
         assert len(there.sentences) == n
-        expect_equal(formats.find(small, split), there)
+        expect_equal(formats.open_source(small, split), there)
     assert formats.fingerprint(exported) == formats.fingerprint(small)
     assert (exported / "dataset.toml").read_bytes() == (small / "dataset.toml").read_bytes()
 
@@ -82,12 +82,12 @@ def test_identbox_reads_an_export_as_it_reads_the_dataset(small: Path, exported:
 
 def test_an_export_of_an_export_is_the_same_again(small: Path, exported: Path, tmp_path: Path):
     other = FORMS[1 - FORMS.index(exported.name)]
-    exports.export(exported, other, tmp_path / other)
-    expect_equal(formats.find(small, "train"), formats.find(tmp_path / other, "train"))
+    exports.export_dataset(exported, other, tmp_path / other)
+    expect_equal(formats.open_source(small, "train"), formats.open_source(tmp_path / other, "train"))
 
 
 def test_shards_are_the_same_on_every_export(small: Path, exported: Path, tmp_path: Path):
-    exports.export(small, exported.name, tmp_path / "again", per_shard=5)
+    exports.export_dataset(small, exported.name, tmp_path / "again", per_shard=5)
     for path in (exported / "data").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / "data" / path.name).read_bytes()
 
@@ -96,7 +96,7 @@ def test_datasets_opens_parquet_as_images_with_named_classes(thousand: Path, tmp
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    exports.export(thousand, "parquet", tmp_path / "out", per_shard=400)
+    exports.export_dataset(thousand, "parquet", tmp_path / "out", per_shard=400)
     found = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
     assert {split: len(part) for split, part in found.items()} == {"train": 1000, "val": 3, "test": 2}
     data = Multimodal3DIdent(thousand)
@@ -111,7 +111,7 @@ def test_datasets_opens_parquet_as_images_with_named_classes(thousand: Path, tmp
 
 def test_webdataset_streams_tar_shards(thousand: Path, tmp_path: Path):
     webdataset = pytest.importorskip("webdataset")
-    exports.export(thousand, "webdataset", tmp_path / "out", per_shard=400)
+    exports.export_dataset(thousand, "webdataset", tmp_path / "out", per_shard=400)
     shards = str(tmp_path / "out" / "data" / "train-{00000..00002}-of-00003.tar")
     data = Multimodal3DIdent(thousand)
     rows = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil"))
@@ -138,7 +138,7 @@ def test_a_broken_image_leaves_nothing_behind(small: Path, tmp_path: Path):
     image = copy / "train" / "images" / "07.png"
     image.write_bytes(image.read_bytes()[:-20])
     with pytest.raises(IdentboxError, match="07.png: expected a whole PNG, got .* other bytes"):
-        exports.export(copy, "parquet", tmp_path / "out")
+        exports.export_dataset(copy, "parquet", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
@@ -153,7 +153,7 @@ def test_a_broken_image_leaves_nothing_behind(small: Path, tmp_path: Path):
 def test_what_cannot_be_exported_is_named(small: Path, tmp_path: Path, options, message):
     given = {"dataset": small, "to": "parquet", **options}
     with pytest.raises(IdentboxError, match=message):
-        exports.export(Path(given.pop("dataset")), given.pop("to"), tmp_path / "out", **given)
+        exports.export_dataset(Path(given.pop("dataset")), given.pop("to"), tmp_path / "out", **given)
 
 
 def test_damaged_shards_are_named(exported: Path, tmp_path: Path):
@@ -163,7 +163,7 @@ def test_damaged_shards_are_named(exported: Path, tmp_path: Path):
     whole = last.read_bytes()
     last.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(IdentboxError, match=rf"train-00002-of-00003{suffix}: .*expected a"):
-        formats.find(copy, "train")
+        formats.open_source(copy, "train")
     last.unlink()
     with pytest.raises(IdentboxError, match=r"expected all shards of .* \(00003\), got 2 of them"):
-        formats.find(copy, "train")
+        formats.open_source(copy, "train")

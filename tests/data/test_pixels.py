@@ -49,11 +49,11 @@ def folder(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The indices of the images that are decoded for a cache."""
     seen: list[int] = []
-    plain = pixels._image
+    decode = pixels._image
 
-    def counted(data, index, own, size):
+    def counted(task, index):
         seen.append(index)
-        return plain(data, index, own, size)
+        return decode(task, index)
 
     monkeypatch.setattr(pixels, "_image", counted)
     return seen
@@ -111,14 +111,14 @@ def test_nothing_brighter_or_darker_than_the_image_appears_at_edges(tmp_path: Pa
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_file_is_the_same_whatever_the_number_of_workers(tmp_path: Path, workers: int):
-    n = 3 * pixels.CHUNK + 5
+    n = 3 * pixels.IMAGES_AT_A_TIME + 5
     folder = make(tmp_path / "data", {"train": n}, size=8)
     told: list[tuple[int, int]] = []
     split = open_split(
         folder, "train", workers=workers, on_progress=lambda done, total: told.append((done, total))
     )
     np.testing.assert_array_equal(split.pixels, np.stack([pixels_of(i, 8) for i in range(n)]))
-    assert told == [(pixels.CHUNK * k, n) for k in (1, 2, 3)] + [(n, n)]
+    assert told == [(pixels.IMAGES_AT_A_TIME * k, n) for k in (1, 2, 3)] + [(n, n)]
     assert {path.name for path in (folder / ".cache").iterdir()} == {"train-8.npy", "train-8.json"}
 
 
@@ -209,7 +209,7 @@ def other_shape(path: Path) -> None:
     ],
     ids=["cut", "flipped", "shape", "empty", "text", "note-cut", "note-key", "note-bytes", "note-gone"],
 )
-def test_a_damaged_cache_is_made_again_with_a_word(folder: Path, damage: Callable, decoded: list[int]):
+def test_a_damaged_cache_is_made_again_with_a_message(folder: Path, damage: Callable, decoded: list[int]):
     before = open_split(folder, "train")
     whole, mean = np.array(before.pixels), before.mean
     del before
@@ -305,7 +305,7 @@ def test_a_whole_cache_is_read_even_where_nothing_can_be_written(
     assert len(decoded) == N
 
 
-def test_a_full_disk_is_told_before_anything_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_reported_before_anything_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch):
     usage = pixels.shutil.disk_usage(folder)
     monkeypatch.setattr(pixels.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(
@@ -393,7 +393,7 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path):
         open_split(tiny, "train")
 
 
-def test_the_split_can_be_made_by_hand():
+def test_a_split_can_be_made_of_arrays():
     split = Split(
         name="train", pixels=np.zeros((2, 8, 8, 3), np.uint8), tokens=torch.zeros(2, 3, dtype=torch.int64),
         image_latents={}, text_latents={}, vocabulary={}, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),

@@ -34,7 +34,7 @@ def test_hsv_to_rgb_without_wrapping_is_that_of_colorsys():
     np.testing.assert_allclose(hsv_to_rgb(hues, 0.8, 1.0, wrap=False), expected, atol=1e-12)
 
 
-def test_the_middle_of_everything():
+def test_latents_in_the_middle_give_the_middle_of_the_scene():
     middle = record()
     assert middle["shape"] == "teapot"
     assert middle["location"] == [0, 0, 0]
@@ -86,12 +86,12 @@ def test_published_figures():
         ({"object_zpos": 1}, "object_zpos of sample 0: expected 0, got 1"),
     ],
 )
-def test_latents_out_of_range(changes, message):
+def test_latents_out_of_range_are_named(changes, message):
     with pytest.raises(IdentboxError, match=message):
         record(**changes)
 
 
-def test_missing_factor():
+def test_a_missing_factor_is_named():
     columns = latents()
     del columns["spotlight_pos"]
     with pytest.raises(IdentboxError, match="got none of spotlight_pos"):

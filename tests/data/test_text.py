@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from matplotlib import colors
 from nltk.tokenize import NLTKWordTokenizer
 
-from identbox.data import text
+from identbox.data import colors, text
 from identbox.errors import IdentboxError
 from identbox.process.presets import SHAPE_NAMES
 
@@ -18,39 +17,25 @@ def latents(n=2000, seed=0):
     return columns | {"object_zpos": np.zeros(n, int), "object_color": rng.random(n)}
 
 
-def test_palettes_have_the_sizes_of_the_thesis():
-    assert [len(palette.names) for palette in text.palettes()] == [10, 148, 949]
-    assert len(text.color_names()) == 10 + 148 + 949
-    assert list(text.color_names()) == sorted(text.color_names())
-
-
-def test_nearest_color_is_that_of_a_naive_search():
-    columns = latents(300)
-    found = text.name_colors(columns["object_color"], columns["color_palette"])
-    tables = [colors.TABLEAU_COLORS, colors.CSS4_COLORS, colors.XKCD_COLORS]
-    for hue, palette, name in zip(columns["object_color"], columns["color_palette"], found, strict=True):
-        wanted = np.array(colors.hsv_to_rgb([hue, 1, 1]))
-        gaps = {
-            key: np.linalg.norm(np.array(colors.to_rgb(code)) - wanted)
-            for key, code in tables[palette].items()
-        }
-        assert gaps[name] <= min(gaps.values()) + 1e-12
-        assert name == min(gaps, key=gaps.get)
-
-
-def test_sentences_parse_back_to_their_latents():
-    columns = latents()
-    sentences, said = text.describe(columns, SHAPE_NAMES)
+@pytest.mark.parametrize("naming", ["rgb", "lab"])
+def test_sentences_parse_back_to_their_latents(naming):
+    columns = latents(1000)
+    sentences, said = text.describe(columns, SHAPE_NAMES, naming)
+    assert said["object_color_name"] == colors.name_colors(
+        columns["object_color"], columns["color_palette"], naming
+    )
     assert list(said) == list(text.TEXT_FACTORS)
     for row, sentence in enumerate(sentences):
-        parsed = text.parse(sentence, SHAPE_NAMES)
+        parsed = text.parse_sentence(sentence, SHAPE_NAMES)
         assert parsed == {name: said[name][row] for name in parsed}
         assert set(parsed) == set(text.TEXT_FACTORS) - {"object_zpos"}
 
 
 def test_every_sentence_counts_24_to_31_tokens():
     hues = np.tile(np.linspace(0, 1, 20_000), 3)
-    reachable = set(text.name_colors(hues, np.repeat(np.arange(3), 20_000)))
+    reachable = set(colors.name_colors(hues, np.repeat(np.arange(3), 20_000)))
+    fewer = np.tile(np.linspace(0, 1, 1000), 3)
+    reachable |= set(colors.name_colors(fewer, np.repeat(np.arange(3), 1000), "lab"))
     longest = max(reachable, key=lambda name: len(text.tokenize(f'"{name}"')))
     for template in text.TEMPLATES:
         for color in (SHORTEST, LONGEST, longest):
@@ -65,13 +50,13 @@ def test_tokens_are_those_of_the_penn_treebank():
     extra = [
         t.format(position="top-left", object="a hare", color=c)
         for t in text.TEMPLATES
-        for c in text.color_names()
+        for c in colors.color_names()
     ]
     for sentence in (*sentences, *extra):
         assert text.tokenize(sentence) == NLTK.tokenize(sentence)
 
 
-def test_articles():
+def test_the_article_fits_the_shape():
     sentences, _ = text.describe(latents(200), SHAPE_NAMES)
     joined = " ".join(sentences)
     assert "an armadillo" in joined
@@ -97,9 +82,9 @@ def test_articles():
         ),
     ],
 )
-def test_unknown_sentences(sentence, message):
+def test_unknown_sentences_are_refused(sentence, message):
     with pytest.raises(IdentboxError, match=message):
-        text.parse(sentence, SHAPE_NAMES)
+        text.parse_sentence(sentence, SHAPE_NAMES)
 
 
 def test_describe_names_what_is_wrong():

@@ -20,6 +20,7 @@ from identbox.process.distributions import Categorical, Laplace, Normal, Uniform
 from identbox.process.effects import Linear
 from identbox.process.mixing import Mixing
 from identbox.process.model import Change, Process, Variable
+from identbox.process.world import World
 
 
 def world_of(process, slope=0.2):

@@ -147,7 +147,7 @@ def test_images_rendered_while_all_of_a_cluster_is_killed_are_those_of_an_undist
 
 def test_what_is_asked_for_reaches_the_pieces_of_work(small: Path):
     recipe = Recipe.read(small)
-    (piece, *_) = shards.jobs(small, recipe, Part(), "published", Blender(), workers=3, offline=True)
+    (piece, *_) = shards.shard_jobs(small, recipe, Part(), "published", Blender(), workers=3, offline=True)
     assert piece.command[-4:] == ("published", "", "3", "offline")
 
 

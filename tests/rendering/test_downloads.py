@@ -89,19 +89,19 @@ def test_the_hash_is_that_of_git():
 def test_whole_files_are_kept_and_not_fetched_again(tmp_path: Path, server: Server):
     folder, said = tmp_path / "new" / "published", []
     assert downloads.missing(folder) == list(CONTENT)
-    downloads.fetch(folder, on_file=said.append)
+    downloads.fetch_files(folder, on_file=said.append)
     assert said == list(CONTENT)
     assert kept(folder) == CONTENT
     assert server.asked == [f"/pinned/{name}" for name in CONTENT]
-    downloads.fetch(folder)
-    downloads.fetch(folder, offline=True)
+    downloads.fetch_files(folder)
+    downloads.fetch_files(folder, offline=True)
     assert len(server.asked) == len(CONTENT)
 
 
 def test_only_what_is_missing_or_broken_is_fetched(tmp_path: Path, server: Server):
     (tmp_path / "ShapeCow.blend").write_bytes(CONTENT["ShapeCow.blend"])
     (tmp_path / "ShapeHead.blend").write_bytes(b"rotten")
-    downloads.fetch(tmp_path)
+    downloads.fetch_files(tmp_path)
     assert server.asked == ["/pinned/ShapeHead.blend"]
     assert kept(tmp_path) == CONTENT
 
@@ -111,10 +111,10 @@ def test_an_answer_that_is_cut_off_is_not_kept(tmp_path: Path, server: Server):
     with pytest.raises(
         IdentboxError, match=r"ShapeCow.blend: expected 6000 bytes, got 4000 before it was cut"
     ):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
     assert kept(tmp_path) == {}
     server.cut = None
-    downloads.fetch(tmp_path)
+    downloads.fetch_files(tmp_path)
     assert kept(tmp_path) == CONTENT
 
 
@@ -122,58 +122,60 @@ def test_wrong_content_is_refused_and_both_hashes_are_named(tmp_path: Path, serv
     server.files["/pinned/ShapeHead.blend"] = b"a hand"
     wanted, got = downloads.BLOBS["ShapeHead.blend"], downloads.blob(b"a hand")
     with pytest.raises(IdentboxError, match=f"ShapeHead.blend: expected the git blob {wanted}, got {got}"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
     assert kept(tmp_path) == {"ShapeCow.blend": CONTENT["ShapeCow.blend"]}  # what came before was proved
 
 
-def test_what_is_not_there_is_said(tmp_path: Path, server: Server):
+def test_a_file_that_the_server_does_not_have_is_named(tmp_path: Path, server: Server):
     del server.files["/pinned/ShapeCow.blend"]
     with pytest.raises(IdentboxError, match=r"ShapeCow.blend: expected the file, got HTTP 404 Not Found"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
     assert kept(tmp_path) == {}
 
 
-def test_no_network(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_network_is_named(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
     closed = Server()  # a port that nobody listens on once it is closed
     closed.server_close()
     monkeypatch.setenv("IDENTBOX_SHAPES_URL", closed.root)
     with pytest.raises(IdentboxError, match=r"ShapeCow.blend: expected a connection, got '.*refused'"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
     assert kept(tmp_path) == {}
 
 
-def test_a_server_that_says_nothing(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_does_not_answer_is_named(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
     server.silent = True
     with pytest.raises(IdentboxError, match=r"expected a connection, got no answer in 0.3 s"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
 
 
-def test_offline_asks_nobody(tmp_path: Path, server: Server):
+def test_offline_sends_no_request(tmp_path: Path, server: Server):
     (tmp_path / "ShapeCow.blend").write_bytes(CONTENT["ShapeCow.blend"])
     message = r"--offline: expected the published shapes in .*, got 1 that are .* \(ShapeHead.blend\); type `identbox"
     with pytest.raises(IdentboxError, match=message):
-        downloads.fetch(tmp_path, offline=True)
-    downloads.fetch(tmp_path, ["ShapeCow.blend"], offline=True)
+        downloads.fetch_files(tmp_path, offline=True)
+    downloads.fetch_files(tmp_path, ["ShapeCow.blend"], offline=True)
     assert server.asked == []
 
 
-def test_a_redirect_is_followed_and_its_content_proved(tmp_path: Path, server: Server):
+def test_a_redirect_is_followed_and_its_content_verified(tmp_path: Path, server: Server):
     server.files["/moved/cow"] = server.files.pop("/pinned/ShapeCow.blend")
     server.redirects["/pinned/ShapeCow.blend"] = "/moved/cow"
-    downloads.fetch(tmp_path)
+    downloads.fetch_files(tmp_path)
     assert kept(tmp_path) == CONTENT  # under the pinned name, whatever the server calls it
     (tmp_path / "ShapeCow.blend").unlink()
     server.files["/moved/cow"] = b"another cow"
     with pytest.raises(IdentboxError, match="expected the git blob"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
 
 
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/cow", "/pinned/ShapeCow.blend"])
 def test_redirects_to_other_protocols_and_in_circles_are_refused(tmp_path: Path, server: Server, target: str):
     server.redirects["/pinned/ShapeCow.blend"] = target
     with pytest.raises(IdentboxError, match=r"got HTTP 302|expected a redirect that stays on https, got ftp"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
     assert kept(tmp_path) == {}
 
 
@@ -187,12 +189,12 @@ def test_a_redirect_from_https_to_http_is_refused():
 
 
 @pytest.mark.parametrize("name", ["../evil.blend", "/tmp/evil.blend", "folder/../../evil.blend", ""])
-def test_a_name_that_would_leave_the_folder(
+def test_a_name_that_would_leave_the_folder_is_refused(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     monkeypatch.setattr(downloads, "BLOBS", {name: downloads.blob(b"evil")})
     with pytest.raises(IdentboxError, match=f"expected the name of a file inside .*, got '{name}'"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
     assert server.asked == []
 
 
@@ -202,30 +204,34 @@ def test_a_link_in_the_cache_is_not_written_through(tmp_path: Path, server: Serv
     (tmp_path / "victim").write_text("precious")
     (folder / "ShapeCow.blend").symlink_to(tmp_path / "victim")
     with pytest.raises(IdentboxError, match="expected the name of a file inside"):
-        downloads.fetch(folder)
+        downloads.fetch_files(folder)
     assert (tmp_path / "victim").read_text() == "precious"
 
 
-def test_files_of_no_reasonable_size(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_files_that_are_too_large_are_refused(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(downloads, "LIMIT", 5999)
     with pytest.raises(IdentboxError, match="expected at most 5999 bytes, got more"):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
     monkeypatch.setattr(downloads, "LIMIT", 6000)
-    downloads.fetch(tmp_path)
+    downloads.fetch_files(tmp_path)
 
 
-def test_addresses_of_other_protocols(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_addresses_of_other_protocols_are_refused(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("IDENTBOX_SHAPES_URL", "file:///etc")
     with pytest.raises(
         IdentboxError, match="IDENTBOX_SHAPES_URL: expected an http or https address, got file:"
     ):
-        downloads.fetch(tmp_path)
+        downloads.fetch_files(tmp_path)
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path, server: Server):
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, server: Server):
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(IdentboxError, match="expected a cache folder that can be written"):
-        downloads.fetch(tmp_path / "cache" / "published")
+        downloads.fetch_files(tmp_path / "cache" / "published")
 
 
 BLEND = """
@@ -248,8 +254,8 @@ def test_the_published_pack_from_fetching_to_the_mesh(
     monkeypatch.setattr(downloads, "BLOBS", {"ShapeCow.blend": downloads.blob(content)})
     monkeypatch.setenv("IDENTBOX_CACHE", str(tmp_path / "cache"))
     with pytest.raises(IdentboxError, match="--offline"):
-        shapes.load("published", ("cow",), Blender(), offline=True)
-    pack = shapes.load("published", ("cow",), Blender())
+        shapes.load_pack("published", ("cow",), Blender(), offline=True)
+    pack = shapes.load_pack("published", ("cow",), Blender())
     assert (tmp_path / "cache" / "published" / "ShapeCow.blend").read_bytes() == content
     assert pack.licence.startswith("MIT")
     assert downloads.COMMIT.startswith(pack.credit.split()[-1])
@@ -258,7 +264,7 @@ def test_the_published_pack_from_fetching_to_the_mesh(
     assert abs(figures["extent"] - 1) < 1e-4
     assert figures["open_edges"] == 0
     server.files.clear()
-    assert shapes.load("published", ("cow",), Blender(executable="/nowhere"), offline=True) == pack
+    assert shapes.load_pack("published", ("cow",), Blender(executable="/nowhere"), offline=True) == pack
 
 
 def test_the_command_line_fetches_and_refuses(tmp_path: Path, server: Server):

@@ -15,7 +15,7 @@ CUBE = (
 )  # fmt: skip
 
 
-def test_a_cube():
+def test_the_figures_of_a_cube():
     figures = meshes.measure(*CUBE)
     assert figures["volume"] == pytest.approx(1)
     assert figures["centre"] == pytest.approx([0.5, 0.5, 0.5])
@@ -40,7 +40,7 @@ def test_holes_tangles_and_parts_are_counted():
     assert meshes.measure(*two)["parts"] == 2
 
 
-def test_save_and_load(tmp_path):
+def test_a_saved_mesh_is_loaded_as_it_was(tmp_path):
     rng = np.random.default_rng(0)
     vertices, faces = rng.normal(size=(100, 3)), rng.integers(0, 100, (50, 3))
     meshes.save(tmp_path / "a.npz", vertices, faces)
@@ -62,7 +62,7 @@ def test_save_and_load(tmp_path):
         (CUBE[0], CUBE[1][:4], "expected a surface that closes"),
     ],
 )
-def test_meshes_that_cannot_be_shown(vertices, faces, message):
+def test_meshes_that_cannot_be_shown_are_refused(vertices, faces, message):
     with pytest.raises(meshes.MeshError, match=message):
         meshes.normalise(vertices, faces)
 

@@ -6,10 +6,8 @@ import pytest
 from PIL import Image
 
 from conftest import identbox
-from identbox.data import cards
 from identbox.data.scene import EXTENT
-from identbox.errors import IdentboxError
-from identbox.rendering import blender, shape_checks, shapes, workers
+from identbox.rendering import blender, shape_checks, shape_pictures, shapes, workers
 
 
 def sphere(radius: float, steps: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -35,15 +33,15 @@ def test_the_outline_of_a_sphere_is_the_circle_of_perspective():
 
 
 def test_covered_pixels_are_those_that_the_renderer_fills(tmp_path: Path):
-    pack = shapes.load("builtin", ("hare",), blender.Blender())
-    record = shape_checks.records(("hare",), 224)[1]
-    settings = workers.Settings(size=224, samples=16)
+    pack = shapes.load_pack("builtin", ("hare",), blender.Blender())
+    record = shape_pictures.picture_records(("hare",), 224)[1]
+    settings = workers.RenderSettings(size=224, samples=16)
     # Nothing but the object changes with its colour, since light does not bounce.
     twice = [
         record | {"object_color": color, "file": f"{number}.png"}
         for number, color in enumerate(([1.0, 0.0, 0.0], [0.0, 1.0, 1.0]))
     ]
-    workers.Run(twice, tmp_path, pack.files, settings, blender.Blender()).execute(1)
+    workers.RenderRun(twice, tmp_path, pack.files, settings, blender.Blender()).execute(1)
     images = []
     for one in twice:
         with Image.open(tmp_path / one["file"]) as image:
@@ -51,7 +49,7 @@ def test_covered_pixels_are_those_that_the_renderer_fills(tmp_path: Path):
     seen = np.count_nonzero(np.abs(images[0] - images[1]).max(axis=-1) > 8)
     cosine, sine = np.cos(record["rotation"][2]), np.sin(record["rotation"][2])
     turned = np.array([[[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]]])
-    vertices, faces = shape_checks._read(pack.files["hare"])
+    vertices, faces = shape_checks.read_mesh(pack.files["hare"])
     told = shape_checks.covered(vertices * EXTENT, faces, turned)[0]
     # Every pixel that the outline crosses differs here, and counts as half a pixel there: with an outline of some
     # 200 pixels about 8% more. Parts in deep shadow could make it less, by a few percent.
@@ -71,39 +69,20 @@ def test_orientations_are_rotations_as_the_dataset_draws_them():
     assert not np.array_equal(found, shape_checks.orientations(500, seed=2))
 
 
-def test_telling_by_size():
+def test_the_accuracy_by_size_is_that_of_the_best_interval():
     same, far = np.arange(100.0), np.arange(100.0) + 1000
-    assert shape_checks.told_by_size({"a": same, "b": same}) == {"a": 0.5, "b": 0.5}
-    assert shape_checks.told_by_size({"a": same, "b": far}) == {"a": 1.0, "b": 1.0}
-    assert shape_checks.told_by_size({"a": same}) == {"a": 0.5}
+    assert shape_checks.accuracy_by_size({"a": same, "b": same}) == {"a": 0.5, "b": 0.5}
+    assert shape_checks.accuracy_by_size({"a": same, "b": far}) == {"a": 1.0, "b": 1.0}
+    assert shape_checks.accuracy_by_size({"a": same}) == {"a": 0.5}
     # Half of one class lies above all of the other: right for that half and for all of the other.
-    assert shape_checks.told_by_size({"a": same, "b": same + 50})["a"] == pytest.approx(0.75)
+    assert shape_checks.accuracy_by_size({"a": same, "b": same + 50})["a"] == pytest.approx(0.75)
     # Of middling size: no threshold tells it, but an interval does.
-    assert shape_checks.told_by_size({"a": same, "middle": same + 200, "b": same + 400})["middle"] == 1.0
-
-
-def box(x: float, y: float, z: float) -> str:
-    corners = [(a, b, c) for a in (0, x) for b in (0, y) for c in (0, z)]
-    faces = ["1 2 4 3", "5 7 8 6", "1 5 6 2", "3 4 8 7", "1 3 7 5", "2 6 8 4"]
-    return "\n".join([f"v {a} {b} {c}" for a, b, c in corners] + [f"f {face}" for face in faces])
-
-
-@pytest.fixture
-def boxes(tmp_path: Path) -> Path:
-    """Three classes: two boxes of one form, one of them half as large, and a box with half a side missing."""
-    folder = tmp_path / "boxes"
-    folder.mkdir()
-    (folder / "box.obj").write_text(box(1, 2, 3))
-    (folder / "open.obj").write_text(box(1, 2, 3).replace("f 2 6 8 4", "f 2 6 8"))
-    (folder / "pack.toml").write_text(
-        '[shapes]\nbox.file = "box.obj"\nopen.file = "open.obj"\n[shapes.small]\nfile = "box.obj"\nscale = 0.5\n'
-    )
-    return folder
+    assert shape_checks.accuracy_by_size({"a": same, "middle": same + 200, "b": same + 400})["middle"] == 1.0
 
 
 def test_figures_and_warnings(boxes: Path):
-    pack = shapes.load(str(boxes), None, blender.Blender())
-    rows = shape_checks.examine(pack, blender.Blender(), turns=16, seed=0)
+    pack = shapes.load_pack(str(boxes), None, blender.Blender())
+    rows = shape_checks.measure_pack(pack, blender.Blender(), turns=16, seed=0)
     large, holed, small = rows
     assert [row.shape for row in rows] == ["box", "open", "small"]
     assert (large.triangles, holed.triangles) == (12, 11)
@@ -117,7 +96,7 @@ def test_figures_and_warnings(boxes: Path):
     assert holed.offset > 0.01
     # A quarter of the area in parallel projection; in this perspective the nearer corners add a few percent.
     assert 3.6 < large.pixels / small.pixels < 4.6
-    assert small.told == 1.0
+    assert small.accuracy_by_size == 1.0
     warnings = shape_checks.warnings(rows)
     assert warnings[0].startswith("open: 3 open and 0 tangled edges")
     assert [text.split(":")[0] for text in warnings] == ["open", "small"]
@@ -125,39 +104,3 @@ def test_figures_and_warnings(boxes: Path):
     assert done.returncode == 0, done.stderr
     assert "warning: small: 100% right by the number of covered pixels alone" in done.stdout
     assert "1.40 x 4.20 x 2.80" in done.stdout
-
-
-def test_the_picture_of_a_pack(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(shape_checks, "LARGE", 240)
-    (boxes / "pack.toml").write_text('[shapes.box]\nfile = "box.obj"\n')
-    pack = shapes.load(str(boxes), None, blender.Blender())
-    seen: list[None] = []
-    out = tmp_path / "boxes.png"
-    shape_checks.show(pack, out, blender.Blender(), samples=1, on_image=lambda: seen.append(None))
-    assert len(seen) == shape_checks.images(pack) == 16
-    with Image.open(out) as picture:
-        pixels = np.asarray(picture)
-    left, top = shape_checks.EDGE + shape_checks.NAMES, shape_checks.EDGE + shape_checks.TITLE
-    top += shape_checks.HEADER
-    step = shape_checks.CROP + shape_checks.BETWEEN
-    tiles = [pixels[top : top + 224, left + k * step : left + k * step + 224] for k in range(8)]
-    # A box looks the same after half a turn, but its shadow and light do too; after a quarter it does not.
-    assert np.abs(tiles[0].astype(int) - tiles[4]).mean() < 2
-    assert np.abs(tiles[0].astype(int) - tiles[2]).mean() > 4
-    edge = pixels[top:, left - shape_checks.BETWEEN : left]
-    assert (edge == cards.PAPER).all(), "a label reaches into the first tile"
-    assert not list(tmp_path.glob(".*")), "a temporary file was left"
-
-
-def test_records_stand_in_the_middle_and_turn_once_around():
-    found = shape_checks.records(("a", "b"), 64)
-    assert [record["shape"] for record in found] == 8 * ["a"] + 8 * ["b"]
-    assert {tuple(record["location"]) for record in found} == {(0.0, 0.0, 0.0)}
-    np.testing.assert_allclose([record["rotation"][2] for record in found[:8]], np.arange(8) * pi / 4)
-    assert len({record["file"] for record in found}) == 16
-
-
-@pytest.mark.parametrize("name", ["picture.jpg", "nowhere/picture.png", ""])
-def test_a_place_that_cannot_hold_the_picture(tmp_path: Path, name: str):
-    with pytest.raises(IdentboxError, match=r"--out: expected a file name ending in .png"):
-        shape_checks.expect_writable(tmp_path / name)

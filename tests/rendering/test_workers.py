@@ -21,7 +21,7 @@ from identbox.rendering import blender, shapes, workers
 from identbox.rendering.generation import Part
 
 COMMAND = [sys.executable, "-m", "identbox", "render"]
-SETTINGS = workers.Settings(size=32, samples=1)
+SETTINGS = workers.RenderSettings(size=32, samples=1)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -55,14 +55,14 @@ def records(n: int) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def pack(cache: Path) -> dict[str, Path]:
-    return shapes.load("builtin", ("hare",), blender.Blender()).files
+    return shapes.load_pack("builtin", ("hare",), blender.Blender()).files
 
 
 def make_run(
     folder: Path, count: int, pack: dict, runner: blender.Blender | None = None, **options
-) -> workers.Run:
+) -> workers.RenderRun:
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    return workers.Run(records(count), folder, pack, SETTINGS, runner or blender.Blender(), **options)
+    return workers.RenderRun(records(count), folder, pack, SETTINGS, runner or blender.Blender(), **options)
 
 
 def test_the_same_files_for_any_number_of_workers_and_shards(small: Path, tmp_path: Path):
@@ -113,7 +113,7 @@ def test_killed_workers_are_replaced_and_no_pixel_differs(tmp_path: Path, pack: 
     assert calm == storm_files
 
 
-def test_a_run_killed_outright_goes_on_and_redoes_nothing(small: Path, tmp_path: Path):
+def test_a_killed_run_continues_and_renders_no_image_again(small: Path, tmp_path: Path):
     command = [*COMMAND, *map(str, SMALL), "--workers", "1", "--out", str(tmp_path / "out")]
     images = tmp_path / "out" / "train" / "images"
     stamps: dict[str, int] = {}
@@ -136,7 +136,7 @@ def test_a_run_killed_outright_goes_on_and_redoes_nothing(small: Path, tmp_path:
     assert files(tmp_path / "out") == files(small)
 
 
-def test_ctrl_c_stops_cleanly_and_the_command_goes_on(small: Path, tmp_path: Path):
+def test_ctrl_c_stops_cleanly_and_the_same_command_continues(small: Path, tmp_path: Path):
     command = [*COMMAND, *map(str, SMALL), "--workers", "2", "--out", str(tmp_path / "out")]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
@@ -193,7 +193,7 @@ def test_an_image_that_cannot_be_rendered_is_named(tmp_path: Path, pack: dict):
     assert sorted(files(tmp_path / "images")) == ["000.png", "002.png", "003.png"]
 
 
-def test_a_worker_that_falls_silent_is_replaced(tmp_path: Path, pack: dict):
+def test_a_worker_that_stops_reporting_is_replaced(tmp_path: Path, pack: dict):
     marker = tmp_path / "slept"
     body = (
         f"if not os.path.exists({str(marker)!r}):\n    open({str(marker)!r}, 'w').close(); time.sleep(3600)"
@@ -202,17 +202,17 @@ def test_a_worker_that_falls_silent_is_replaced(tmp_path: Path, pack: dict):
     assert outcome.done == 2
 
 
-def test_a_blender_that_cannot_start(tmp_path: Path, pack: dict):
+def test_a_blender_that_cannot_start_is_named(tmp_path: Path, pack: dict):
     runner = scripted_blender(tmp_path / "b", "sys.exit('libfoo.so.1: cannot open shared object file')")
     with pytest.raises(IdentboxError, match="expected a worker that starts, got exit code 1 3 times: libfoo"):
         make_run(tmp_path, 2, pack, runner).execute(2)
     with pytest.raises(
         IdentboxError, match="--blender: expected an executable Blender, got /nowhere/blender"
     ):
-        blender.probe(blender.Blender(executable="/nowhere/blender"))
+        blender.describe_blender(blender.Blender(executable="/nowhere/blender"))
 
 
-def test_a_full_disk(tmp_path: Path, pack: dict):
+def test_a_full_disk_ends_the_run_and_leaves_whole_images(tmp_path: Path, pack: dict):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
@@ -239,13 +239,13 @@ def test_a_full_disk(tmp_path: Path, pack: dict):
 def test_the_number_of_threads_changes_no_pixel(tmp_path: Path, pack: dict):
     for threads in (1, 2):
         (tmp_path / str(threads) / "images").mkdir(parents=True)
-        settings = workers.Settings(size=96, samples=4, threads=threads)
+        settings = workers.RenderSettings(size=96, samples=4, threads=threads)
         folder = tmp_path / str(threads)
-        workers.Run(records(4), folder, pack, settings, blender.Blender()).execute(1)
+        workers.RenderRun(records(4), folder, pack, settings, blender.Blender()).execute(1)
     assert files(tmp_path / "1" / "images") == files(tmp_path / "2" / "images")
 
 
-def test_is_whole_sees_what_is_not(tmp_path: Path, small: Path):
+def test_is_whole_rejects_other_sizes_and_cut_files(tmp_path: Path, small: Path):
     good = (small / "train" / "images" / "00.png").read_bytes()
     path = tmp_path / "a.png"
     for content, size, whole in (
@@ -270,23 +270,23 @@ def test_no_metadata_in_the_images(small: Path):
 
 
 def test_settings_and_parts_are_checked():
-    with pytest.raises(IdentboxError, match="size: expected 8 to 8192, got 0"):
-        workers.Settings(size=0)
+    with pytest.raises(IdentboxError, match=r"size: expected a number in \[8, 8192\], got 0"):
+        workers.RenderSettings(size=0)
     with pytest.raises(IdentboxError, match=r"--shard: expected I/K with 1 <= I <= K, got 3/2"):
         Part(shard=(3, 2))
     parts = [Part(shard=(k, 3)).indices(10) for k in (1, 2, 3)]
     assert [index for part in parts for index in part] == list(range(10))
 
 
-def test_devices():
-    assert blender.choose_device("auto", {"cpu": ["cpu"], "cuda": ["x"], "optix": ["x"]}) == "optix"
-    assert blender.choose_device("auto", {"cpu": ["cpu"]}) == "cpu"
+def test_auto_chooses_the_fastest_device():
+    assert blender.choose_render_device("auto", {"cpu": ["cpu"], "cuda": ["x"], "optix": ["x"]}) == "optix"
+    assert blender.choose_render_device("auto", {"cpu": ["cpu"]}) == "cpu"
     with pytest.raises(IdentboxError, match="--device: expected one of cpu on this machine, got cuda"):
-        blender.choose_device("cuda", {"cpu": ["cpu"]})
+        blender.choose_render_device("cuda", {"cpu": ["cpu"]})
 
 
-def test_the_probe_tells_the_version():
-    assert blender.probe(blender.Blender())["blender"].startswith("4.5")
+def test_describe_blender_gives_the_version():
+    assert blender.describe_blender(blender.Blender())["blender"].startswith("4.5")
 
 
 def test_real_meshes_render(real_meshes: Path, tmp_path: Path):
@@ -296,7 +296,7 @@ def test_real_meshes_render(real_meshes: Path, tmp_path: Path):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_a_process_of_ones_own_is_rendered(tmp_path: Path):
+def test_a_process_of_the_user_is_rendered(tmp_path: Path):
     example = ROOT / "simulations" / "shape_causes_background.toml"
     done = identbox("render", "--process", example, *SMALL, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -305,7 +305,7 @@ def test_a_process_of_ones_own_is_rendered(tmp_path: Path):
     assert "object_shape -> background_color" in checked.stdout
 
 
-def test_other_classes_than_the_published(tmp_path: Path):
+def test_a_process_may_have_other_classes_than_the_published(tmp_path: Path):
     path = tmp_path / "two.toml"
     path.write_text(
         'base = "multimodal3dident"\n[variables.object_shape]\nrole = "content"\n'
