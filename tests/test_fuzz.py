@@ -313,7 +313,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("fuzz-run")
     model = torch.nn.Linear(3, 2)
-    training.train(
+    training.minimise(
         model,
         lambda step: model(torch.ones(1, 3)).square().sum(),
         training.TrainingSettings(steps=2, log_every=1),

@@ -97,7 +97,7 @@ def probe_command(run: Path, dataset: Path | None, workers: int | None, device: 
         raise IdentboxError(f"{run}: expected a finished run of identbox train, got none")
     record = experiments_run.read_results(run / records.RESULTS)
     learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=warn)
-    record |= image_text.probe(learner.to(device), data)
+    record |= image_text.probe_pairs(learner.to(device), data)
     experiments_run.write_results(run / records.RESULTS, record)
     show_run(run)
 

@@ -117,7 +117,7 @@ EXPERIMENT_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Learner(nn.Module):
+class PairLearner(nn.Module):
     """The two encoders, and how they are trained and read."""
 
     def __init__(self, experiment: Experiment, train: Split, *, seed: int) -> None:
@@ -298,7 +298,7 @@ def run_experiment(
     configuration or dataset (the keys are named), one in which another process is working, a batch larger than a
     split, and where the loss of a step is not finite.
     """
-    learner = Learner(experiment, data.train, seed=seed).to(device)
+    learner = PairLearner(experiment, data.train, seed=seed).to(device)
     _expect_a_batch(data.val, experiment.training.batch)
     learning = Trainable(
         model=learner,
@@ -325,7 +325,7 @@ def experiment_folder(
     )
 
 
-def _measured_experiment(learner: Learner, data: Data, trained: Trained) -> dict[str, Any]:
+def _measured_experiment(learner: PairLearner, data: Data, trained: Trained) -> dict[str, Any]:
     """What the record says of a trained learner and its data."""
     losses = {
         "train": trained.loss,
@@ -336,7 +336,7 @@ def _measured_experiment(learner: Learner, data: Data, trained: Trained) -> dict
         "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
         "process": data.process,
         "losses": config.toml_values(losses),
-        **probe(learner, data),
+        **probe_pairs(learner, data),
     }
 
 
@@ -348,7 +348,7 @@ def process_of(folder: Path) -> dict[str, Any]:
     return config.toml_values(table_from_process(recipe.process.realise(seed=recipe.seed)))
 
 
-def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Learner, Data]:
+def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[PairLearner, Data]:
     """The learner of a run with its last weights, and its data; ``options`` are those of `open_data`.
 
     The dataset may have moved to ``dataset``. Raises IdentboxError where the folder is no such run, has no
@@ -362,12 +362,12 @@ def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Lea
     data = open_data(dataset or Path(there["folder"]), found.data, **options)
     if data.sha256 != there["sha256"]:
         raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
-    learner = Learner(found, data.train, seed=seed)
+    learner = PairLearner(found, data.train, seed=seed)
     training.load_model(folder, learner)
     return learner, data
 
 
-def probe(learner: Learner, data: Data) -> dict[str, Any]:
+def probe_pairs(learner: PairLearner, data: Data) -> dict[str, Any]:
     """What can be read from a learner's encodings, as the record has it; see `factor_probing.probes`."""
     settings = learner.experiment.probes
     return probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)

@@ -86,7 +86,7 @@ class RunFolder:
             if is_finished(self.path):
                 return read_results(self.path / RESULTS)
             learning = make()
-            trained = training.train(
+            trained = training.minimise(
                 learning.model,
                 learning.loss,
                 learning.settings,

@@ -209,14 +209,17 @@ def judge(trials: Sequence[Evidence], prediction: Prediction, margins: Margins) 
     return Judgement(prediction=prediction, verdicts=tuple(verdicts), by_seed=by_seed)
 
 
-def _verdict(
+def _conditions(
     view: str,
     trials: Sequence[Evidence],
     known: Sequence[Mapping[CeilingKey, Ceiling]],
     block: Sequence[Variable],
     margins: Margins,
-) -> ViewVerdict:
-    """What the probes of one view say."""
+) -> list[Condition]:
+    """Every nonlinear score of a view over all runs, held against its margin.
+
+    Raises IdentboxError for probes that the runs do not share, that have no ceiling, or of which none is of content.
+    """
     scores: dict[tuple[str, str | None], list[tuple[Score, Ceiling]]] = {}
     for trial, ceiling in zip(trials, known, strict=True):
         for probe in trial.probes:
@@ -238,6 +241,18 @@ def _verdict(
         conditions.append(_condition(pairs, "content" if encoded else "excess", margins))
     if not any(c.kind == "content" for c in conditions):
         raise IdentboxError(f"{trials[0].where}: probes of view {view}: expected some of content, got none")
+    return conditions
+
+
+def _verdict(
+    view: str,
+    trials: Sequence[Evidence],
+    known: Sequence[Mapping[CeilingKey, Ceiling]],
+    block: Sequence[Variable],
+    margins: Margins,
+) -> ViewVerdict:
+    """The verdict on one view from its conditions."""
+    conditions = _conditions(view, trials, known, block, margins)
     wrong = [c for c in conditions if c.state == "violated"]
     open_ = [c for c in conditions if c.state == "open"]
     if wrong:

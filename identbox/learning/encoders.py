@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from identbox import seeding
 from identbox.errors import IdentboxError
-from identbox.learning.linear import Linear
+from identbox.learning.linear import DenseLayer
 from identbox.settings import Count, settings
 
 
@@ -42,7 +42,7 @@ class MLP(nn.Sequential):
         sizes = [inputs, *(width * inputs for width in settings.widths), outputs]
         layers: list[nn.Module] = []
         for fan_in, fan_out in itertools.pairwise(sizes):
-            layers += [Linear(fan_in, fan_out), nn.LeakyReLU(settings.slope, inplace=True)]
+            layers += [DenseLayer(fan_in, fan_out), nn.LeakyReLU(settings.slope, inplace=True)]
         super().__init__(*layers[:-1])
         generator = seeding.generator(seed, name)
         with torch.no_grad():

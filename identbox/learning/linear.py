@@ -16,7 +16,7 @@ _onednn_linear: Any = (
 )
 
 
-class Linear(nn.Linear):
+class DenseLayer(nn.Linear):
     """PyTorch's linear layer, with the products of oneDNN for large float32 ones on a CPU.
 
     There PyTorch asks MKL, which on AMD processors reaches two thirds of oneDNN's rate.

@@ -89,7 +89,7 @@ class _Progress:
     metrics: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
-def train(
+def minimise(
     model: nn.Module,
     loss: Callable[[int], Tensor],
     settings: TrainingSettings,

@@ -192,9 +192,9 @@ def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp
 
 
 def test_encodings_are_of_length_one_where_the_objective_sees_their_direction_alone(data):
-    cosine = image_text.Learner(made(), data.train, seed=0).encodings(data.val, 30)
+    cosine = image_text.PairLearner(made(), data.train, seed=0).encodings(data.val, 30)
     other = made({"objective": {"similarity": "euclidean"}})
-    plain = image_text.Learner(other, data.train, seed=0).encodings(data.val, 30)
+    plain = image_text.PairLearner(other, data.train, seed=0).encodings(data.val, 30)
     for view in ("image", "text"):
         torch.testing.assert_close(cosine[view].norm(dim=1), torch.ones(30))
         assert plain[view].norm(dim=1).std() > 0.01
@@ -210,7 +210,7 @@ def test_a_batch_has_no_sample_twice_and_an_epoch_has_every_batch_once(data, mon
 
     image_text_batch = data_pixels.batch
     monkeypatch.setattr(image_text, "batch", read)
-    learner = image_text.Learner(made(), data.train, seed=0)
+    learner = image_text.PairLearner(made(), data.train, seed=0)
     with torch.no_grad():
         for step in (*range(20), 20, 3):
             learner.loss(step)
@@ -222,7 +222,7 @@ def test_a_batch_has_no_sample_twice_and_an_epoch_has_every_batch_once(data, mon
 
 def test_the_loss_of_a_step_is_a_function_of_its_number_alone(data):
     """Batch norm in training mode moves its running statistics, which the training loss does not read."""
-    learner = image_text.Learner(made({"data": {"shift": 3}}), data.train, seed=0)
+    learner = image_text.PairLearner(made({"data": {"shift": 3}}), data.train, seed=0)
     with torch.no_grad():
         first = [learner.loss(step).item() for step in (5, 25, 5)]
     assert first[0] == first[2] != first[1]
@@ -230,7 +230,7 @@ def test_the_loss_of_a_step_is_a_function_of_its_number_alone(data):
 
 def test_the_validation_loss_is_the_objective_on_fixed_batches_in_evaluation_mode(data):
     """96 samples are four batches of 24. Evaluation leaves neither the mode nor a running statistic changed."""
-    learner = image_text.Learner(made(), data.train, seed=0)
+    learner = image_text.PairLearner(made(), data.train, seed=0)
     with torch.no_grad():
         for step in range(3):
             learner.loss(step)
@@ -247,7 +247,7 @@ def test_the_validation_loss_is_the_objective_on_fixed_batches_in_evaluation_mod
 
 def test_encodings_do_not_depend_on_their_batch_unless_batch_norm_is_left_in_training_mode(data):
     """Neither mode leaves a trace. Batches of other sizes sum in another order: float32."""
-    learner = image_text.Learner(made(), data.train, seed=0)
+    learner = image_text.PairLearner(made(), data.train, seed=0)
     with torch.no_grad():
         for step in range(3):
             learner.loss(step)
@@ -264,7 +264,7 @@ def test_encodings_do_not_depend_on_their_batch_unless_batch_norm_is_left_in_tra
 def test_no_sample_is_left_over_alone_in_training_mode(data):
     """33 samples in batches of 32: a ResNet has one number a channel in the end, and one sample no variance."""
     table = {"encoder": {"image": "resnet18"}, "training": {"batch": 32}}
-    learner = image_text.Learner(made(table), data.train, seed=0)
+    learner = image_text.PairLearner(made(table), data.train, seed=0)
     assert learner.encodings(data.test, 33, train_mode=True)["image"].isfinite().all()
 
 
@@ -279,7 +279,7 @@ def test_both_modes_are_recorded_when_asked(data, tmp_path):
 def test_images_are_told_from_more_sentences_than_the_batch_has(data):
     """The loss is that of the first samples of the epoch's order with the next ones' sentences as negatives."""
     table = {"data": {"more_sentences": 5}, "training": {"batch": 8}}
-    learner = image_text.Learner(made(table), data.train, seed=0)
+    learner = image_text.PairLearner(made(table), data.train, seed=0)
     loss = learner.loss(0).item()
     order = torch.randperm(len(data.train), generator=seeding.generator(0, "order", 0))
     images, _ = batch(data.train, order[:8])
@@ -292,7 +292,7 @@ def test_images_are_told_from_more_sentences_than_the_batch_has(data):
     with pytest.raises(
         IdentboxError, match=r"more_sentences: expected at most the \d+ of the split train beyond"
     ):
-        image_text.Learner(made({"data": {"more_sentences": 1000}}), data.train, seed=0)
+        image_text.PairLearner(made({"data": {"more_sentences": 1000}}), data.train, seed=0)
 
 
 def test_presets_are_those_of_table_a_2b(tmp_path):
@@ -372,7 +372,7 @@ def test_a_dataset_that_moved_is_the_same_dataset(finished, squares, tmp_path):
     assert found.folder == moved
     assert all(torch.equal(learner.state_dict()[k], v) for k, v in weights(finished).items())
     record = json.loads((finished / "results.json").read_text())
-    again = image_text.probe(learner, found)
+    again = image_text.probe_pairs(learner, found)
     assert again["probes"] == record["probes"]
     assert image_text.run_experiment(made(), found, finished, seed=0) == record
 

@@ -4,7 +4,7 @@ import torch
 from identbox.errors import IdentboxError
 from identbox.learning import linear
 from identbox.learning.encoders import MLP, MLPSettings
-from identbox.learning.linear import Linear
+from identbox.learning.linear import DenseLayer
 
 
 def test_the_published_encoder_has_seven_layers_and_141_gflop_a_step():
@@ -53,7 +53,7 @@ def test_bad_settings(settings, message):
 def test_products_and_gradients_of_a_layer_are_those_of_pytorch(n, inputs, outputs, monkeypatch):
     monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
     generator = torch.Generator().manual_seed(0)
-    ours, plain = Linear(inputs, outputs), torch.nn.Linear(inputs, outputs)
+    ours, plain = DenseLayer(inputs, outputs), torch.nn.Linear(inputs, outputs)
     ours.load_state_dict(plain.state_dict())
     x = torch.randn(n, inputs, generator=generator, requires_grad=True)
     same = x.detach().clone().requires_grad_()

@@ -14,7 +14,7 @@ from identbox.learning.training import (
     Callbacks,
     TrainingSettings,
     load_model,
-    train,
+    minimise,
 )
 
 QUICK = {"batch": 32, "learning_rate": 0.01, "log_every": 10, "checkpoint_every": 0.0}
@@ -40,7 +40,7 @@ def run(folder, steps, made=None, **options):
     made = made or model()
     folder.mkdir(exist_ok=True)
     settings = TrainingSettings(steps=steps, **{**QUICK, **options.pop("settings", {})})
-    return made, train(made, options.pop("loss", loss_of(made)), settings, folder, **options)
+    return made, minimise(made, options.pop("loss", loss_of(made)), settings, folder, **options)
 
 
 def weights(made):
