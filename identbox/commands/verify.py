@@ -50,7 +50,7 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
     help="Folder for the report, and for what is trained.  [default: the first folder; verification for --preset]",
 )
 @click.option(
-    "--content", default=0.95, show_default=True, help="Least score of content that counts as told."
+    "--content", default=0.95, show_default=True, help="Least score of content that counts as encoded."
 )
 @click.option(
     "--excess", default=0.05, show_default=True, help="Most by which anything else may pass its ceiling."

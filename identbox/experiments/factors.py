@@ -57,9 +57,9 @@ def probes(
     """Predict every factor from the encodings of every view, fitted on training and scored on test samples.
 
     ``encode`` gives each view's encodings (n, d) of the first n samples of a split, with batch norm in training mode
-    or not. ``process`` is the table of the process that made the data, and tells which factors are content (default:
+    or not. ``process`` is the table of the process that made the data, and says which factors are content (default:
     those of the published dataset). Returns ``probes``, where asked for ``probes_train_mode``, and ``from_content``:
-    what content alone tells of each factor, by the same predictors.
+    how well content alone predicts each factor, by the same predictors.
     """
     fit, score = (min(len(split), settings.samples) for split in (train, test))
     wanted = targets(train, test, fit, score)

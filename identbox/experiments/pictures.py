@@ -24,13 +24,13 @@ class Component:
     name: str
     role: Role
     truth: Float[np.ndarray, " n"]
-    told: Float[np.ndarray, " n"]
+    predicted: Float[np.ndarray, " n"]
     r2: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What one view's encodings tell linearly: every content component, and the best told of each other role."""
+    """What one view's encodings predict linearly: each content component, and of each other role the best one."""
 
     seed: int
     view: str
@@ -56,14 +56,14 @@ def encoding_picture(learner: Learner, view: str | None = None) -> Picture:
             continue
         target = target_of(variable, *(seen(sample.latent, view, variable) for sample in samples))
         wanted, truth = (target.columns(values).cpu() for values in (target.train, target.test))
-        told = shown @ torch.linalg.lstsq(fit, wanted).solution
+        predicted = shown @ torch.linalg.lstsq(fit, wanted).solution
         names = [f"{variable.name}, component {place + 1}" for place in range(variable.distribution.dim)]
         if target.kind == "circular":
             names = [f"{name} ({part})" for part in ("cosine", "sine") for name in names]
-        scores = r2(truth, told).tolist()
+        scores = r2(truth, predicted).tolist()
         kept[variable.role] += [
-            Component(name=name, role=variable.role, truth=a.numpy(), told=b.numpy(), r2=score)
-            for name, a, b, score in zip(names, truth.T, told.T, scores, strict=True)
+            Component(name=name, role=variable.role, truth=a.numpy(), predicted=b.numpy(), r2=score)
+            for name, a, b, score in zip(names, truth.T, predicted.T, scores, strict=True)
         ]
     best = [max(kept[role], key=lambda c: c.r2) for role in ("style", "specific") if kept[role]]
     return Picture(seed=learner.world.seed, view=view, components=(*kept["content"], *best))

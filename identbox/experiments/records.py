@@ -41,7 +41,7 @@ class Run:
     probes: tuple[Score, ...]
     process: dict[str, Any] = field(default_factory=dict)
     kind: str = "simulation"  # or image-text
-    # Of image/text runs: what content alone tells of each factor, and probes with batch norm in training mode.
+    # Of image/text runs: each factor predicted from content alone, and probes with batch norm in training mode.
     from_content: tuple[Score, ...] = ()
     probes_train_mode: tuple[Score, ...] = ()
 
@@ -73,7 +73,7 @@ class Run:
 
     @cached_property
     def content(self) -> int | None:
-        """The true number of content factors, where the record tells it."""
+        """The true number of content factors, where the record has it."""
         sizes = [
             variable.get("dim", 1)
             for variable in self.process.get("variables", {}).values()

@@ -1,6 +1,6 @@
 """Sweeps: many experiments from one TOML file, a run a child process.
 
-A sweep file names what its runs share, and what tells them apart: ``rows``, one by one, times the ``grid``, every
+A sweep file names what its runs share, and in what they differ: ``rows``, one by one, times the ``grid``, every
 combination, times the seeds. What a preset of the file says goes before what the file says for all presets.
 """
 
@@ -188,7 +188,7 @@ def shown_value(value: Any) -> Any:
 
 
 def slug(dotted: Mapping[str, Any]) -> str:
-    """A folder name that says what tells a cell from others.
+    """A folder name that says how a cell differs from the others.
 
     >>> slug({"setting": "multimodal", "process.change_probability": 0.75, "process.causal": True})
     'multimodal-change_probability0.75-causal'

@@ -33,7 +33,7 @@ class Trial:
     record: dict[str, Any]
     probes: tuple[Score, ...]
     process: Process
-    from_content: tuple[Score, ...] = ()  # of a run on images and text: what content alone tells
+    from_content: tuple[Score, ...] = ()  # of a run on images and text: predictions from content alone
 
     @property
     def where(self) -> str:
@@ -46,7 +46,7 @@ class Trial:
 
     @property
     def encoding_size(self) -> int | None:
-        """Dimensions of the encodings, where the record tells them."""
+        """Dimensions of the encodings, where the record has them."""
         encoder = self.record["config"].get("encoder")
         if not isinstance(encoder, Mapping):
             return None
@@ -58,7 +58,7 @@ class Trial:
         return sum(v.distribution.dim for v in self.process.variables if v.role == "content")
 
     def ceilings(self, content: Sequence[Variable]) -> dict[CeilingKey, Ceiling]:
-        """What a perfect encoding of ``content`` would tell of everything that was probed.
+        """How well a perfect encoding of ``content`` would predict everything that was probed.
 
         On images and text the run's record has it, measured on the same samples, for the content as declared.
         """
@@ -125,7 +125,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def read(folder: Path) -> Trial:
-    """Read a run. Raises IdentboxError for a record that is damaged or tells no process or probes."""
+    """Read a run. Raises IdentboxError for a record that is damaged or has no process or probes."""
     path = folder / records.RESULTS
     record = experiments_run.read_results(path)
     for key, kind in (("seed", int), ("config", dict), ("losses", dict), ("process", dict), ("probes", list)):

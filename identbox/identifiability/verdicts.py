@@ -1,9 +1,10 @@
 """Verdicts on Theorem 2 from the records of runs: what it predicts, what could be reached, what was measured.
 
-A block of variables is *identified* by an encoder if its encodings tell the block (score at least ``Margins.content``)
-and of everything else no more than the block itself does (at most ``Margins.excess`` above the ceiling), without and
-with interventions. Each score has an interval. The verdict is ``identified`` if every interval lies on the right side
-of its margin as a whole, ``not identified`` if one lies on the wrong side as a whole, and ``undecided`` otherwise.
+An encoder *identifies* a block of variables under two conditions. Its encodings predict the block (with a score of at
+least ``Margins.content``). And they predict everything else no better than the block itself does (at most
+``Margins.excess`` above the ceiling). Both must hold without and with interventions. Each score has an interval. The
+verdict is ``identified`` if every interval lies on the right side of its margin as a whole, ``not identified`` if one
+lies on the wrong side as a whole, and ``undecided`` otherwise.
 
 Intervals are over probe samples for a single seed (the bootstrap of the run's record), and Student's over seeds for
 more, with the spread of a score not below what its probe samples account for.
@@ -27,8 +28,8 @@ from identbox.process.model import Process, Variable
 from identbox.settings import Fraction, settings
 
 Outcome = Literal["identified", "not identified", "undecided"]
-SHOWN_REASONS = 4  # of a verdict where it is told in brief; its conditions have all
-SPARE = 0.9  # of the content's dimensions: an effective dimension below is worth a word
+SHOWN_REASONS = 4  # of a verdict in its short form; its conditions have all
+SPARE = 0.9  # of the content's dimensions: below this share, a note on spare capacity is added
 
 
 @runtime_checkable
@@ -81,7 +82,7 @@ class Condition:
         sign = "at least" if self.kind == "content" else "at most"
         return (
             f"{self.target}{when}: {what} {self.value:.3f} [{self.low:.3f}, {self.high:.3f}], "
-            f"{sign} {self.bound:g} wanted"
+            f"{sign} {self.bound:g} is required"
         )
 
 
@@ -93,11 +94,11 @@ class ViewVerdict:
     outcome: Outcome
     reasons: tuple[str, ...]
     conditions: tuple[Condition, ...]
-    spare: tuple[str, ...] = ()  # a word on dimensions of content that style fits into
+    spare: tuple[str, ...] = ()  # a note on spare dimensions of content, into which style fits
 
     @property
     def brief(self) -> list[str]:
-        """The first reasons, how many more there are, and the word on spare dimensions."""
+        """The first reasons, how many more there are, and the note on spare dimensions."""
         reasons = [reason for reason in self.reasons if reason not in self.spare]
         more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
         return [*reasons[:SHOWN_REASONS], *more, *self.spare]
@@ -162,7 +163,7 @@ def predict(process: Process, assumed: Sequence[Assumption], size: int | None) -
     if size is not None and size < wanted and continuous:
         outcome, reason = (
             "not identified",
-            f"{size} dimensions cannot tell {wanted} continuous variables apart",
+            f"a {size}-dimensional encoding cannot represent {wanted} continuous variables",
         )
     elif partly:
         reason = f"some components of {first_few(partly, 3)} never change, and scores are of whole variables"
@@ -179,7 +180,7 @@ def predict(process: Process, assumed: Sequence[Assumption], size: int | None) -
     alone = Prediction(
         block=tuple(v.name for v in content),
         outcome="not identified" if outcome == "identified" else None,
-        reason=f"{style} never changes and is content too, so that encoders hold it as well",
+        reason=f"{style} never changes and is content too, so that encoders encode it as well",
     )
     return [alone, whole]
 
@@ -277,7 +278,7 @@ def _verdict(
 
 
 def _spare(trials: Sequence[Evidence]) -> tuple[str, ...]:
-    """A word where statistical dependence leaves capacity that style fits into."""
+    """A note where statistical dependence leaves capacity that style fits into."""
     pairs = [effective_dimensions(t.process, seed=t.seed).get("content", (0, 0.0)) for t in trials]
     dims, effective = pairs[0][0], fmean(effective for _, effective in pairs)
     if effective >= SPARE * dims:

@@ -70,19 +70,21 @@ class Verdict:
                 condition.target,
                 condition.intervention or "–",
                 "recovery" if condition.kind == "content" else "excess",
-                f"{condition.value:.3f} [{condition.low:.3f}, {condition.high:.3f}]",
+                f"{condition.value:.3f}",
+                f"[{condition.low:.2f}, {condition.high:.2f}]",
                 f"{'≥' if condition.kind == 'content' else '≤'} {condition.bound:g}",
                 TableCell(condition.state, state=_STATES[condition.state]),
             )
             for verdict in self.views
             for condition in verdict.conditions
         ]
-        columns = ("view", "target", "permuted", "what", "value", "margin", "state")
+        columns = ("view", "target", "permuted", "what", "value", "95% interval", "margin", "state")
         notes = [f"{view.view}: {view.outcome}" for view in self.views] if len(self.views) > 1 else []
         notes += [f"Evidence: {self.evidence}.", *(f"Reason: {reason}." for reason in self.reasons)]
         if self.prediction is not None and self.prediction.outcome is not None:
-            notes.append(f"Theorem 2 predicts: {self.prediction.outcome} ({self.prediction.reason}).")
-        return Table(f"Content: {self.outcome}", columns, rows, notes=notes, align="llllrll")
+            predicted = f"{self.prediction.outcome} ({self.prediction.reason})"
+            notes.append(f"For a learner at the optimum of its objective, Theorem 2 predicts: {predicted}.")
+        return Table(f"Content: {self.outcome}", columns, rows, notes=notes, align="llllrrll", dense=True)
 
     def __str__(self) -> str:
         return str(self.table())

@@ -70,7 +70,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Callbacks:
-    """What a training tells its caller while it runs."""
+    """What a training reports to its caller while it runs."""
 
     on_start: Callable[[int], None] = lambda step: None  # the number of steps already done
     on_metrics: Callable[[dict[str, Any]], None] = lambda metrics: None  # each line of metrics.jsonl

@@ -171,7 +171,7 @@ def loss_curves(losses: Mapping[tuple[int, int], float], estimate: Elbow) -> Mar
 
 def scatter(component: Component, words: str) -> Markup:
     """A value (across) against its prediction (upwards), on equal axes, with the diagonal of a perfect one."""
-    side, truth, predicted = 150.0, component.truth, component.told
+    side, truth, predicted = 150.0, component.truth, component.predicted
     ends = [float(f(values)) for values in (truth, predicted) for f in (np.min, np.max)]
     across = Axis.around(ends, 4.0, side - 4)
     upwards = Axis(across.low, across.high, side - 4, 4.0)

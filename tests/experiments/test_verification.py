@@ -260,7 +260,7 @@ def test_what_the_theorem_predicts():
     assert [p.outcome for p in predicted()] == ["identified"]
     assert [p.outcome for p in predicted(specific=0)] == ["identified"]
     assert [(p.outcome, p.reason) for p in predicted(size=1)] == [
-        ("not identified", "1 dimensions cannot tell 2 continuous variables apart")
+        ("not identified", "a 1-dimensional encoding cannot represent 2 continuous variables")
     ]
     assert [p.outcome for p in predicted(size=3)] == [None]
     assert [p.outcome for p in predicted(discrete=("content",))] == [None]

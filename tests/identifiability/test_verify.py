@@ -51,7 +51,7 @@ def test_the_verdict_on_callables_is_right(world, name):
 
 @pytest.mark.parametrize("name", KEPT)
 def test_the_verdict_on_arrays_is_right_or_undecided_without_interventions(world, name):
-    """Where content causes style, an encoding of content predicts style: arrays cannot tell whether it contains it."""
+    """Where content causes style, an encoding of content predicts style: arrays do not show whether it contains it."""
     kept, right = KEPT[name]
     sample = world.sample(2 * SAMPLES, "arrays")
     verdict = verify(world.process, encodings={"1": kept(sample.z["1"]).numpy()}, latents=sample.z, seed=1)

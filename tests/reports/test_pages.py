@@ -163,7 +163,7 @@ def a_picture(n=400, seed=0):
         seed=0,
         view="1",
         components=tuple(
-            Component(name=f"{role}, component 1", role=role, truth=truth, told=slope * truth, r2=slope)
+            Component(name=f"{role}, component 1", role=role, truth=truth, predicted=slope * truth, r2=slope)
             for role, slope in roles.items()
         ),
     )
@@ -412,7 +412,7 @@ def test_cells_of_matrices_hold_number_ceiling_and_depth():
     assert rows["content"][0].attributes["style"] == "--v:99%"
     assert list(rows["content"][0].all("b"))
     assert not list(rows["style"][0].all("b"))
-    assert "at most 0.05 wanted: satisfied" in rows["style"][0].attributes["title"]
+    assert "at most 0.05 is required: satisfied" in rows["style"][0].attributes["title"]
 
 
 def test_two_blocks_of_a_group_share_its_rows():
@@ -544,13 +544,13 @@ def test_a_perfect_encoding_lies_on_the_diagonal_and_style_is_flat():
     ]  # fmt: skip
     assert (found.view, found.seed) == ("2", 0)
     for component in found.components[:2]:
-        assert component.truth.shape == component.told.shape == (pictures.SHOWN,)
+        assert component.truth.shape == component.predicted.shape == (pictures.SHOWN,)
         # float32 through the mixing and back
-        np.testing.assert_allclose(component.told, component.truth, atol=1e-3)
+        np.testing.assert_allclose(component.predicted, component.truth, atol=1e-3)
         assert component.r2 == pytest.approx(1.0, abs=1e-5)
     for component in found.components[2:]:
         assert abs(component.r2) < 0.03
-        assert component.told.std() < 0.2 * component.truth.std()
+        assert component.predicted.std() < 0.2 * component.truth.std()
 
 
 def test_circles_have_two_components_and_classes_none():
