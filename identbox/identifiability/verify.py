@@ -73,7 +73,7 @@ class Verdict:
                 f"{condition.value:.3f}",
                 f"[{condition.low:.2f}, {condition.high:.2f}]",
                 f"{'≥' if condition.kind == 'content' else '≤'} {condition.bound:g}",
-                TableCell(condition.state, state=_STATES[condition.state]),
+                TableCell(_STATE_WORDS[condition.state], state=_STATES[condition.state]),
             )
             for verdict in self.views
             for condition in verdict.conditions
@@ -108,6 +108,7 @@ class Verdict:
 
 
 _STATES: dict[str, Any] = {"satisfied": "good", "violated": "bad", "open": "open"}
+_STATE_WORDS = {"satisfied": "met", "violated": "violated", "open": "open"}
 
 
 @dataclass(frozen=True)

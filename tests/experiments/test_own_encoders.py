@@ -16,7 +16,12 @@ from identbox.process.mixing import Mixing
 from identbox.process.presets import numerical_simulation
 from identbox.process.world import World
 
-PROBES = ProbeSettings(samples=100, bootstrap=20)
+OPTIONS = {
+    "steps": 300,
+    "batch_size": 64,
+    "learning_rate": 0.01,
+    "probes": ProbeSettings(samples=100, bootstrap=20),
+}
 
 
 def world():
@@ -45,16 +50,7 @@ def nets():
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own") / "run"
     encoders = nets()
-    record = train(
-        encoders,
-        world(),
-        Objective(),
-        steps=300,
-        batch_size=64,
-        learning_rate=0.01,
-        out=folder,
-        probes=PROBES,
-    )
+    record = train(encoders, world(), Objective(), out=folder, **OPTIONS)
     return folder, encoders, record
 
 
@@ -76,19 +72,7 @@ def test_the_record_says_what_was_trained(trained):
 def test_a_finished_run_gives_back_its_record_and_the_weights(trained):
     folder, encoders, record = trained
     fresh = nets()
-    assert (
-        train(
-            fresh,
-            world(),
-            Objective(),
-            steps=300,
-            batch_size=64,
-            learning_rate=0.01,
-            out=folder,
-            probes=PROBES,
-        )
-        == record
-    )
+    assert train(fresh, world(), Objective(), out=folder, **OPTIONS) == record
     for view, module in fresh.items():
         for one, other in zip(module.parameters(), encoders[view].parameters(), strict=True):
             assert torch.equal(one, other)
@@ -98,16 +82,7 @@ def test_other_modules_are_refused_in_the_folder(trained):
     folder, _, _ = trained
     wider = {"1": Net(outputs=2), "2": Net(outputs=2)}
     with pytest.raises(IdentboxError, match="encoder.encoding_size"):
-        train(
-            wider,
-            world(),
-            Objective(),
-            steps=300,
-            batch_size=64,
-            learning_rate=0.01,
-            out=folder,
-            probes=PROBES,
-        )
+        train(wider, world(), Objective(), out=folder, **OPTIONS)
 
 
 def test_verify_and_report_read_the_run(trained, tmp_path):

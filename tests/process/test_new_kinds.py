@@ -96,6 +96,8 @@ def binomial():
 
 
 def sine():
+    """The effect that the docstring of `identbox.process.effects` shows."""
+
     @settings
     class Sine(Effect):
         kind: ClassVar[str] = "sine"
@@ -103,7 +105,8 @@ def sine():
         height: float = 1.0
 
         def apply(self, draw, value, child, parent):
-            return draw.shifted(self.height * value.to(draw.noise.dtype).sin())
+            wave = torch.sin(value.to(draw.noise.dtype))
+            return draw.shifted(self.height * wave)
 
     return Sine
 
