@@ -225,7 +225,7 @@ def test_presets_are_those_of_the_thesis_table():
     ("table", "message"),
     [
         ({"encoder": {"encoding_size": 0}}, "config: encoder.encoding_size: expected at least 1, got 0"),
-        ({"process": {"change_probability": 1.5}}, "probability: expected numbers in [0, 1], got 1.5"),
+        ({"process": {"change_probability": 1.5}}, "probability: expected a number in [0, 1], got 1.5"),
         ({"process": {"colour": 1}}, "process: expected keys among"),
         ({"training": {"steps": "many"}}, "training.steps: expected an integer, got 'many'"),
         ({"setting": "bimodal"}, "setting: expected"),
