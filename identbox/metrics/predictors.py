@@ -2,8 +2,8 @@
 
 Each is fit on standardised encodings x (n, k) in float64 and predicts for others. All targets share the work: one QR
 decomposition for least squares, one Cholesky factor for each point of the kernel's grid, one batched training of the
-MLPs. Everything runs on the device of the encodings. Random draws are made on the CPU under the name of their
-target, so that neither the device nor another target moves them.
+MLPs. Everything but logistic regression runs on the device of the encodings. Random draws are made on the CPU under the
+name of their target, so that neither the device nor another target moves them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from identbox.learning.distances import _squared_distances
 from identbox.settings import Count, Fraction, Positive, at_least, settings
 
 CHUNK = 4096  # rows of a kernel or of a hidden layer that are held at a time
-JITTER = (
-    1e-10  # on a kernel of landmarks; far above its rounding (1e-12 for 4096) and far below any useful alpha
-)
+# on a kernel of landmarks; far above its rounding (1e-12 for 4096) and far below any useful alpha
+JITTER = 1e-10
 
 
 @settings
@@ -203,32 +202,17 @@ def _normal_equations(
 def logistic(
     x: Float[Tensor, "n k"], classes: Int[Tensor, " n"], x_test: Float[Tensor, "m k"]
 ) -> Int[Tensor, " m"]:
-    """Predicted classes of logistic regression with the penalty |W|^2 / 2 on the summed loss, intercepts free.
+    """Predicted classes of scikit-learn's logistic regression with its default penalty (C = 1), on the CPU.
 
-    That is scikit-learn's default (C = 1), for two classes too, where it has one vector of weights, the difference
-    of the two here: their |W|^2 is half of its. Classes that do not occur are never predicted.
+    Classes that do not occur are never predicted.
     """
-    seen, labels = classes.unique(return_inverse=True)
-    weight = x.new_zeros(x.shape[1], len(seen), requires_grad=True)
-    bias = x.new_zeros(len(seen), requires_grad=True)
-    strength = (2 if len(seen) == 2 else 1) / (2 * len(x))
-    optimiser = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=1000,
-        tolerance_grad=1e-6,
-        tolerance_change=1e-12,
-        line_search_fn="strong_wolfe",
-    )
+    from sklearn.linear_model import LogisticRegression  # takes half a second to import
 
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        value = functional.cross_entropy(x @ weight + bias, labels) + strength * weight.square().sum()
-        value.backward()
-        return value
-
-    with torch.enable_grad():
-        optimiser.step(loss)
-    return seen[(x_test @ weight.detach() + bias.detach()).argmax(1)]
+    known = classes.unique()
+    if len(known) == 1:
+        return known.expand(len(x_test))
+    model = LogisticRegression(max_iter=1000, tol=1e-6).fit(x.cpu().numpy(), classes.cpu().numpy())
+    return torch.from_numpy(model.predict(x_test.cpu().numpy())).to(x.device)
 
 
 def shallow_mlp(

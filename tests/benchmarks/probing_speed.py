@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 
 from identbox import seeding
 from identbox.metrics.predictors import PredictorSettings
-from identbox.metrics.probing import probe, standardise
+from identbox.metrics.probing import probe_targets, standardise
 from identbox.metrics.targets import Target
 
 ENCODINGS, BLOCKS, COLUMNS = 15, 6, 5
@@ -50,7 +50,7 @@ def main() -> None:
     x, blocks = draw(n)
     targets = [Target(name=str(place), train=block[:n], test=block[n:]) for place, block in enumerate(blocks)]
     start = time.perf_counter()
-    ours = probe(x[:n], x[n:], targets, settings=settings, seed=0, kinds=["nonlinear"])
+    ours = probe_targets(x[:n], x[n:], targets, settings=settings, seed=0, kinds=["nonlinear"])
     our_time = time.perf_counter() - start
 
     train, test = (part.numpy() for part in standardise(x[:n], x[n:]))
