@@ -19,7 +19,7 @@ def tensor_of(value: Any, where: str) -> Tensor:
     torch.Size([1, 2])
     """
     if isinstance(value, Tensor):
-        found = value.detach()
+        tensor = value.detach()
     else:
         try:
             array = np.asarray(value)
@@ -33,13 +33,13 @@ def tensor_of(value: Any, where: str) -> Tensor:
             array = array.astype(array.dtype.newbyteorder("="))
         if array.dtype.kind == "u":
             array = array.astype(np.int64)
-        found = torch.from_numpy(np.array(array))
-    if found.is_complex():
-        raise IdentboxError(f"{where}: expected real numbers, got {found.dtype}")
-    if found.is_floating_point() and not torch.isfinite(found).all():
-        bad = int((~torch.isfinite(found)).sum())
+        tensor = torch.from_numpy(np.array(array))
+    if tensor.is_complex():
+        raise IdentboxError(f"{where}: expected real numbers, got {tensor.dtype}")
+    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
         raise IdentboxError(f"{where}: expected finite numbers, got {bad} that are NaN or infinite")
-    return found
+    return tensor
 
 
 def matrix(
@@ -49,13 +49,13 @@ def matrix(
 
     Raises IdentboxError for another shape, and for what is no array of finite numbers.
     """
-    found = tensor_of(value, where)
-    if found.ndim == 1:
-        found = found[:, None]
-    if found.ndim != 2 or 0 in found.shape:
-        raise IdentboxError(f"{where}: expected the shape (n, d), got {tuple(found.shape)}")
-    if rows is not None and len(found) != rows:
-        raise IdentboxError(f"{where}: expected {rows} rows, got {len(found)}")
-    if columns is not None and found.shape[1] != columns:
-        raise IdentboxError(f"{where}: expected {columns} columns, got {found.shape[1]}")
-    return found
+    tensor = tensor_of(value, where)
+    if tensor.ndim == 1:
+        tensor = tensor[:, None]
+    if tensor.ndim != 2 or 0 in tensor.shape:
+        raise IdentboxError(f"{where}: expected the shape (n, d), got {tuple(tensor.shape)}")
+    if rows is not None and len(tensor) != rows:
+        raise IdentboxError(f"{where}: expected {rows} rows, got {len(tensor)}")
+    if columns is not None and tensor.shape[1] != columns:
+        raise IdentboxError(f"{where}: expected {columns} columns, got {tensor.shape[1]}")
+    return tensor

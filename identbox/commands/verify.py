@@ -155,13 +155,13 @@ def _verify_runs(
     control_runs = []
     if controls or preset is not None:
         control_runs = _train_controls(runs, folder / "controls", control_numbers, workers, where)
-    found = verification.verify_trials(runs, control_runs, margins)
-    Console().print(verdicts.terminal_report(found.findings, margins, found.factors))
-    for path in write_verification(found, folder):
+    judged = verification.verify_trials(runs, control_runs, margins)
+    Console().print(verdicts.terminal_report(judged.findings, margins, judged.factors))
+    for path in write_verification(judged, folder):
         click.echo(str(path))
-    for failure in found.failures:
+    for failure in judged.failures:
         click.echo(f"failed: {failure}")
-    if found.failures:
+    if judged.failures:
         click.get_current_context().exit(FAILED)
 
 
@@ -176,20 +176,20 @@ def _train_runs(
     from identbox import files
     from identbox.experiments import sweeps
 
-    found = sweeps.read_sweep_file(files.packaged("simulations") / ALL, preset, seeds, changed)
-    found.claim(folder)
-    run_jobs(folder, list(found.jobs(folder, device=device)), workers, "runs")
+    sweep = sweeps.read_sweep_file(files.packaged("simulations") / ALL, preset, seeds, changed)
+    sweep.claim(folder)
+    run_jobs(folder, list(sweep.jobs(folder, device=device)), workers, "runs")
 
 
 def _train_controls(
-    found: Sequence[Trial], folder: Path, seeds: tuple[int, ...], workers: int | None, device: str
+    runs: Sequence[Trial], folder: Path, seeds: tuple[int, ...], workers: int | None, device: str
 ) -> list[Trial]:
     """Train the controls of the first simulation, best of one whose encodings have the size of content."""
     from identbox.experiments import controls, simulation, trials
 
-    simulations = [trial for trial in found if trial.record.get("kind") == "simulation"]
+    simulations = [trial for trial in runs if trial.record.get("kind") == "simulation"]
     if not simulations:
-        raise IdentboxError(f"{found[0].folder}: --controls: expected the run of a simulation, got another")
+        raise IdentboxError(f"{runs[0].folder}: --controls: expected the run of a simulation, got another")
     trial = next((t for t in simulations if t.encoding_size == t.content_size), simulations[0])
     base = simulation.Simulation.from_preset("thesis", trial.record["config"], str(trial.folder))
     jobs = list(controls.jobs(base, folder, content=trial.content_size, seeds=seeds, device=device))

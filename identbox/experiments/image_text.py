@@ -207,7 +207,7 @@ class PairLearner(nn.Module):
         are equal but for one sample, and at most as large as the training's: a small rest would have statistics of
         its own.
         """
-        batches = torch.arange(n).tensor_split(-(-n // self.experiment.training.batch))
+        batches = torch.arange(n).tensor_split(math.ceil(n / self.experiment.training.batch))
         with self._in_mode(training=train_mode):
             parts = [self(*self._read(split, part)) for part in batches]
         found = {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}

@@ -45,16 +45,16 @@ def encoding_matrix(value: Any, where: str, *, rows: int | None = None) -> Float
 
     Raises IdentboxError for another shape, numbers that are not finite, and encodings that are constant.
     """
-    found = arrays.tensor_of(value, where)
+    matrix = arrays.tensor_of(value, where)
     shape = f"({'n' if rows is None else rows}, k)"
-    if found.ndim != 2 or 0 in found.shape or (rows is not None and len(found) != rows):
-        raise IdentboxError(f"{where}: expected encodings of shape {shape}, got {tuple(found.shape)}")
-    found = found if found.is_floating_point() else found.double()
-    spread = found.double().std(0, correction=0)
-    rounding = 10 * torch.finfo(found.dtype).eps * found.double().abs().amax(0)
+    if matrix.ndim != 2 or 0 in matrix.shape or (rows is not None and len(matrix) != rows):
+        raise IdentboxError(f"{where}: expected encodings of shape {shape}, got {tuple(matrix.shape)}")
+    matrix = matrix if matrix.is_floating_point() else matrix.double()
+    spread = matrix.double().std(0, correction=0)
+    rounding = 10 * torch.finfo(matrix.dtype).eps * matrix.double().abs().amax(0)
     if (spread <= rounding).all():
         raise IdentboxError(f"{where}: expected encodings that vary over the sample, got constant ones")
-    return found
+    return matrix
 
 
 def latents_of(
@@ -72,13 +72,13 @@ def latents_of(
     )
     if not own:
         raise IdentboxError(f"latents of view {view}: expected variables of the process, got none")
-    found = {}
+    typed = {}
     for name, value in own.items():
         variable = process[name]
         where = f"latents of view {view}, {name}"
         dim = variable.distribution.dim
-        found[name] = _typed(variable, arrays.matrix(value, where, rows=rows, columns=dim), where)
-    return found
+        typed[name] = _typed(variable, arrays.matrix(value, where, rows=rows, columns=dim), where)
+    return typed
 
 
 def _typed(variable: Variable, values: Tensor, where: str) -> Tensor:

@@ -188,9 +188,9 @@ def _verify_callables(
     sizes: dict[str, int] = {}
 
     def encode(x: Tensor, view: str) -> Tensor:
-        found = encoded(encoders[view], x, f"encoder of view {view}")
-        sizes[view] = found.shape[1]
-        return found
+        matrix = encoded(encoders[view], x, f"encoder of view {view}")
+        sizes[view] = matrix.shape[1]
+        return matrix
 
     probed = probe_world(
         world,

@@ -42,9 +42,7 @@ class PredictorSettings:
     gammas: tuple[Positive, ...] = tuple(
         np.logspace(-2, 2, 4).tolist()
     )  # exp(-gamma |a - b|^2) to choose from
-    folds: Annotated[int, at_least(2)] = (
-        3  # contiguous parts of the training sample, by which both are chosen
-    )
+    folds: Annotated[int, at_least(2)] = 3  # contiguous parts of the training sample, to choose both
     # kernel ridge is exact up to this number of training samples; beyond, Nystroem's approximation with as many
     landmarks: Annotated[int, at_least(4)] = 4096
     centre: bool = False

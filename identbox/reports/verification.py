@@ -12,19 +12,19 @@ from identbox.experiments.verification import Verification, validation_losses
 from identbox.reports import pages, verdicts
 
 
-def write_verification(found: Verification, folder: Path) -> list[Path]:
+def write_verification(verification: Verification, folder: Path) -> list[Path]:
     """Write a verification to a folder, which is made; returns the paths of the files.
 
     Raises IdentboxError where the folder cannot be written to.
     """
-    shown = found.findings, found.margins, found.factors
+    shown = verification.findings, verification.margins, verification.factors
     texts = {
         "verification.json": json.dumps(
             verdicts.json_value(verdicts.record(*shown)), indent=1, allow_nan=False
         )
         + "\n",
         "verification.md": verdicts.markdown(*shown),
-        "verification.html": _page(found),
+        "verification.html": _page(verification),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,13 +35,13 @@ def write_verification(found: Verification, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _page(found: Verification) -> str:
-    learners = {name: members[0].learner() for name, members in found.groups.items()}
+def _page(verification: Verification) -> str:
+    learners = {name: members[0].learner() for name, members in verification.groups.items()}
     return pages.verification_page(
-        found.findings,
-        found.margins,
-        found.factors,
-        losses=validation_losses(found.runs),
-        processes={name: members[0].process for name, members in found.groups.items()},
+        verification.findings,
+        verification.margins,
+        verification.factors,
+        losses=validation_losses(verification.runs),
+        processes={name: members[0].process for name, members in verification.groups.items()},
         pictures={name: encoding_picture(one) for name, one in learners.items() if one is not None},
     )
