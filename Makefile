@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/
 
-.PHONY: setup demo test test-fast lint bench fuzz faults clean
+.PHONY: setup demo docs test test-fast lint bench fuzz faults clean
 
 setup: $(VENV)/ready
 	@$(RUN)identbox doctor --install
@@ -18,6 +18,11 @@ demo: setup
 	$(RUN)identbox render --n 30 --val 5 --test 5 --out demo
 	$(RUN)identbox check demo
 	@echo "look at demo/gallery.png and demo/README.md"
+
+# The documentation with the API reference, into site/. A broken link or a missing docstring is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --strict
+	@echo "open site/index.html"
 
 lint: setup
 	$(RUN)ruff check .
@@ -48,4 +53,4 @@ bench: setup
 	$(RUN)python tests/benchmarks/step_speed.py
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist site

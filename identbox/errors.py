@@ -11,6 +11,13 @@ class IdentboxError(Exception):
 
     The message is one line of the form ``where: expected what, got what``. The command line prints it and
     exits with code 1; any other exception is a bug and keeps its traceback.
+
+    >>> from identbox import IdentboxError, Mixing
+    >>> try:
+    ...     Mixing(layers=0)
+    ... except IdentboxError as error:
+    ...     print(error)
+    layers: expected at least 1, got 0
     """
 
     def __init__(self, message: str) -> None:

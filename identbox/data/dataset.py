@@ -37,6 +37,23 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
     the longest sentence).
 
     Raises IdentboxError where a file is missing, an image is, or counts differ.
+
+    >>> import tempfile
+    >>> from identbox import Multimodal3DIdent
+    >>> with tempfile.TemporaryDirectory() as folder:  # a dataset of one sample, in the published format
+    ...     images = Path(folder, "train", "images")
+    ...     images.mkdir(parents=True)
+    ...     Image.new("RGB", (8, 8)).save(images / "0.png")
+    ...     for name in ("image", "text"):
+    ...         _ = Path(folder, "train", f"latents_{name}.csv").write_text("object_shape,object_color\\n1,0.5\\n")
+    ...     (images.parent / "text").mkdir()
+    ...     _ = (images.parent / "text" / "text_raw.txt").write_text("A teal hare.\\n")
+    ...     train = Multimodal3DIdent(folder, "train")
+    ...     sample = train[0]
+    >>> sample["image"].shape, len(train), train.sentences
+    (torch.Size([3, 8, 8]), 1, ['A teal hare.'])
+    >>> float(sample["z_image"]["object_color"])
+    0.5
     """
 
     def __init__(

@@ -52,7 +52,15 @@ class Value:
 
 
 class Oracle:
-    """The encoders g*_i = d o (f_i^-1)_{1:n_c} of Eq. 8.10 and 8.11, in float64."""
+    """The encoders g*_i = d o (f_i^-1)_{1:n_c} of Eq. 8.10 and 8.11, in float64.
+
+    >>> from identbox import Mixing, Oracle, World, numerical_simulation
+    >>> world = World(numerical_simulation(content=1, style=1, specific=1), seed=0, mixing=Mixing(pool=100))
+    >>> oracle = Oracle(world)
+    >>> encoding = oracle.encode(world.sample(100).x["1"], view="1")
+    >>> encoding.shape, bool(((encoding > 0) & (encoding < 1)).all())
+    (torch.Size([100, 1]), True)
+    """
 
     def __init__(self, world: World) -> None:
         """Build it for the process and the mixings of a world.

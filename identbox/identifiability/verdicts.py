@@ -51,7 +51,12 @@ class Evidence(Protocol):
 
 @settings
 class Margins:
-    """What counts as identified."""
+    """What counts as identified.
+
+    >>> from identbox import Margins
+    >>> Margins(content=0.9).excess
+    0.05
+    """
 
     content: Fraction = 0.95  # least score of the block
     excess: Fraction = 0.05  # most that anything else is predicted beyond its ceiling

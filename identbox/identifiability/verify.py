@@ -53,6 +53,12 @@ class Verdict:
     """Whether content was identified, why, and what the answer rests on.
 
     It prints as a table, shows as HTML in a notebook, and is saved as a page.
+
+    >>> from identbox import Mixing, World, numerical_simulation, verify
+    >>> world = World(numerical_simulation(content=1, style=1, specific=1), seed=0, mixing=Mixing(pool=100))
+    >>> verdict = verify(world, {"1": lambda x: world.invert(x, view="1")["content"]}, samples=300)
+    >>> verdict.outcome, [view.view for view in verdict.views]
+    ('identified', ['1'])
     """
 
     outcome: Outcome

@@ -36,6 +36,10 @@ class Objective:
     ``euclidean`` is sim(a, b) = -|a - b|^2, ``cosine`` the cosine of the angle. ``other-view`` takes the negatives
     from the other view of the same batch (Eq. 8.1); ``same-view`` from a second draw of the anchor's own view, as
     earlier simulation code did.
+
+    >>> from identbox import Objective
+    >>> Objective(similarity="cosine", temperature=0.5).negatives
+    'other-view'
     """
 
     similarity: Similarity = "euclidean"

@@ -181,7 +181,13 @@ class Distribution(ABC):
 
 @settings
 class Normal(Distribution):
-    """N(mean, covariance) in ``dim`` dimensions (section 8.4.1)."""
+    """N(mean, covariance) in ``dim`` dimensions (section 8.4.1).
+
+    >>> from identbox import Normal
+    >>> height = Normal(dim=2, mean=(0.0, 1.0), covariance=((2.0, 0.5), (0.5, 1.0)))
+    >>> height.variance
+    tensor([2., 1.], dtype=torch.float64)
+    """
 
     mean: float | tuple[float, ...] = 0.0
     covariance: Covariance = "identity"
@@ -226,7 +232,12 @@ class Normal(Distribution):
 
 @settings
 class Laplace(Distribution):
-    """Independent Laplace components, mean ``mean`` and scale ``scale``."""
+    """Independent Laplace components, mean ``mean`` and scale ``scale``.
+
+    >>> from identbox import Laplace
+    >>> Laplace(scale=3.0).variance
+    18.0
+    """
 
     mean: float = 0.0
     scale: Positive = 1.0
@@ -254,7 +265,15 @@ class Laplace(Distribution):
 
 @settings
 class Uniform(Distribution):
-    """Independent components, uniform on [low, high); ``circular`` where both ends are the same point."""
+    """Independent components, uniform on [low, high); ``circular`` where both ends are the same point.
+
+    Raises IdentboxError unless low < high.
+
+    >>> from identbox import Uniform
+    >>> hue = Uniform(circular=True)
+    >>> print(hue, hue.domain.kind)
+    U[0, 1] circular circular
+    """
 
     low: float = 0.0
     high: float = 1.0
@@ -287,7 +306,15 @@ class Uniform(Distribution):
 
 @settings
 class Categorical(Distribution):
-    """Independent components over ``classes`` (a number, or names), uniform or with ``probabilities``."""
+    """Independent components over ``classes`` (a number, or names), uniform or with ``probabilities``.
+
+    Raises IdentboxError for names that are equal, and for probabilities that do not sum to 1.
+
+    >>> from identbox import Categorical
+    >>> coin = Categorical(classes=("heads", "tails"), probabilities=(0.75, 0.25))
+    >>> coin.k, coin.chance
+    (2, 0.75)
+    """
 
     classes: Count | tuple[str, ...]
     # Of each class; they sum to 1.
@@ -358,7 +385,12 @@ def check_probabilities(row: tuple[float, ...], k: int, where: str) -> None:
 
 @settings
 class Constant(Distribution):
-    """The number ``at`` in every component of every sample."""
+    """The number ``at`` in every component of every sample.
+
+    >>> from identbox import Constant
+    >>> print(Constant(at=2.0), Constant(at=2.0).variance)
+    always 2 0.0
+    """
 
     at: float = 0.0
 

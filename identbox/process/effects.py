@@ -75,6 +75,15 @@ class Linear(Effect):
     """Adds ``intercept + matrix @ parent`` to the child: s ~ N(a + B c, Sigma_s) of section 8.4.1.
 
     ``random`` draws every number from N(0, 1) by the process's seed; ``zero`` is an intercept of zeros.
+
+    >>> from identbox import Change, Linear, Normal, Process, Variable
+    >>> effect = Linear(matrix=((2.0, 0.0),), intercept=(1.0,))  # style = 1 + 2 content[0] + its own noise
+    >>> content = Variable(name="content", role="content", distribution=Normal(dim=2))
+    >>> style = Variable(
+    ...     name="style", role="style", distribution=Normal(), effects={"content": effect}, change=Change()
+    ... )
+    >>> Process(name="linear", variables=(content, style)).dependent("style", "content")
+    True
     """
 
     # Of shape (child dim, parent dim).
@@ -136,6 +145,16 @@ class Interval(Effect):
 
     The hue in the third that the x-position names is such an effect (section 4.4): with u the child's own
     uniform noise, its quantile is taken at (parent + u) / k.
+
+    >>> import torch
+    >>> from identbox import Categorical, Interval, Process, Uniform, Variable
+    >>> side = Variable(name="side", role="content", distribution=Categorical(classes=("left", "right")))
+    >>> hue = Variable(
+    ...     name="hue", role="specific", view="1", distribution=Uniform(), effects={"side": Interval()}
+    ... )
+    >>> sample = Process(name="sides", variables=(side, hue)).sample(100, generator=torch.Generator())
+    >>> bool(((sample.values["hue"] >= 0.5) == (sample.values["side"] == 1)).all())
+    True
     """
 
     kind: ClassVar[str] = "interval"
@@ -161,6 +180,19 @@ class Table(Effect):
     """Looks the child up by the class of its parent: one row of ``rows`` for each class.
 
     For a child with classes a row holds their probabilities; for a continuous one it is added to the value.
+
+    >>> import torch
+    >>> from identbox import Categorical, Process, Table, Variable
+    >>> rain = Variable(name="rain", role="content", distribution=Categorical(classes=("no", "yes")))
+    >>> wet = Variable(
+    ...     name="wet",
+    ...     role="content",
+    ...     distribution=Categorical(classes=("no", "yes")),
+    ...     effects={"rain": Table(rows=((1.0, 0.0), (0.0, 1.0)))},
+    ... )
+    >>> sample = Process(name="weather", variables=(rain, wet)).sample(100, generator=torch.Generator())
+    >>> bool((sample.values["wet"] == sample.values["rain"]).all())
+    True
     """
 
     # Of shape (classes of the parent, classes or dim of the child).

@@ -73,6 +73,14 @@ class Permute(Intervention):
     """The values of a variable, or of all of a role, are permuted across the sample together.
 
     How a style variable changes between views is permuted with its values.
+
+    >>> from identbox import Mixing, Permute, World, numerical_simulation
+    >>> world = World(numerical_simulation(content=1, style=1, specific=1), seed=0, mixing=Mixing(pool=100))
+    >>> sample = world.sample(100)
+    >>> permuted = world.intervene(sample, Permute("content"))
+    >>> old, new = sample.z["1"]["content"], permuted.z["1"]["content"]
+    >>> bool((old == new).all()), bool((old.sort(dim=0).values == new.sort(dim=0).values).all())
+    (False, True)
     """
 
     def apply(self, targets: Targets, generator: torch.Generator | None) -> Targets:
@@ -85,7 +93,14 @@ class Permute(Intervention):
 
 @settings(kw_only=False)
 class Set(Intervention):
-    """The variable is set to a number, or to numbers of shape (dim,) or (n, dim)."""
+    """The variable is set to a number, or to numbers of shape (dim,) or (n, dim).
+
+    >>> from identbox import Mixing, Set, World, numerical_simulation
+    >>> world = World(numerical_simulation(content=1, style=1, specific=1), seed=0, mixing=Mixing(pool=100))
+    >>> sample = world.sample(100)
+    >>> world.intervene(sample, Set("content", 0.5)).z["1"]["content"].unique()
+    tensor([0.5000])
+    """
 
     to: float | tuple[float, ...] | Tensor
 
@@ -97,7 +112,15 @@ class Set(Intervention):
 
 @settings(kw_only=False)
 class Shift(Intervention):
-    """A number, or numbers of shape (dim,) or (n, dim), are added to the variable."""
+    """A number, or numbers of shape (dim,) or (n, dim), are added to the variable.
+
+    >>> from identbox import Mixing, Shift, World, numerical_simulation
+    >>> world = World(numerical_simulation(content=1, style=1, specific=1), seed=0, mixing=Mixing(pool=100))
+    >>> sample = world.sample(100)
+    >>> shifted = world.intervene(sample, Shift("content", 2.0))
+    >>> bool((shifted.z["2"]["content"] == sample.z["2"]["content"] + 2).all())
+    True
+    """
 
     by: float | tuple[float, ...] | Tensor
 
@@ -109,7 +132,15 @@ class Shift(Intervention):
 
 @settings(kw_only=False)
 class Resample(Intervention):
-    """The variable, or each of a role, is drawn anew from its distribution without its causes."""
+    """The variable, or each of a role, is drawn anew from its distribution without its causes.
+
+    >>> from identbox import Mixing, Resample, World, numerical_simulation
+    >>> world = World(numerical_simulation(content=1, style=1, specific=1), seed=0, mixing=Mixing(pool=100))
+    >>> sample = world.sample(100)
+    >>> redrawn = world.intervene(sample, Resample("style"))
+    >>> bool((redrawn.z["1"]["style"] == sample.z["1"]["style"]).any())
+    False
+    """
 
     def apply(self, targets: Targets, generator: torch.Generator | None) -> Targets:
         generator = self.needed(generator)

@@ -30,7 +30,13 @@ SINGULAR = 1 / torch.finfo(torch.float32).eps
 
 @settings
 class Mixing:
-    """How mixing functions are drawn (section 8.4.1, Table A.2a)."""
+    """How mixing functions are drawn (section 8.4.1, Table A.2a).
+
+    >>> from identbox import Mixing, World, numerical_simulation
+    >>> world = World(numerical_simulation(), seed=0, mixing=Mixing(layers=2, pool=100))
+    >>> world.mixings["1"].weights.shape
+    torch.Size([2, 15, 15])
+    """
 
     layers: Count = 3
     # Of LeakyReLU below 0; 1 makes the mixing linear.

@@ -45,6 +45,10 @@ class Change:
     - ``resample``: a fresh draw given the same causes;
     - ``mechanism``: the value is passed on as it is, and the view's own mechanism perturbs what it shows of it
       (the text names the nearest colour of a palette).
+
+    >>> from identbox import Change
+    >>> print(Change(probability=0.75))
+    noise added with p = 0.75
     """
 
     how: Literal["noise", "resample", "mechanism"] = "noise"
@@ -72,7 +76,20 @@ class Change:
 
 @settings
 class Variable:
-    """One named variable of a process; ``effects`` maps the names of its parents to their effects."""
+    """One named variable of a process; ``effects`` maps the names of its parents to their effects.
+
+    A variable has a ``change`` where its role is "style", and a ``view`` where it is "specific", and otherwise none.
+    Raises IdentboxError where it is not so.
+
+    >>> from identbox import Change, Linear, Normal, Variable
+    >>> style = Variable(
+    ...     name="style",
+    ...     role="style",
+    ...     distribution=Normal(dim=2),
+    ...     effects={"content": Linear()},
+    ...     change=Change(probability=0.75),
+    ... )
+    """
 
     name: str
     role: Role
@@ -143,6 +160,20 @@ class Process:
     The first view sees style as it was drawn and every other view a perturbed copy (Eq. 8.5); with
     ``symmetric`` every view sees a perturbed copy of its own (appendix A.7). Variables are put into causal
     order. Raises IdentboxError for unknown parents or views, effects that do not fit, and cycles.
+
+    >>> from identbox import Change, Normal, Process, Uniform, Variable
+    >>> process = Process(
+    ...     name="mine",
+    ...     variables=(
+    ...         Variable(name="content", role="content", distribution=Normal(dim=2)),
+    ...         Variable(name="style", role="style", distribution=Normal(), change=Change()),
+    ...         Variable(name="light", role="specific", view="1", distribution=Uniform()),
+    ...     ),
+    ... )
+    >>> [variable.name for variable in process.seen_by("2")]
+    ['content', 'style']
+    >>> process.sample(4, generator=torch.Generator().manual_seed(0)).latents("1").shape
+    torch.Size([4, 4])
     """
 
     name: str

@@ -26,6 +26,10 @@ def multimodal3dident(*, position_causes_color: bool = True) -> Process:
     With ``position_causes_color`` the hue lies in the third that the x-position names (section 4.4);
     without, all factors are independent (Figure A.7). The text sees the colour through the mechanism of
     naming: a palette drawn at random, and the palette's nearest colour.
+
+    >>> from identbox import multimodal3dident
+    >>> [variable.name for variable in multimodal3dident().variables if variable.role == "content"]
+    ['object_shape', 'object_xpos', 'object_ypos', 'object_zpos']
     """
     caused = (
         ", the object's colour caused by its x-position" if position_causes_color else ", all independent"
@@ -88,6 +92,11 @@ def numerical_simulation(
     ``specific`` of 0 leaves out the modality-specific blocks (the multi-view setting). The blocks of the roles in
     ``discrete`` have components over ``classes`` classes, uniform and independent (appendix A.6); style of such
     components changes by being drawn anew. Raises IdentboxError where content should cause a discrete style.
+
+    >>> from identbox import numerical_simulation
+    >>> process = numerical_simulation(content=2, style=3, specific=1, causal=True)
+    >>> [f"{variable.name} ({variable.distribution.dim})" for variable in process.variables]
+    ['content (2)', 'style (3)', 'specific_1 (1)', 'specific_2 (1)']
     """
     drawn: Covariance = covariance if statistical else "identity"
     if "style" in discrete and causal:

@@ -99,6 +99,10 @@ def load_process(name: str | Path) -> Process:
     A file may start from a preset with ``base = "NAME"``: its variables are then added to those of the
     preset, or replace those of the same name. Raises IdentboxError for an unknown name and for all that is
     wrong in a file.
+
+    >>> from identbox import load_process
+    >>> load_process("multimodal3dident").views
+    ('image', 'text')
     """
     if str(name) in PROCESSES:
         return PROCESSES[str(name)]()
