@@ -4,22 +4,8 @@ A distribution draws its noise (``noise``) and turns noise into values (``value`
 sample can be recomputed after an intervention with the noise that made it. Noise and values have shape
 (n, dim); the values of a discrete distribution are class indices in int64.
 
-A distribution of your own is one class. Files in TOML know it by its ``kind`` as soon as the class exists:
-
-    @settings
-    class Exponential(Distribution):
-        kind: ClassVar[str] = "exponential"
-        mean: Positive = 1.0
-
-        def value(self, noise):
-            return -self.mean * torch.log1p(-noise)
-
-        def cdf(self, values):
-            return -torch.expm1(-values / self.mean)
-
-        @property
-        def variance(self):
-            return self.mean**2
+A distribution of your own is one class (docs/processes.md). Files in TOML know it by its ``kind`` as soon as the
+class exists.
 """
 
 from __future__ import annotations
@@ -184,8 +170,7 @@ class Normal(Distribution):
     """N(mean, covariance) in ``dim`` dimensions (section 8.4.1).
 
     >>> from identbox import Normal
-    >>> height = Normal(dim=2, mean=(0.0, 1.0), covariance=((2.0, 0.5), (0.5, 1.0)))
-    >>> height.variance
+    >>> Normal(dim=2, mean=(0.0, 1.0), covariance=((2.0, 0.5), (0.5, 1.0))).variance
     tensor([2., 1.], dtype=torch.float64)
     """
 
@@ -270,9 +255,8 @@ class Uniform(Distribution):
     Raises IdentboxError unless low < high.
 
     >>> from identbox import Uniform
-    >>> hue = Uniform(circular=True)
-    >>> print(hue, hue.domain.kind)
-    U[0, 1] circular circular
+    >>> print(Uniform(high=2.0, circular=True))
+    U[0, 2] circular
     """
 
     low: float = 0.0
@@ -311,9 +295,8 @@ class Categorical(Distribution):
     Raises IdentboxError for names that are equal, and for probabilities that do not sum to 1.
 
     >>> from identbox import Categorical
-    >>> coin = Categorical(classes=("heads", "tails"), probabilities=(0.75, 0.25))
-    >>> coin.k, coin.chance
-    (2, 0.75)
+    >>> Categorical(classes=("heads", "tails"), probabilities=(0.75, 0.25)).chance
+    0.75
     """
 
     classes: Count | tuple[str, ...]
