@@ -154,7 +154,9 @@ class Table:
         """The table in plain text, as a terminal of 80 characters shows it without colours."""
         from rich.console import Console
 
-        console = Console(width=TEXT_WIDTH, file=io.StringIO(), record=True, color_system=None)
+        console = Console(
+            width=TEXT_WIDTH, file=io.StringIO(), record=True, color_system=None, force_jupyter=False
+        )
         console.print(self.terminal())
         return "\n".join(line.rstrip() for line in console.export_text().splitlines()).strip("\n")
 

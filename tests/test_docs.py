@@ -34,15 +34,14 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a reader does at full size, and the tests at a small one: text of the page, and what replaces it.
 SMALL = {
     "steps=1500": "steps=3",
-    'out="run")': 'out="run", batch_size=32, probes=ProbeSettings(samples=40))',
+    'out="run")': 'out="run", batch_size=32, probe_samples=40)',
     "causal=True), seed=0)": "causal=True), seed=0, mixing=Mixing(pool=100))",
     "specific=2), seed=0)": "specific=2), seed=0, mixing=Mixing(pool=100))",
     "sample(4096)": "sample(100)",
     "sample(2000,": "sample(200,",
     "verify(world, {": "verify(world, samples=100, encoders={",
 }
-# Names that the replacements need.
-NEEDED = "from identbox import Mixing\nfrom identbox.experiments.simulation import ProbeSettings\n"
+NEEDED = "from identbox import Mixing"  # by the replacements
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:

@@ -50,6 +50,7 @@ def train(
     schedule: Schedule = "cosine",
     precision: Precision = "float32",
     settings: TrainingSettings | None = None,
+    probe_samples: int = 1024,
     probes: ProbeSettings | None = None,
     device: torch.device | str | None = None,
     callbacks: Callbacks = NO_CALLBACKS,
@@ -58,8 +59,8 @@ def train(
 
     ``encoders`` has a module for each view; one module may stand for several. A module takes observations (n, d) and
     returns encodings (n, k), the same k for all. Modules are trained in place: afterwards they have their last weights,
-    also where the folder ``out`` held the finished run already. ``settings``, where given, are all settings of the
-    training, and the short ones are not used.
+    also where the folder ``out`` held the finished run already. ``settings`` and ``probes``, where given, are all
+    settings of the training and of the probes, and the short ones are not used.
 
     Raises IdentboxError for views without a module, modules without parameters or with other outputs, a folder of
     another run or of other modules, one in which another process is working, and where a loss is not finite.
@@ -69,7 +70,7 @@ def train(
     >>> world = World(numerical_simulation(content=1, style=1, specific=0), seed=0, mixing=Mixing(pool=100))
     >>> nets = {view: torch.nn.Linear(2, 1) for view in world.views}
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     record = train(nets, world, out=folder + "/run", steps=2, batch_size=8, probes=ProbeSettings(samples=20))
+    ...     record = train(nets, world, out=folder + "/run", steps=2, batch_size=8, probe_samples=20)
     >>> record["config"]["encoder"]["views"]["1"]["class"], record["config"]["encoder"]["views"]["1"]["parameters"]
     ('torch.nn.modules.linear.Linear', 3)
     """
@@ -77,7 +78,7 @@ def train(
     training = settings or TrainingSettings(
         steps=steps, batch=batch_size, learning_rate=learning_rate, schedule=schedule, precision=precision
     )
-    probing = probes or ProbeSettings()
+    probing = probes or ProbeSettings(samples=probe_samples)
     size = _tried(encoders, world)
     place = torch.device(device) if device is not None else world.device
     learner = Learner(

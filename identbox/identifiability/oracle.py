@@ -30,7 +30,7 @@ from identbox.learning.entropy import cube_entropy
 from identbox.process.distributions import Draw
 from identbox.process.mixing import SINGULAR
 from identbox.process.model import ROLES, Process, Sample, Variable
-from identbox.process.world import World
+from identbox.process.world import Observed, World
 
 REFERENCE = 4096  # samples from which conditional distribution functions are estimated
 PERMUTATIONS = 4  # by which the bias of ranks is estimated
@@ -88,8 +88,9 @@ class Oracle:
         z = self.mixings[view].inverse(x.double())
         return self.darmois(z[:, _latent_columns(self.process, view, self.content)])
 
-    def encodings(self, sample: Sample) -> list[Float[Tensor, "n c"]]:
-        """The encodings of all views of a sample, observed without rounding to float32."""
+    def encodings(self, sample: Sample | Observed) -> list[Float[Tensor, "n c"]]:
+        """The encodings of all views of a sample of the process or of the world, without rounding to float32."""
+        sample = sample.latent if isinstance(sample, Observed) else sample
         return [
             self.encode(self.mixings[view](sample.latents(view).double()), view)
             for view in self.process.views

@@ -45,10 +45,10 @@ from identbox.process.world import World, unique_mixings
 from identbox.tables import Table, TableCell
 
 LEAST_ROWS = 20  # rows of arrays: half of them to fit a probe, half to score it
-WORLD_SAMPLES = 2048  # drawn from a world to fit probes, and as many others to score them
+WORLD_SAMPLES = 1024  # drawn from a world to fit probes, and as many others to score them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """Whether content was identified, why, and what the answer rests on.
 
@@ -94,6 +94,9 @@ class Verdict:
 
     def __str__(self) -> str:
         return str(self.table())
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.outcome!r}: {'; '.join(self.reasons[:2])})"
 
     def __rich__(self) -> Any:
         return self.table().terminal()
