@@ -9,6 +9,7 @@ name of their target, so that neither the device nor another target moves them.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -209,7 +210,10 @@ def logistic(
     known = classes.unique()
     if len(known) == 1:
         return known.expand(len(x_test))
-    model = LogisticRegression(max_iter=1000, tol=1e-6).fit(x.cpu().numpy(), classes.cpu().numpy())
+    with warnings.catch_warnings():
+        # It takes many classes for numbers; here they are classes.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+        model = LogisticRegression(max_iter=1000, tol=1e-6).fit(x.cpu().numpy(), classes.cpu().numpy())
     return torch.from_numpy(model.predict(x_test.cpu().numpy())).to(x.device)
 
 

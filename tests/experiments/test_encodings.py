@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from conftest import identbox
+from identbox.commands.verify import verify_command
 from identbox.data.arrays import read_arrays
 from identbox.data.folder import read_latents
 from identbox.errors import IdentboxError
 from identbox.experiments.encodings import verify_dataset, verify_files
+from identbox.identifiability.verdicts import Margins
 from identbox.process.mixing import Mixing
 from identbox.process.presets import numerical_simulation
 from identbox.process.world import World
@@ -33,12 +36,13 @@ def files(tmp_path: Path):
 
 def test_arrays_from_files_are_judged(files: Path):
     process = str(files / "process.toml")
-    assert verify_files(files / "content.npz", files / "latents.npz", process).outcome == "identified"
-    assert verify_files(files / "style.npz", files / "latents.npz", process).outcome == "not identified"
+    latents, margins = files / "latents.npz", Margins(content=0.85, excess=0.25)  # of 300 rows to score
+    assert verify_files(files / "content.npz", latents, process, margins=margins).outcome == "identified"
+    assert verify_files(files / "style.npz", latents, process, margins=margins).outcome == "not identified"
 
 
 def test_the_command_says_the_verdict_and_ends_with_its_code(files: Path):
-    options = ["--latents", files / "latents.npz", "--process", files / "process.toml"]
+    options = ["--latents", files / "latents.npz", "--process", files / "process.toml", "--excess", 0.25]
     good = identbox("verify", "--encodings", files / "content.npz", *options, "--out", files)
     assert good.returncode == 0, good.stderr
     assert "Content: identified" in good.stdout
@@ -88,11 +92,14 @@ def test_an_encoding_of_a_dataset_is_judged_on_its_factors(small: Path, tmp_path
         ),
     ],
 )
-def test_options_that_do_not_fit_get_one_line(options, message, tmp_path: Path):
-    done = identbox("verify", *options, cwd=tmp_path)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_options_that_do_not_fit_get_one_line(
+    options, message, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IdentboxError) as error:
+        CliRunner().invoke(verify_command, options, catch_exceptions=False)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_files_that_are_no_arrays_are_refused(tmp_path: Path):

@@ -115,7 +115,6 @@ def test_verify_and_report_read_the_run(trained, tmp_path):
             lambda: {"1": Net(inputs=3), "2": Net()},
             "encoder of view 1: expected a module for observations of 2 dimensions",
         ),
-        (lambda: [Net(), Net()], "encoders: expected a module for each of the views 1, 2; got list"),
     ],
 )
 def test_what_cannot_be_trained_gets_one_line(encoders, message, tmp_path):

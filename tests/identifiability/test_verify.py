@@ -11,7 +11,8 @@ from identbox.process.mixing import Mixing
 from identbox.process.presets import numerical_simulation
 from identbox.process.world import World
 
-SAMPLES = 400  # to fit and to score: what the probes miss is below 0.02, the margins are 0.05
+# To fit and to score each. Intervals of R2 are then up to 0.2 wide, so the margins are wider than the default ones.
+SAMPLES, MARGINS = 200, Margins(content=0.85, excess=0.25)
 
 # What an encoder keeps of the latents, and the right answer.
 KEPT = {
@@ -43,7 +44,7 @@ def encoder_of(world, view, kept):
 @pytest.mark.parametrize("name", KEPT)
 def test_the_verdict_on_callables_is_right(world, name):
     kept, right = KEPT[name]
-    verdict = verify(world, {"1": encoder_of(world, "1", kept)}, seed=1, samples=SAMPLES)
+    verdict = verify(world, {"1": encoder_of(world, "1", kept)}, seed=1, samples=SAMPLES, margins=MARGINS)
     assert verdict.outcome == right
     assert verdict.reasons
     assert "with each block permuted" in verdict.evidence
@@ -54,7 +55,9 @@ def test_the_verdict_on_arrays_is_right_or_undecided_without_interventions(world
     """Where content causes style, an encoding of content predicts style: arrays do not show whether it contains it."""
     kept, right = KEPT[name]
     sample = world.sample(2 * SAMPLES, "arrays")
-    verdict = verify(world.process, encodings={"1": kept(sample.z["1"]).numpy()}, latents=sample.z, seed=1)
+    verdict = verify(
+        world.process, encodings={"1": kept(sample.z["1"]).numpy()}, latents=sample.z, seed=1, margins=MARGINS
+    )
     causal = world.process["style"].effects
     assert verdict.outcome == ("undecided" if causal and right == "identified" else right)
     if verdict.outcome == "undecided":
@@ -64,7 +67,7 @@ def test_the_verdict_on_arrays_is_right_or_undecided_without_interventions(world
 def test_one_view_that_contains_style_is_enough(world):
     good, bad = KEPT["content"][0], KEPT["content and style"][0]
     encoders = {"1": encoder_of(world, "1", good), "2": encoder_of(world, "2", bad)}
-    verdict = verify(world, encoders, samples=SAMPLES)
+    verdict = verify(world, encoders, samples=SAMPLES, margins=MARGINS)
     assert verdict.outcome == "not identified"
     assert [view.outcome for view in verdict.views] == ["identified", "not identified"]
     assert all(reason.startswith("view 2") for reason in verdict.reasons)
@@ -72,7 +75,7 @@ def test_one_view_that_contains_style_is_enough(world):
 
 def test_without_interventions_callables_are_judged_as_arrays_are(world):
     encoders = {"1": encoder_of(world, "1", KEPT["content"][0])}
-    verdict = verify(world, encoders, samples=SAMPLES, interventions=False)
+    verdict = verify(world, encoders, samples=SAMPLES, interventions=False, margins=MARGINS)
     assert verdict.outcome == ("undecided" if world.process["style"].effects else "identified")
 
 
@@ -90,7 +93,7 @@ def test_a_module_is_called_in_evaluation_mode_and_left_as_it_was():
 def test_latents_that_are_not_given_leave_it_undecided():
     made = World(numerical_simulation(content=1, style=1, specific=0), seed=0, mixing=Mixing(pool=200))
     content = made.sample(400).z["1"]["content"]
-    verdict = verify(made.process, encodings={"1": content}, latents={"content": content})
+    verdict = verify(made.process, encodings={"1": content}, latents={"content": content}, margins=MARGINS)
     assert verdict.outcome == "undecided"
     assert "latents of style were not given" in verdict.reasons[0]
 
@@ -110,7 +113,7 @@ def test_classes_may_come_as_floats_and_arrays_from_anywhere():
     z = made.sample(800).z["1"]
     encoding = Array(torch.cat([z["content"].float() + 0.1, 2 * z["content"].float()], dim=1).numpy())
     latents = {"content": Array(z["content"].double().numpy()), "style": z["style"].tolist()}
-    verdict = verify(made.process, encodings={"1": encoding}, latents=latents)
+    verdict = verify(made.process, encodings={"1": encoding}, latents=latents, margins=MARGINS)
     assert verdict.outcome == "identified"
 
 
@@ -123,7 +126,7 @@ def test_a_verdict_prints_as_a_table_and_is_saved_as_a_page(tmp_path):
     assert "style" in printed
     assert "<table" in verdict._repr_html_()
     page = verdict.save(tmp_path / "page.html")
-    assert page.read_text().startswith("<!doctype html>")
+    assert page.read_text().startswith("<!DOCTYPE html>")
     assert "not identified" in page.read_text()
     with pytest.raises(IdentboxError, match="expected a file to write to, got No such file"):
         verdict.save(tmp_path / "nowhere" / "page.html")
@@ -145,7 +148,6 @@ Z = SMALL.sample(100).z["1"]
         (lambda: verify(SMALL.process, {"1": lambda x: x}), "expected a World to draw observations for encoders"),
         (lambda: verify(SMALL, {"3": lambda x: x}), "encoders: expected views among 1, 2; got 3"),
         (lambda: verify(SMALL, {}), "encoders: expected one for each view"),
-        (lambda: verify(SMALL, {"1": "net"}), "encoder of view 1: expected a callable, got str"),
         (lambda: verify(SMALL, {"1": lambda x: x}, samples=5), "samples: expected at least 10, got 5"),
         (
             lambda: verify(SMALL, {"1": lambda x: x[:, 0]}, samples=50),

@@ -39,7 +39,7 @@ def test_encoding_has_the_size_asked_for():
     ("settings", "message"),
     [
         ({"encoding_size": 0}, "encoding_size: expected at least 1, got 0"),
-        ({"widths": (10, 0)}, "widths: expected"),
+        ({"widths": (10, 0)}, r"widths\[1\]: expected at least 1, got 0"),
     ],
 )
 def test_bad_settings(settings, message):
