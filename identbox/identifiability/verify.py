@@ -110,7 +110,10 @@ class Verdict:
 
         target = Path(path)
         try:
-            write_whole(target, page(f"Content: {self.outcome}", self.table(), lead=self.evidence).encode())
+            write_whole(
+                target,
+                page(f"Content: {self.outcome}", self.table(), lead=f"Evidence: {self.evidence}.").encode(),
+            )
         except OSError as error:
             raise IdentboxError(f"{target}: expected a file to write to, got {error.strerror}") from error
         return target
