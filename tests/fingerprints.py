@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-VARYING = ("seconds", "versions", "machine", "identbox", "folder", "permuted", "role")
+VARYING = ("seconds", "versions", "machine", "identbox", "folder")
 STEPS = ("--set", "training.steps=20", "--set", "training.batch=64", "--set", "training.log_every=10")
 SWEEPS = ("figure_a6-quick", "table_8_1-quick")
 
@@ -62,8 +62,9 @@ def of_record(path: Path, *keys: str) -> str:
 
     def cleaned(value: object) -> object:
         if isinstance(value, dict):
-            if "permuted" in value:  # older records have the label in the place of target and permuted
+            if "permuted" in value:  # older records have the label in the place of target, permuted and role
                 value = {**value, "target": value["target"] + "'" * value["permuted"]}
+                value = {key: item for key, item in value.items() if key not in ("permuted", "role")}
             return {key: cleaned(item) for key, item in sorted(value.items()) if key not in VARYING}
         return [cleaned(item) for item in value] if isinstance(value, list) else value
 
