@@ -20,7 +20,7 @@ from identbox.identifiability.ceilings import Ceiling
 from identbox.identifiability.encodings import encoding_matrix
 from identbox.identifiability.verdicts import Margins
 from identbox.identifiability.verify import Measured, Verdict, guarded, verdict_on, verify
-from identbox.metrics.scores import Score, score_of_record
+from identbox.metrics.scores import score_of_record
 from identbox.process.tables import load_process, process_from_table
 
 FITTED_ON, SCORED_ON = "train", "test"  # the splits of a dataset that probes are fitted and scored on
@@ -109,7 +109,7 @@ def verify_dataset(
         process=process,
         probes=tuple(scores),
         known={
-            (view, one.label, None): _ceiling_of(one)
+            (view, one.label, None): Ceiling.of_probe(one)
             for one in from_content
             if one.nonlinear
             for view in views
@@ -117,10 +117,6 @@ def verify_dataset(
     )
     words = f"regressions on {len(splits[FITTED_ON])} training and {len(splits[SCORED_ON])} test samples"
     return guarded(verdict_on(evidence, f"{words}, without interventions", margins or Margins()), process)
-
-
-def _ceiling_of(score: Score) -> Ceiling:
-    return Ceiling(score=score.score, low=score.low, high=score.high, how="probe")
 
 
 def _latents_of_split(dataset: Path, name: str) -> TrueLatents:

@@ -52,7 +52,7 @@ def encoding_picture(learner: Learner, view: str | None = None) -> Picture:
     fit, shown = (_with_one(learner.encode(sample.x[view], view)) for sample in samples)
     kept: dict[str, list[Component]] = {role: [] for role in ROLES}
     for variable in learner.world.process.seen_by(view):
-        if variable.distribution.discrete or variable.distribution.kind == "constant":
+        if variable.distribution.discrete or variable.distribution.constant:
             continue
         target = target_of(variable, *(seen(sample.latent, view, variable) for sample in samples))
         wanted, truth = (target.columns(values).cpu() for values in (target.train, target.test))

@@ -85,7 +85,6 @@ class ProbeSettings:
 
 
 Setting = Literal["multimodal", "multiview"]
-SETTINGS: tuple[Setting, ...] = ("multimodal", "multiview")
 
 
 @settings

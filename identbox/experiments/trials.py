@@ -55,7 +55,7 @@ class Trial:
     @property
     def content_size(self) -> int:
         """Dimensions of the content as declared."""
-        return sum(v.distribution.dim for v in self.process.variables if v.role == "content")
+        return self.process.content_size
 
     def ceilings(self, content: Sequence[Variable]) -> dict[CeilingKey, Ceiling]:
         """How well a perfect encoding of ``content`` would predict everything that was probed.
@@ -65,7 +65,7 @@ class Trial:
         if not self.from_content:
             return ceilings(self.process, content=content, seed=self.seed)
         return {
-            (view, probe.label, None): Ceiling(score=probe.score, low=probe.low, high=probe.high, how="probe")
+            (view, probe.label, None): Ceiling.of_probe(probe)
             for probe in self.from_content
             if probe.nonlinear
             for view in self.process.views

@@ -28,6 +28,7 @@ from torch import Tensor
 from identbox import seeding
 from identbox.identifiability.assumptions import invariant
 from identbox.metrics import predictors, probing
+from identbox.metrics.scores import Score
 from identbox.metrics.targets import seen, target_of
 from identbox.process.covariances import covariance_matrix
 from identbox.process.model import ROLES, Process, Sample, Variable
@@ -43,6 +44,11 @@ class Ceiling:
     low: float  # interval of the estimate; the score itself in closed form
     high: float
     how: Literal["closed form", "probe"]
+
+    @classmethod
+    def of_probe(cls, score: Score) -> Ceiling:
+        """The ceiling that a probe on true content measured."""
+        return cls(score=score.score, low=score.low, high=score.high, how="probe")
 
 
 CeilingKey = tuple[str, str, str | None]  # view, target, intervention, as in a run's record
@@ -139,7 +145,7 @@ class _Solver:
             seed=seeding.derive(self.seed, "ceilings", view, variable.name),
             kinds=("nonlinear",),
         )
-        return Ceiling(score=probed.score, low=probed.low, high=probed.high, how="probe")
+        return Ceiling.of_probe(probed)
 
     def _sample(self, part: str) -> Sample:
         return self.process.sample(self.samples, generator=seeding.generator(self.seed, "ceilings", part))

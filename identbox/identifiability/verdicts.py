@@ -148,7 +148,7 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
 
 def declared(process: Process) -> list[Variable]:
     """The variables whose role is content, without constants."""
-    return [v for v in process.variables if v.role == "content" and v.distribution.kind != "constant"]
+    return [v for v in process.variables if v.role == "content" and not v.distribution.constant]
 
 
 def predict(process: Process, assumed: Sequence[Assumption], size: int | None) -> list[Prediction]:

@@ -253,7 +253,9 @@ def verify_arrays(
                 f"encodings of view {view}: expected at least {LEAST_ROWS} rows, got {len(matrix)}"
             )
         given = latents_of(process, latents, view, rows=len(matrix))
-        unseen |= {v.name for v in process.seen_by(view) if v.name not in given and not _is_constant(v)}
+        unseen |= {
+            v.name for v in process.seen_by(view) if v.name not in given and not v.distribution.constant
+        }
         missing = [v.name for v in content if v.name not in given]
         if missing:
             raise IdentboxError(
@@ -264,7 +266,7 @@ def verify_arrays(
         targets = [
             target_of(process[name], z[fit], z[score])
             for name, z in given.items()
-            if not _is_constant(process[name])
+            if not process[name].distribution.constant
         ]
         lengths.add(len(matrix))
         seeded = seeding.derive(seed, "verify", view)
@@ -272,9 +274,7 @@ def verify_arrays(
         features = torch.cat([v.distribution.features(given[v.name]) for v in content], dim=1)
         for one in _probed(view, features, targets, (fit, score), seeded):
             if one.nonlinear:
-                known[view, one.label, None] = Ceiling(
-                    score=one.score, low=one.low, high=one.high, how="probe"
-                )
+                known[view, one.label, None] = Ceiling.of_probe(one)
     evidence = Measured(where="verify", seed=seed, process=process, probes=tuple(probes), known=known)
     rows = " and ".join(str(n) for n in sorted(lengths))
     measured = f"regressions on {rows} rows of arrays, half to fit and half to score, without interventions"
@@ -302,7 +302,9 @@ def guarded(verdict: Verdict, process: Process, unseen: Iterable[str] = ()) -> V
     dependent = [
         v.name
         for v in process.variables
-        if v.name not in names and not _is_constant(v) and any(process.dependent(v.name, c) for c in names)
+        if v.name not in names
+        and not v.distribution.constant
+        and any(process.dependent(v.name, c) for c in names)
     ]
     reasons = []
     if dependent:
@@ -338,10 +340,6 @@ def verdict_on(
         margins=margins,
         prediction=prediction,
     )
-
-
-def _is_constant(variable: Variable) -> bool:
-    return variable.distribution.kind == "constant"
 
 
 def _names_of(variables: Sequence[Variable]) -> tuple[str, ...]:

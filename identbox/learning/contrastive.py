@@ -22,7 +22,6 @@ from identbox.learning.entropy import entropy
 from identbox.settings import Positive, settings
 
 Negatives = Literal["other-view", "same-view"]
-NEGATIVES: tuple[Negatives, ...] = ("other-view", "same-view")
 # Exponentials are of base 2, which a CPU raises twice as fast as e. What is below 2^-100 of the largest is taken as
 # that much: too little to count in a sum, and a CPU is ten times slower where the results are next to zero.
 LOG2_E, LN_2 = math.log2(math.e), math.log(2)

@@ -15,7 +15,6 @@ def _squared_distances(a: Float[Tensor, "n k"], b: Float[Tensor, "p k"]) -> Floa
 
 
 Similarity = Literal["euclidean", "cosine"]
-SIMILARITIES: tuple[Similarity, ...] = ("euclidean", "cosine")
 
 BLOCK_ELEMENTS = {
     "cpu": 2**19,

@@ -79,7 +79,7 @@ def _targets(
     befores, afters = ([pair[k].latent for pair in drawn] for k in (0, 1))
     found = []
     for variable in process.variables:
-        if variable.distribution.kind == "constant":  # there is nothing to predict
+        if variable.distribution.constant:  # there is nothing to predict
             continue
         versions: list[tuple[bool, list[Sample]]] = [(False, befores)]
         if variable.role == intervention:

@@ -226,6 +226,11 @@ class Process:
             )
         return [variable for variable in self.variables if variable.view in (None, view)]
 
+    @property
+    def content_size(self) -> int:
+        """The dimensions of content together, as declared."""
+        return sum(v.distribution.dim for v in self.variables if v.role == "content")
+
     def perturbs(self, view: str) -> bool:
         """Whether a view sees a perturbed copy of style."""
         return self.symmetric or view != self.views[0]

@@ -97,7 +97,7 @@ class World:
     @property
     def content_size(self) -> int:
         """The dimensions of content together."""
-        return sum(v.distribution.dim for v in self.process.variables if v.role == "content")
+        return self.process.content_size
 
     def table(self) -> dict[str, Any]:
         """How the mixings were drawn, as tables of TOML."""
