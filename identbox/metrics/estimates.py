@@ -1,0 +1,90 @@
+"""Estimates with intervals, and the worst direction of a covariance.
+
+The largest of many shares is found too large on the sample that chose it. So the two ends of an interval come from
+two estimates: the upper end from the direction that is worst on the whole sample, the lower end from directions that
+one half of the sample chose and the other half measured. Both ends err, if at all, on the side that makes the interval
+wider.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import torch
+from jaxtyping import Float
+from scipy import stats
+from torch import Tensor
+
+CONFIDENCE = 0.95  # of all intervals, two-sided
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def quantile(confidence: float) -> float:
+    """The number of standard errors on each side of a two-sided interval."""
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def share(k: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
+    """k of n as a share, with the exact interval of Clopper and Pearson."""
+    tail = (1 - confidence) / 2
+    low = stats.beta.ppf(tail, k, n - k + 1) if k else 0.0
+    high = stats.beta.isf(tail, k + 1, n - k) if k < n else 1.0
+    return Estimate(value=k / n, low=float(low), high=float(high))
+
+
+def upper_end(value: float, error: float, confidence: float = CONFIDENCE) -> float:
+    """The upper end for a share of variance: on the scale of logarithms where that is the larger one.
+
+    Shares of variance are skewed: a sample that happens to have few large squares has a small error as well.
+    """
+    half = quantile(confidence) * error
+    return value + half if value <= 0 else max(value + half, value * math.exp(min(half / value, 50.0)))
+
+
+def largest_share(
+    parts: Float[Tensor, "n q"], weights: Float[Tensor, "n q"] | None = None, confidence: float = CONFIDENCE
+) -> Estimate:
+    """The largest over unit directions v of E (v . part)^2, less E (v . weight)^2 where weights are given.
+
+    The directions have unit variance, so that it is a share of variance.
+    """
+    n = len(parts)
+    if parts.shape[1] == 0:
+        return Estimate(value=0.0, low=0.0, high=0.0)
+    value, squares = _along(parts, weights, _worst(parts, weights))
+    high = upper_end(value, squares.std().item() / math.sqrt(n), confidence)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    held = []
+    for choose, measure in ((order[::2], order[1::2]), (order[1::2], order[::2])):
+        direction = _worst(_rows(parts, choose), _rows(weights, choose))
+        held.append(_along(_rows(parts, measure), _rows(weights, measure), direction)[1])
+    measured = torch.cat(held)
+    low = measured.mean().item() - quantile(confidence) * measured.std().item() / math.sqrt(n)
+    value = min(max(value, 0.0), 1.0)
+    return Estimate(value=value, low=min(max(low, 0.0), value), high=max(min(high, 1.0), value))
+
+
+def _rows(values: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if values is None else values[rows]
+
+
+def _worst(parts: Tensor, weights: Tensor | None) -> Float[Tensor, " q"]:
+    matrix = parts.T @ parts if weights is None else parts.T @ parts - weights.T @ weights
+    return torch.linalg.eigh(matrix).eigenvectors[:, -1]
+
+
+def _along(parts: Tensor, weights: Tensor | None, direction: Tensor) -> tuple[float, Tensor]:
+    squares = (parts @ direction).square()
+    if weights is not None:
+        squares = squares - (weights @ direction).square()
+    return squares.mean().item(), squares
