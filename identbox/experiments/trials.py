@@ -54,7 +54,7 @@ class Trial:
 
     @property
     def content_size(self) -> int:
-        """Dimensions of the content as declared."""
+        """Dimensions of the content as declared, without constants."""
         return self.process.content_size
 
     def ceilings(self, content: Sequence[Variable]) -> dict[CeilingKey, Ceiling]:

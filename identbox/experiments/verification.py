@@ -13,8 +13,9 @@ import numpy as np
 from identbox.experiments.optimum import Optimum, optimum
 from identbox.experiments.own_encoders import OWN_ENCODERS
 from identbox.experiments.trials import Trial, groups
-from identbox.identifiability.assumptions import Assumption, assumptions, effective_dimensions
-from identbox.identifiability.verdicts import Judgement, Margins, judge, predict
+from identbox.identifiability.assumptions import Assumption, LearnerFacts, assumptions, effective_dimensions
+from identbox.identifiability.predictions import predict
+from identbox.identifiability.verdicts import Judgement, Margins, judge
 from identbox.metrics import elbow
 from identbox.process.world import unique_mixings
 
@@ -88,10 +89,10 @@ def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> GroupF
     assumed = assumptions(
         first.process,
         mixings=None if world is None else unique_mixings(world.mixings),
-        encoding_size=first.encoding_size,
+        learner=LearnerFacts(encoding_size=first.encoding_size),
         seed=first.seed,
     )
-    predictions = predict(first.process, assumed, first.encoding_size)
+    predictions = predict(first.process, assumed)
     if first.from_content:  # which is of the content as declared
         predictions = predictions[:1]
     if control in DEFECTS:

@@ -26,12 +26,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox import seeding
-from identbox.identifiability.assumptions import invariant
+from identbox.identifiability.blocks import invariant
 from identbox.metrics import predictors, probing
 from identbox.metrics.scores import Score
 from identbox.metrics.targets import seen, target_of
 from identbox.process.covariances import covariance_matrix
 from identbox.process.model import ROLES, Process, Sample, Variable
+from identbox.process.moments import joint_covariances, linear
 
 PROBE_SAMPLES = 2048  # that a probe is fitted on, and as many that it is scored on
 
@@ -91,13 +92,9 @@ class _Solver:
 
     def __init__(self, process: Process, seed: int, samples: int) -> None:
         self.process, self.seed, self.samples = process, seed, samples
-        self.linear = all(
-            v.distribution.domain.kind == "continuous"
-            and all(effect.coefficients() is not None for effect in v.effects.values())
-            for v in process.variables
-        )
+        self.linear = linear(process)
         self.gaussian = all(v.distribution.gaussian for v in process.variables)
-        self.joint = _covariances(process) if self.linear else {}
+        self.joint = joint_covariances(process) if self.linear else {}
         self.done: dict[tuple[str, str, tuple[str, ...]], Ceiling] = {}
 
     def ceiling(self, view: str, variable: Variable, given: Sequence[Variable]) -> Ceiling:
@@ -158,32 +155,3 @@ def _known(score: float) -> Ceiling:
 def _regressors(sample: Sample, given: Sequence[Variable]) -> Float[Tensor, "n f"]:
     """The values of variables side by side, as a probe takes them best."""
     return torch.cat([v.distribution.features(sample.values[v.name]) for v in given], dim=1)
-
-
-def _covariances(process: Process) -> dict[tuple[str, str], Float[Tensor, "_ _"]]:
-    """The covariance of every pair of variables of a linear process, as they are before any change.
-
-    In causal order: Cov(v, w) for all w before v is sum_p B_p Cov(p, w) over v's parents p, and the covariance of v
-    itself adds that of its noise.
-    """
-    joint: dict[tuple[str, str], Tensor] = {}
-    before: list[str] = []
-    for variable in process.variables:
-        matrices = {
-            parent: matrix
-            for parent, effect in variable.effects.items()
-            if (matrix := effect.coefficients()) is not None
-        }
-        dim, name = variable.distribution.dim, variable.name
-        for other in before:
-            width = process[other].distribution.dim
-            cross = torch.zeros(dim, width, dtype=torch.float64)
-            for parent, matrix in matrices.items():
-                cross = cross + matrix @ joint[parent, other]
-            joint[name, other], joint[other, name] = cross, cross.T
-        own = variable.distribution.own_covariance()
-        for parent, matrix in matrices.items():
-            own = own + joint[name, parent] @ matrix.T
-        joint[name, name] = own
-        before.append(name)
-    return joint

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from identbox import seeding
 from identbox.errors import IdentboxError
-from identbox.identifiability.assumptions import invariant
+from identbox.identifiability.blocks import invariant
 from identbox.learning.entropy import cube_entropy
 from identbox.process.distributions import Draw
 from identbox.process.mixing import SINGULAR

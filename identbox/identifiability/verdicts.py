@@ -20,9 +20,10 @@ from typing import Literal, Protocol, runtime_checkable
 
 from scipy import stats
 
-from identbox.errors import IdentboxError, first_few
-from identbox.identifiability.assumptions import Assumption, effective_dimensions, invariant, never_changing
+from identbox.errors import IdentboxError
+from identbox.identifiability.assumptions import effective_dimensions
 from identbox.identifiability.ceilings import Ceiling, CeilingKey
+from identbox.identifiability.predictions import Prediction
 from identbox.metrics.scores import Score
 from identbox.process.model import Process, Variable
 from identbox.settings import Fraction, settings
@@ -110,15 +111,6 @@ class ViewVerdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What the theorem says of a block; None where it says nothing."""
-
-    block: tuple[str, ...]
-    outcome: Literal["identified", "not identified"] | None
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Judgement:
     """A block of a group of runs: predicted, measured over all seeds, and seed by seed."""
 
@@ -144,50 +136,6 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
     if "not identified" in outcomes:
         return "not identified"
     return "undecided" if "undecided" in outcomes else "identified"
-
-
-def declared(process: Process) -> list[Variable]:
-    """The variables whose role is content, without constants."""
-    return [v for v in process.variables if v.role == "content" and not v.distribution.constant]
-
-
-def predict(process: Process, assumed: Sequence[Assumption], size: int | None) -> list[Prediction]:
-    """What the theorem says of the content of a process, encoded in ``size`` dimensions.
-
-    Of two blocks where style never changes: then that style is content, and content alone is not what is invariant.
-    """
-    content, same = declared(process), invariant(process)
-    names, wanted = tuple(v.name for v in same), sum(v.distribution.dim for v in same)
-    partly = [v.name for v in never_changing(process) if v not in same]
-    broken = [a for a in assumed if a.needed and a.verdict == "violated"]
-    # What never changes violates Assumption 5 of the roles as given, and not once it is counted as content.
-    relevant = [a for a in broken if a.key != "style-changes" or partly]
-    unknown = [a for a in assumed if a.needed and a.verdict == "unknown"]
-    continuous = not any(v.distribution.discrete for v in same)
-    outcome: Literal["identified", "not identified"] | None = None
-    if size is not None and size < wanted and continuous:
-        outcome, reason = (
-            "not identified",
-            f"a {size}-dimensional encoding cannot represent {wanted} continuous variables",
-        )
-    elif partly:
-        reason = f"some components of {first_few(partly, 3)} never change, and scores are of whole variables"
-    elif relevant:
-        reason = f"the theorem is silent, violated: {first_few([a.name for a in relevant], 2)}"
-    elif unknown:
-        reason = f"the theorem needs what is unknown: {first_few([a.name for a in unknown], 2)}"
-    else:
-        outcome, reason = "identified", "every assumption holds"
-    whole = Prediction(block=names, outcome=outcome, reason=reason)
-    if {v.name for v in content} == set(names):
-        return [whole]
-    style = ", ".join(v.name for v in same if v.role != "content")
-    alone = Prediction(
-        block=tuple(v.name for v in content),
-        outcome="not identified" if outcome == "identified" else None,
-        reason=f"{style} never changes and is content too, so that encoders encode it as well",
-    )
-    return [alone, whole]
 
 
 def judge(trials: Sequence[Evidence], prediction: Prediction, margins: Margins) -> Judgement:

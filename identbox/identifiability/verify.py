@@ -22,18 +22,16 @@ from torch import Tensor
 from identbox import seeding
 from identbox.errors import IdentboxError, first_few
 from identbox.files import write_whole
-from identbox.identifiability.assumptions import assumptions
+from identbox.identifiability.assumptions import LearnerFacts, assumptions
 from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
 from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix, expect_views, latents_of
+from identbox.identifiability.predictions import Prediction, declared, predict
 from identbox.identifiability.verdicts import (
     Evidence,
     Margins,
     Outcome,
-    Prediction,
     ViewVerdict,
-    declared,
     judge,
-    predict,
 )
 from identbox.metrics.interventional import probe_world
 from identbox.metrics.predictors import PredictorSettings
@@ -214,9 +212,12 @@ def _verify_callables(
     )
     size = max(sizes.values())
     assumed = assumptions(
-        world.process, mixings=unique_mixings(world.mixings), encoding_size=size, seed=world.seed
+        world.process,
+        mixings=unique_mixings(world.mixings),
+        learner=LearnerFacts(encoding_size=size),
+        seed=world.seed,
     )
-    prediction = predict(world.process, assumed, size)[0]
+    prediction = predict(world.process, assumed)[0]
     content = declared(world.process)
     evidence = Measured(
         where="verify",

@@ -103,6 +103,8 @@ class Distribution(ABC):
     gaussian: ClassVar[bool] = False
     # Whether the density jumps at the ends of an interval.
     bounded: ClassVar[bool] = False
+    # Whether the density is continuous and has a kink, so that it is not smooth.
+    kinked: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -228,6 +230,7 @@ class Laplace(Distribution):
     scale: Positive = 1.0
 
     kind: ClassVar[str] = "laplace"
+    kinked: ClassVar[bool] = True
 
     def value(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         # The quantile function; 0 is a possible draw of torch.rand and has no finite quantile.

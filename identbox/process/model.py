@@ -228,8 +228,9 @@ class Process:
 
     @property
     def content_size(self) -> int:
-        """The dimensions of content together, as declared."""
-        return sum(v.distribution.dim for v in self.variables if v.role == "content")
+        """The dimensions of content together, as declared; constants do not count."""
+        content = [v.distribution for v in self.variables if v.role == "content"]
+        return sum(distribution.dim for distribution in content if not distribution.constant)
 
     def perturbs(self, view: str) -> bool:
         """Whether a view sees a perturbed copy of style."""

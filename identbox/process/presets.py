@@ -55,8 +55,9 @@ def multimodal3dident(*, position_causes_color: bool = True) -> Process:
             _specific_factor("image", "object_gammarot", Uniform()),
             color,
             _specific_factor("image", "spotlight_pos", Uniform()),
-            _specific_factor("image", "spotlight_color", Uniform(circular=True)),
-            _specific_factor("image", "background_color", Uniform(circular=True)),
+            # The hues of light and ground span half a circle, so that their ends are not the same colour.
+            _specific_factor("image", "spotlight_color", Uniform()),
+            _specific_factor("image", "background_color", Uniform()),
             _specific_factor("text", "color_palette", Categorical(classes=PALETTE_NAMES)),
             _specific_factor("text", "text_phrasing", Categorical(classes=PHRASINGS)),
         ),

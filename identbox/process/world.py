@@ -96,7 +96,7 @@ class World:
 
     @property
     def content_size(self) -> int:
-        """The dimensions of content together."""
+        """The dimensions of content together; constants do not count."""
         return self.process.content_size
 
     def table(self) -> dict[str, Any]:

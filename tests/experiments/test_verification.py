@@ -17,8 +17,9 @@ from identbox.experiments import controls, optimum, trials, verification
 from identbox.experiments import simulation as experiments_simulation
 from identbox.experiments.learner import Learner
 from identbox.experiments.trials import Trial
-from identbox.identifiability import assumptions, oracle, verdicts
-from identbox.identifiability.verdicts import Margins, Prediction
+from identbox.identifiability import oracle, verdicts
+from identbox.identifiability.predictions import Prediction
+from identbox.identifiability.verdicts import Margins
 from identbox.jobs import execution
 from identbox.metrics import elbow
 from identbox.metrics.scores import Score
@@ -237,71 +238,6 @@ def test_a_verdict_over_probe_samples_covers():
         for s in map(float, scores)
     ]
     assert sum(passed) < 3
-
-
-def assumed(process, size, singular=False):
-    sizes = {v: sum(x.distribution.dim for x in process.seen_by(v)) for v in process.views}
-    from identbox.process import mixing
-
-    mixings = {v: mixing.draw(d, mixing.Mixing(orthogonal=True), seed=0, name=v) for v, d in sizes.items()}
-    if singular:
-        mixings["1"].weights[0, :, 0] = 0.0
-    return assumptions.assumptions(process, mixings=mixings, encoding_size=size)
-
-
-def predicted(size=2, singular=False, **keys):
-    process = presets.numerical_simulation(**{"content": 2, "style": 1, "specific": 1, **keys}).realise(
-        seed=0
-    )
-    return verdicts.predict(process, assumed(process, size, singular), size)
-
-
-def test_what_the_theorem_predicts():
-    assert [p.outcome for p in predicted()] == ["identified"]
-    assert [p.outcome for p in predicted(specific=0)] == ["identified"]
-    assert [(p.outcome, p.reason) for p in predicted(size=1)] == [
-        ("not identified", "a 1-dimensional encoding cannot represent 2 continuous variables")
-    ]
-    assert [p.outcome for p in predicted(size=3)] == [None]
-    assert [p.outcome for p in predicted(discrete=("content",))] == [None]
-    (lost,) = predicted(singular=True)
-    assert (lost.outcome, lost.reason) == (None, "the theorem is silent, violated: smooth, invertible mixing")
-    assert [p.outcome for p in predicted(size=3, change_probability=0.0)] == ["not identified", "identified"]
-    assert [p.outcome for p in predicted(size=2, change_probability=0.0)] == [None, "not identified"]
-
-
-def test_evidence_of_a_mixing():
-    process = presets.numerical_simulation(content=2, style=1, specific=1).realise(seed=0)
-    status = {a.name: a for a in assumed(process, 2)}
-    # Orthogonal layers with slope 0.2 twice between: singular values within 0.2^2 and 1.
-    assert status["smooth, invertible mixing"].verdict == "holds"
-    low, high = assumptions.singular_values(
-        next(iter(learner_mixings(process).values())),
-        torch.randn(500, 4, generator=torch.Generator().manual_seed(0)),
-    )
-    assert 0.04 - 1e-6 <= low < high <= 1 + 1e-6
-    assert status["encoding size = number of content variables"].evidence == "2 for 2 that are invariant"
-    lost = {a.name: a for a in assumed(process, 2, singular=True)}["smooth, invertible mixing"]
-    assert lost.verdict == "violated"
-    assert lost.evidence.startswith("f1 is not invertible")
-
-
-def learner_mixings(process):
-    from identbox.process import mixing
-
-    return {"1": mixing.draw(4, mixing.Mixing(orthogonal=True), seed=0)}
-
-
-@pytest.mark.parametrize(("eigenvalues", "expected"), [((1, 1, 1), 3.0), ((4, 1), 25 / 17), ((9, 0), 1.0)])
-def test_effective_dimension_is_the_participation_ratio(eigenvalues, expected):
-    """Of orthogonal columns with these mean squares, whose sample covariance is diagonal exactly."""
-    n = 8
-    signs = torch.tensor(
-        [[(-1) ** bin(row & (column + 1)).count("1") for column in range(3)] for row in range(n)]
-    ).double()
-    values = signs[:, : len(eigenvalues)] * torch.tensor(eigenvalues, dtype=torch.float64).sqrt()
-    assert assumptions.effective_dimension(values) == pytest.approx(expected)
-    assert assumptions.effective_dimension(torch.ones(5, 2)) == 0
 
 
 def test_a_run_stands_beside_the_oracle(made):

@@ -21,7 +21,8 @@ from identbox.experiments.pictures import Component, Picture
 from identbox.experiments.verification import GroupFinding
 from identbox.identifiability.assumptions import Assumption
 from identbox.identifiability.oracle import Value
-from identbox.identifiability.verdicts import Condition, Judgement, Margins, Prediction, ViewVerdict
+from identbox.identifiability.predictions import Prediction
+from identbox.identifiability.verdicts import Condition, Judgement, Margins, ViewVerdict
 from identbox.metrics import elbow
 from identbox.process import presets
 from identbox.process.distributions import Categorical, Constant, Uniform

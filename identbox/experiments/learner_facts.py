@@ -1,0 +1,51 @@
+"""What the record of a run says of its learner, as the assumptions of Theorem 2 need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from identbox.experiments.image_text import KIND as IMAGE_TEXT
+from identbox.experiments.trials import Trial
+from identbox.identifiability.learner_rules import LearnerFacts, TrainingChange
+from identbox.learning.contrastive import Objective
+from identbox.settings import build
+
+FULL = 0.5  # turns in either direction, with which a hue is drawn anew from the whole circle
+HUES = ("object_color", "spotlight_color", "background_color")
+
+
+def learner_facts(trial: Trial, *, gap: float | None = None) -> LearnerFacts:
+    """The facts of a finished run; ``gap`` is that of Eq. 8.9 to the oracle in nats, where it is known.
+
+    Encodings of images and sentences are of length 1 where the objective compares by the cosine; those of a simulation
+    are probed as they are. Sentences beyond the batch's own are candidates in one direction alone and do not count.
+    """
+    config = trial.record["config"]
+    training = config.get("training") or {}
+    of_images = trial.record.get("kind") == IMAGE_TEXT
+    objective = config.get("objective")
+    return LearnerFacts(
+        encoding_size=trial.encoding_size,
+        objective=build(Objective, objective, f"{trial.where}: objective") if objective else None,
+        batch=training.get("batch"),
+        steps=training.get("steps"),
+        gap=gap,
+        normalised=of_images,
+        changes=training_changes(config.get("data") or {}) if of_images else (),
+    )
+
+
+def training_changes(data: Mapping[str, Any]) -> tuple[TrainingChange, ...]:
+    """What the training on images changes in them at random, by its keys ``hue``, ``light`` and ``shift``."""
+    found = []
+    if hue := data.get("hue"):
+        what = f"hues are turned by up to {hue:g} turns"
+        found.append(TrainingChange(view="image", what=what, variables=HUES, anew=hue >= FULL))
+    if light := data.get("light"):
+        found.append(
+            TrainingChange(view="image", what=f"one side is brighter, by a logarithm of up to {light:g}")
+        )
+    if shift := data.get("shift"):
+        found.append(TrainingChange(view="image", what=f"images are moved by up to {shift} pixels"))
+    return tuple(found)
