@@ -19,7 +19,7 @@ Encoder = Callable[[Tensor], Any]  # observations (n, d) of one view -> encoding
 def encoded(encoder: Encoder, x: Float[Tensor, "n d"], where: str) -> Float[Tensor, "n k"]:
     """The encodings (n, k) of observations, checked.
 
-    Raises IdentboxError for something else than a matrix of n rows of finite numbers that vary, and for an encoder that
+    Raises IdentboxError for something else than a matrix of n rows of finite numbers, and for an encoder that
     changes its input.
     """
     if not callable(encoder):
@@ -43,17 +43,13 @@ def encoded(encoder: Encoder, x: Float[Tensor, "n d"], where: str) -> Float[Tens
 def encoding_matrix(value: Any, where: str, *, rows: int | None = None) -> Float[Tensor, "n k"]:
     """Encodings as floating point numbers (n, k).
 
-    Raises IdentboxError for another shape, numbers that are not finite, and encodings that are constant.
+    Raises IdentboxError for another shape, and for numbers that are not finite.
     """
     matrix = arrays.tensor_of(value, where)
     shape = f"({'n' if rows is None else rows}, k)"
     if matrix.ndim != 2 or 0 in matrix.shape or (rows is not None and len(matrix) != rows):
         raise IdentboxError(f"{where}: expected encodings of shape {shape}, got {tuple(matrix.shape)}")
     matrix = matrix if matrix.is_floating_point() else matrix.double()
-    spread = matrix.double().std(0, correction=0)
-    rounding = 10 * torch.finfo(matrix.dtype).eps * matrix.double().abs().amax(0)
-    if (spread <= rounding).all():
-        raise IdentboxError(f"{where}: expected encodings that vary over the sample, got constant ones")
     return matrix
 
 

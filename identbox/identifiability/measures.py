@@ -50,8 +50,8 @@ class Measure:
     confidence: float = CONFIDENCE
     # What the same regression fails to recover from a known invertible function of content at this sample size.
     weakness: float = 0.0
-    # The least share of variance that content leaves to a direction of what depends on it (`leak.freedom`).
-    freedom: float = 1.0
+    # The least share of variance that content leaves to what depends on it (`leak.freedom`); None where it is unknown.
+    freedom: float | None = 1.0
 
     def record(self) -> dict[str, Any]:
         """The measure as results.json holds it."""
@@ -227,8 +227,7 @@ def measured_from_arrays(
     if redrawn is not None:
         measures = [_measure(view, "leak", "pairs", leak.redrawn_leak(encodings, redrawn))]
     else:
-        dependent = [v for v in others if any(process.dependent(v.name, name) for name in names)]
-        free = leak.freedom(cause, numbers_of(dependent, values)) if dependent else 1.0
+        free = _freedom(process, view, content, values)
         estimate = leak.regressed_leak(encodings, cause, rest)
         measures = [_measure(view, "leak", "regression", estimate, freedom=free)]
     measures += recovery_measures(view, encodings, content, values)
@@ -237,6 +236,23 @@ def measured_from_arrays(
         estimate = local.degenerate_by_neighbours(encodings, numbers_of(numeric, values))
         measures.append(_measure(view, "degenerate", "neighbours", estimate))
     return measures
+
+
+def _freedom(process: Process, view: str, content: Sequence[Variable], values: Latents) -> float | None:
+    """The share of variance that content leaves to what depends on it; None where not all of that is given."""
+    names = {v.name for v in content}
+    dependent = [
+        v
+        for v in process.seen_by(view)
+        if v.name not in names
+        and not v.distribution.constant
+        and any(process.dependent(v.name, name) for name in names)
+    ]
+    if not dependent:
+        return 1.0
+    if any(v.name not in values for v in dependent):
+        return None
+    return leak.freedom(numbers_of(content, values), numbers_of(dependent, values))
 
 
 def with_weakness(measures: Sequence[Measure], block: Sequence[Variable], values: Latents) -> list[Measure]:

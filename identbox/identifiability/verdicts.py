@@ -1,122 +1,135 @@
-"""Verdicts on Theorem 2 from the records of runs: what it predicts, what could be reached, what was measured.
+"""Verdicts: is content block-identified, as Definition 8 has it, within stated margins?
 
-An encoder *identifies* a block of variables under two conditions. Its encodings predict the block (with a score of at
-least ``Margins.content``). And they predict everything else no better than the block itself does (at most
-``Margins.excess`` above the ceiling). Both must hold without and with interventions. Each score has an interval. The
-verdict is ``identified`` if every interval lies on the right side of its margin as a whole, ``not identified`` if one
-lies on the wrong side as a whole, and ``undecided`` otherwise.
+An encoding identifies content if it is an invertible function of it. Both halves are measured in the worst direction
+(`measures`): its *leak* must be small, its *recovery* of content large, and it must follow content nearly everywhere.
+A verdict is an equivalence test on these. It is
 
-Intervals are over probe samples for a single seed (the bootstrap of the run's record), and Student's over seeds for
-more, with the spread of a score not below what its probe samples account for.
+- ``identified`` if the unfavourable end of every interval lies within its margin;
+- ``not identified`` if some quantity lies beyond its margin, at an error rate that holds for all of them together
+  (Holm 1979, A simple sequentially rejective multiple test procedure);
+- ``undecided`` otherwise, with the reason.
+
+A verdict is on one learner in one world. Seeds draw worlds of their own, so they are counted and never averaged.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import NormalDist, fmean, stdev
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
 
-from scipy import stats
-
-from identbox.errors import IdentboxError
-from identbox.identifiability.assumptions import effective_dimensions
-from identbox.identifiability.ceilings import Ceiling, CeilingKey
+from identbox.identifiability.measures import Measure
 from identbox.identifiability.predictions import Prediction
-from identbox.metrics.scores import Score
-from identbox.process.model import Process, Variable
+from identbox.metrics.estimates import CONFIDENCE, Estimate, quantile, share
 from identbox.settings import Fraction, settings
 
 Outcome = Literal["identified", "not identified", "undecided"]
+State = Literal["satisfied", "violated", "open"]
+ERROR_RATE = 1 - CONFIDENCE  # of a wrong "not identified", for all conditions of a verdict together
+SURE = 0.98  # a recovery above which the strength of the probe does not matter
 SHOWN_REASONS = 4  # of a verdict in its short form; its conditions have all
-SPARE = 0.9  # of the content's dimensions: below this share, a note on spare capacity is added
-
-
-@runtime_checkable
-class Evidence(Protocol):
-    """What a verdict on one run rests on."""
-
-    @property
-    def where(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def process(self) -> Process: ...
-    @property
-    def probes(self) -> tuple[Score, ...]: ...
-
-    def ceilings(self, content: Sequence[Variable]) -> Mapping[CeilingKey, Ceiling]:
-        """How well a perfect encoding of ``content`` would predict everything that was probed."""
 
 
 @settings
 class Margins:
-    """What counts as identified.
+    """What counts as identified, in shares of variance and of samples.
 
     >>> from identbox import Margins
-    >>> Margins(content=0.9).excess
-    0.05
+    >>> Margins(leak=0.02).recovery
+    0.95
     """
 
-    content: Fraction = 0.95  # least score of the block
-    excess: Fraction = 0.05  # most that anything else is predicted beyond its ceiling
-    confidence: Fraction = 0.95  # of the intervals
+    # Most of the encoding's variance, in its worst direction, that something else than content moves.
+    leak: Fraction = 0.05
+    # Least of content that can be read from the encoding, in its worst direction (R2), or of the worst class.
+    recovery: Fraction = 0.95
+    # Most of the samples where the encoding does not follow content.
+    degenerate: Fraction = 0.05
 
-
-@dataclass(frozen=True, kw_only=True)
-class Condition:
-    """One thing to be satisfied: a score of the block, or what is predicted of anything else beyond its ceiling."""
-
-    view: str
-    target: str
-    intervention: str | None
-    kind: Literal["content", "excess"]
-    metric: str
-    score: float  # mean over seeds
-    ceiling: float  # mean over seeds
-    value: float  # the score, or the score minus the ceiling: what is held against the margin
-    low: float
-    high: float
-    bound: float  # the margin
-    state: Literal["satisfied", "violated", "open"]
-    how: str  # the ceiling is known
+    def of(self, measure: Measure) -> float:
+        """The margin of a measure."""
+        return {"leak": self.leak, "recovery": self.recovery, "degenerate": self.degenerate}[measure.quantity]
 
     def __str__(self) -> str:
-        when = f" with {self.intervention} permuted" if self.intervention else ""
-        what = "score" if self.kind == "content" else "excess"
-        sign = "at least" if self.kind == "content" else "at most"
         return (
-            f"{self.target}{when}: {what} {self.value:.3f} [{self.low:.3f}, {self.high:.3f}], "
-            f"{sign} {self.bound:g} is required"
+            f"leak at most {self.leak:g}, recovery at least {self.recovery:g}, degenerate at most "
+            f"{self.degenerate:g} of the samples, by the unfavourable ends of {CONFIDENCE:.0%} intervals"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One measure, held against its margin."""
+
+    measure: Measure
+    bound: float
+    state: State
+
+    @property
+    def relation(self) -> str:
+        """How the measure has to lie to its margin, as tables print it."""
+        return f"{'≥' if self.measure.quantity == 'recovery' else '≤'} {self.bound:g}"
+
+    def __str__(self) -> str:
+        m = self.measure
+        what = {"leak": "leak", "recovery": f"recovery of {m.what}", "degenerate": "degenerate share"}
+        cut = " with content cut from what depends on it" if m.regime == "cut" else ""
+        sign = "at least" if m.quantity == "recovery" else "at most"
+        why = "" if self.state != "open" else f": {self.why_open}"
+        return (
+            f"{what[m.quantity]}{cut} {m.value:.3f} [{m.low:.3f}, {m.high:.3f}], {sign} {self.bound:g} is "
+            f"required{why}"
+        )
+
+    @property
+    def why_open(self) -> str:
+        """The reason why neither side of the margin is shown."""
+        m = self.measure
+        if m.how == "regression" and m.high <= self.bound:
+            if m.freedom is None:
+                return (
+                    "no interventions were probed, and latents that depend on content were not given, so that an "
+                    "encoding of them cannot be told from one of content"
+                )
+            return (
+                f"no interventions were probed, and content leaves only {m.freedom:.3f} of the variance of a "
+                "variable that depends on it, so that an encoding of that variable looks like one of content"
+            )
+        if m.how == "regression" and m.value > self.bound:
+            return "a regression on content leaves this much, and it is not shown that anything else explains it"
+        if m.quantity == "recovery" and m.high < self.bound:
+            return (
+                f"the probe is too weak, since of a known invertible function of content it misses {m.weakness:.3f} "
+                "at this number of samples"
+            )
+        return "too few samples"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ViewVerdict:
-    """Whether a view's encoder identified a block, and why."""
+    """Whether a view's encoder identified content, and why."""
 
     view: str
     outcome: Outcome
     reasons: tuple[str, ...]
     conditions: tuple[Condition, ...]
-    spare: tuple[str, ...] = ()  # a note on spare dimensions of content, into which style fits
 
     @property
     def brief(self) -> list[str]:
-        """The first reasons, how many more there are, and the note on spare dimensions."""
-        reasons = [reason for reason in self.reasons if reason not in self.spare]
-        more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
-        return [*reasons[:SHOWN_REASONS], *more, *self.spare]
+        """The first reasons, and how many more there are."""
+        more = (
+            [f"and {len(self.reasons) - SHOWN_REASONS} more"] if len(self.reasons) > SHOWN_REASONS else []
+        )
+        return [*self.reasons[:SHOWN_REASONS], *more]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A block of a group of runs: predicted, measured over all seeds, and seed by seed."""
+    """A block of variables in one run: what was predicted of it, and the verdict on each view."""
 
     prediction: Prediction
-    verdicts: tuple[ViewVerdict, ...]  # of each view
-    by_seed: dict[int, Outcome]  # all views together
+    verdicts: tuple[ViewVerdict, ...]
 
     @property
     def outcome(self) -> Outcome:
@@ -125,180 +138,122 @@ class Judgement:
 
     @property
     def came_true(self) -> bool | None:
-        """None where nothing is predicted, or where the runs leave it undecided."""
+        """None where nothing is predicted, or where the run leaves it undecided."""
         if self.prediction.outcome is None or self.outcome == "undecided":
             return None
         return self.prediction.outcome == self.outcome
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """The outcome for all of some views."""
+    """The outcome for all of some views; undecided for none."""
     if "not identified" in outcomes:
         return "not identified"
-    return "undecided" if "undecided" in outcomes else "identified"
+    return "undecided" if "undecided" in outcomes or not outcomes else "identified"
 
 
-def judge(trials: Sequence[Evidence], prediction: Prediction, margins: Margins) -> Judgement:
-    """Hold a group of runs (of one configuration, of different seeds) against the margins."""
-    block = [trials[0].process[name] for name in prediction.block]
-    known = [trial.ceilings([trial.process[name] for name in prediction.block]) for trial in trials]
-    probed = {score.view for score in trials[0].probes}
-    views = [view for view in trials[0].process.views if view in probed]
-    alone = {
-        trial.seed: [_verdict(view, [trial], [own], block, margins) for view in views]
-        for trial, own in zip(trials, known, strict=True)
-    }
-    verdicts = []
-    for place, view in enumerate(views):
-        found = _verdict(view, trials, known, block, margins)
-        single = {seed: of_views[place] for seed, of_views in alone.items()}
-        outcomes = {v.outcome for v in single.values()}
-        if found.outcome == "undecided" and len(outcomes) == 1 and "undecided" not in outcomes:
-            # Seeds that agree, but by unequal amounts or few in number, make a wide interval over them.
-            (outcome,) = outcomes
-            reasons = [f"seed {seed}: {v.reasons[0]}" for seed, v in single.items()]
-            found = replace(found, outcome=outcome, reasons=(*reasons, *found.spare))
-        verdicts.append(found)
-    by_seed = {seed: together([v.outcome for v in of_views]) for seed, of_views in alone.items()}
-    return Judgement(prediction=prediction, verdicts=tuple(verdicts), by_seed=by_seed)
+def counted(outcomes: Sequence[Outcome], outcome: Outcome) -> tuple[int, Estimate]:
+    """How many of some seeds have an outcome, and their share with the interval of Clopper and Pearson."""
+    k = sum(one == outcome for one in outcomes)
+    return k, share(k, len(outcomes))
 
 
-def _conditions(
-    view: str,
-    trials: Sequence[Evidence],
-    known: Sequence[Mapping[CeilingKey, Ceiling]],
-    block: Sequence[Variable],
-    margins: Margins,
-) -> list[Condition]:
-    """Every nonlinear score of a view over all runs, held against its margin.
+def judge(measures: Sequence[Measure], margins: Margins) -> tuple[ViewVerdict, ...]:
+    """Hold the measures of one run against the margins; a verdict for each view, in the order of the measures.
 
-    Raises IdentboxError for probes that the runs do not share, that have no ceiling, or of which none is of content.
+    All conditions of all views share the rate of wrong violations (Holm).
     """
-    scores: dict[tuple[str, str | None], list[tuple[Score, Ceiling]]] = {}
-    for trial, ceiling in zip(trials, known, strict=True):
-        for probe in trial.probes:
-            if probe.view == view and probe.nonlinear:
-                key = view, probe.label, probe.intervention
-                if key not in ceiling:
-                    raise IdentboxError(
-                        f"{trial.where}: probes: expected variables of the process and permutations of its blocks, "
-                        f"got {probe.label} with {probe.intervention} permuted"
-                    )
-                scores.setdefault(key[1:], []).append((probe, ceiling[key]))
-    conditions = []
-    for (_, intervention), pairs in scores.items():
-        if len(pairs) != len(trials):
-            raise IdentboxError(f"{trials[0].where}: expected the same probes in every run of the group")
-        score = pairs[0][0]
-        role = next((v.role for v in block if v.name == score.target), None)
-        encoded = role is not None and (score.permuted or role != intervention)
-        conditions.append(_condition(pairs, "content" if encoded else "excess", margins))
-    if not any(c.kind == "content" for c in conditions):
-        raise IdentboxError(f"{trials[0].where}: probes of view {view}: expected some of content, got none")
-    return conditions
+    chances = [_chance(measure, margins.of(measure)) for measure in measures]
+    violated = _holm(chances)
+    conditions = [
+        Condition(
+            measure=measure,
+            bound=margins.of(measure),
+            state="violated"
+            if beyond
+            else "satisfied"
+            if _within(measure, margins.of(measure))
+            else "open",
+        )
+        for measure, beyond in zip(measures, violated, strict=True)
+    ]
+    views = dict.fromkeys(measure.view for measure in measures)
+    return tuple(_verdict(view, [c for c in conditions if c.measure.view == view]) for view in views)
 
 
-def _verdict(
-    view: str,
-    trials: Sequence[Evidence],
-    known: Sequence[Mapping[CeilingKey, Ceiling]],
-    block: Sequence[Variable],
-    margins: Margins,
-) -> ViewVerdict:
+def _within(measure: Measure, bound: float) -> bool:
+    """Whether the unfavourable end of the interval lies within the margin."""
+    if measure.quantity == "recovery":
+        return measure.low >= bound
+    if measure.how == "regression":
+        # Had what depends on content varied freely, it would have moved the encoding by that much more.
+        return measure.freedom is not None and measure.high <= bound * measure.freedom
+    return measure.high <= bound
+
+
+def _chance(measure: Measure, bound: float) -> float:
+    """The probability of so large a violation where the quantity lies at its margin, by a normal approximation."""
+    if measure.quantity == "recovery":
+        value, end, sign = measure.value + measure.weakness, measure.high + measure.weakness, -1
+    else:
+        value, end, sign = measure.value, measure.low, 1
+    beyond, half = sign * (value - bound), sign * (value - end)
+    if beyond <= 0:
+        return 1.0
+    if half <= 0:
+        return 0.0
+    return NormalDist().cdf(-quantile(measure.confidence) * beyond / half)
+
+
+def _holm(chances: Sequence[float]) -> list[bool]:
+    """Which hypotheses are rejected at ``ERROR_RATE`` for all together."""
+    rejected = [False] * len(chances)
+    for number, at in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
+        if chances[at] > ERROR_RATE / (len(chances) - number):
+            break
+        rejected[at] = True
+    return rejected
+
+
+def _verdict(view: str, conditions: Sequence[Condition]) -> ViewVerdict:
     """The verdict on one view from its conditions."""
-    conditions = _conditions(view, trials, known, block, margins)
     wrong = [c for c in conditions if c.state == "violated"]
     open_ = [c for c in conditions if c.state == "open"]
     if wrong:
-        outcome: Outcome = "not identified"
-        worst = sorted(wrong, key=lambda c: abs(c.value - c.bound), reverse=True)
-        reasons = [str(c) for c in worst]
-    elif open_:
-        outcome = "undecided"
-        reasons = [str(c) for c in open_]
-    else:
-        outcome = "identified"
-        least = min((c for c in conditions if c.kind == "content"), key=lambda c: c.low)
-        reasons = [f"lowest: {least}"]
-        excesses = [c for c in conditions if c.kind == "excess"]
-        if excesses:
-            reasons.append(f"highest: {max(excesses, key=lambda c: c.high)}")
-    leaked = [c for c in wrong + open_ if c.kind == "excess"]
-    spare = _spare(trials) if leaked else ()
+        worst = sorted(wrong, key=lambda c: abs(c.measure.value - c.bound), reverse=True)
+        return _of(view, "not identified", worst, conditions)
+    if open_:
+        return _of(view, "undecided", open_, conditions)
+    return _of(view, "identified", _tightest(conditions), conditions)
+
+
+def _of(
+    view: str, outcome: Outcome, reasons: Sequence[Condition], conditions: Sequence[Condition]
+) -> ViewVerdict:
     return ViewVerdict(
-        view=view, outcome=outcome, reasons=(*reasons, *spare), conditions=tuple(conditions), spare=spare
+        view=view, outcome=outcome, reasons=tuple(map(str, reasons)), conditions=tuple(conditions)
     )
 
 
-def _spare(trials: Sequence[Evidence]) -> tuple[str, ...]:
-    """A note where statistical dependence leaves capacity that style fits into."""
-    pairs = [effective_dimensions(t.process, seed=t.seed).get("content", (0, 0.0)) for t in trials]
-    dims, effective = pairs[0][0], fmean(effective for _, effective in pairs)
-    if effective >= SPARE * dims:
-        return ()
-    return (
-        f"statistical dependence lowers the effective dimension of content to {effective:.2f} of {dims}, so that "
-        "style fits into the spare capacity",
-    )
+def _tightest(conditions: Sequence[Condition]) -> list[Condition]:
+    """Of each quantity the condition that was nearest to its margin."""
+    kept: dict[str, Condition] = {}
+    for condition in conditions:
+        m = condition.measure
+        rank = -m.low if m.quantity == "recovery" else m.high
+        old = kept.get(m.quantity)
+        if old is None or rank > (
+            -old.measure.low if m.quantity == "recovery" else old.measure.high
+        ):
+            kept[m.quantity] = condition
+    return list(kept.values())
 
 
-def _condition(
-    pairs: Sequence[tuple[Score, Ceiling]],
-    kind: Literal["content", "excess"],
-    margins: Margins,
-) -> Condition:
-    probe = pairs[0][0]
-    value, low, high = interval(
-        [(p.score, p.low, p.high) for p, _ in pairs],
-        [(c.score, c.low, c.high) for _, c in pairs] if kind == "excess" else None,
-        margins.confidence,
-    )
-    if kind == "content":
-        bound = margins.content
-        state = "satisfied" if low >= bound else "violated" if high < bound else "open"
-    else:
-        bound = margins.excess
-        state = "satisfied" if high <= bound else "violated" if low > bound else "open"
-    return Condition(
-        view=probe.view,
-        target=probe.label,
-        intervention=probe.intervention,
-        kind=kind,
-        metric=probe.metric,
-        score=fmean(p.score for p, _ in pairs),
-        ceiling=fmean(c.score for _, c in pairs),
-        value=value,
-        low=low,
-        high=high,
-        bound=bound,
-        state=state,  # type: ignore[arg-type]
-        how=pairs[0][1].how,
-    )
+def needs_reference(measures: Sequence[Measure]) -> bool:
+    """Whether some content is recovered so little that the strength of the probe matters."""
+    return any(m.quantity == "recovery" and m.value < SURE for m in measures)
 
 
-Estimate = tuple[float, float, float]  # with its interval over probe samples
+def undecided(view: str, reason: str) -> ViewVerdict:
+    """A verdict where nothing was measured."""
+    return ViewVerdict(view=view, outcome="undecided", reasons=(reason,), conditions=())
 
-
-def interval(
-    scores: Sequence[Estimate], taken_off: Sequence[Estimate] | None = None, confidence: float = 0.95
-) -> Estimate:
-    """The mean over seeds of scores, or of their differences to others, with an interval.
-
-    One seed: the interval over probe samples, errors of score and ceiling added in squares. More: Student's t over
-    seeds, with a standard deviation that is not below the one which probe samples account for.
-    """
-    ceiling = taken_off or [(0.0, 0.0, 0.0)] * len(scores)
-    values = [score - c for (score, _, _), (c, _, _) in zip(scores, ceiling, strict=True)]
-    below = [
-        math.hypot(max(0, s[0] - s[1]), max(0, c[2] - c[0])) for s, c in zip(scores, ceiling, strict=True)
-    ]
-    above = [
-        math.hypot(max(0, s[2] - s[0]), max(0, c[0] - c[1])) for s, c in zip(scores, ceiling, strict=True)
-    ]
-    mean, n = fmean(values), len(values)
-    if n == 1:
-        return mean, mean - below[0], mean + above[0]
-    normal = NormalDist().inv_cdf(0.5 + confidence / 2)
-    own = math.sqrt(fmean(((a + b) / 2 / normal) ** 2 for a, b in zip(below, above, strict=True)))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * max(stdev(values), own) / math.sqrt(n)
-    return mean, mean - half, mean + half

@@ -31,7 +31,7 @@ WIDTHS = (0.1, 0.5, 2.0)  # |x - x'|^2 is divided by twice the number of inputs 
 RIDGES = tuple(10.0**power for power in (-6, -5, -4, -3, -2, -1, 0, 1))  # of n
 LINEAR = 3.0  # the scale of the inputs among the features: a linear part costs little
 ENOUGH = 0.01  # of a target's variance: where less is left, no network is fitted
-FOLDS = 3
+FOLDS = 4
 HIDDEN = (128, 128)
 EPOCHS = 60  # with 4096 rows, and accordingly more with fewer
 

@@ -1,0 +1,205 @@
+"""Controls of a verdict: encodings of known quality through the same pipeline, and what the verdict sees of them.
+
+Positive controls are invertible functions of content, which must not be called "not identified". Graded ones plant a
+leak or a loss of known size in a perfect encoding. The smallest one that is not called "identified" any more says how
+much a verdict would have seen: its power.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from identbox.identifiability.measures import (
+    Latents,
+    Measure,
+    measured_from_arrays,
+    numbers_of,
+    with_weakness,
+)
+from identbox.identifiability.predictions import declared
+from identbox.identifiability.verdicts import Margins, Outcome, judge, needs_reference, together
+from identbox.metrics.normal_scores import standardised, varying
+from identbox.process import mixing
+from identbox.process.model import Process, Variable
+from identbox.process.world import World
+
+LEVELS = (0.01, 0.02, 0.05, 0.10, 0.20)  # planted shares of variance, or of samples
+REGION = 0.1  # of the samples, to which a local leak is confined
+Numbers = Float[Tensor, "n q"]
+Plant = Callable[[Numbers, Float[Tensor, " n"], float], Numbers]  # content, something else, level -> encoding
+
+
+def _mixed(u: Numbers, by: Tensor, level: float) -> Numbers:
+    """The first component with a share ``level`` of its variance replaced."""
+    first = math.sqrt(1 - level) * u[:, :1] + math.sqrt(level) * by[:, None]
+    return torch.cat([first, u[:, 1:]], dim=1)
+
+
+def _linear(u: Numbers, other: Tensor, level: float) -> Numbers:
+    return _mixed(u, other, level)
+
+
+def _even(u: Numbers, other: Tensor, level: float) -> Numbers:
+    squares = other.square()
+    return _mixed(u, (squares - squares.mean()) / squares.std(), level)
+
+
+def _product(u: Numbers, other: Tensor, level: float) -> Numbers:
+    product = u[:, -1] * other
+    return _mixed(u, product / product.std(), level)
+
+
+def _local(u: Numbers, other: Tensor, level: float) -> Numbers:
+    inside = u[:, -1] >= u[:, -1].quantile(1 - REGION)
+    return _mixed(u, torch.where(inside, other, 0.0) / math.sqrt(REGION), level)
+
+
+def _region(u: Numbers, other: Tensor, level: float) -> Numbers:
+    """Content that is one point over a share ``level`` of the samples."""
+    return torch.cat([u[:, :1].clamp(min=u[:, 0].quantile(level).item()), u[:, 1:]], dim=1)
+
+
+def _coarse(u: Numbers, other: Tensor, level: float) -> Numbers:
+    """The first component in steps, which lose a share ``level`` of its variance."""
+    step = math.sqrt(12 * level)
+    return torch.cat([(u[:, :1] / step).round() * step, u[:, 1:]], dim=1)
+
+
+LEAKS: dict[str, Plant] = {"linear": _linear, "even": _even, "product": _product, "local": _local}
+LOSSES: dict[str, Plant] = {"steps": _coarse, "a collapsed region": _region}
+POSITIVE: dict[str, Callable[[Numbers], Numbers]] = {
+    "content": lambda u: u,
+    "cubes": lambda u: u**3,
+    "sinh": lambda u: torch.sinh(2 * u),
+    "turned": lambda u: u @ _rotation(u.shape[1]),
+    "an invertible network": lambda u: _network(u),
+}
+
+
+def _rotation(d: int) -> Tensor:
+    drawn = torch.randn(d, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.linalg.qr(drawn).Q
+
+
+def _network(u: Numbers) -> Numbers:
+    drawn = mixing.draw(u.shape[1], mixing.Mixing(pool=200), seed=1, name="control")
+    return drawn(u.to(torch.float32)).double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What a verdict sees of encodings of known quality."""
+
+    positive: Mapping[str, Outcome]  # of invertible functions of content
+    leaks: Mapping[str, float | None]  # by kind, the smallest that is not called identified; None for none up to 20%
+    losses: Mapping[str, float | None]
+
+    @property
+    def refused(self) -> list[str]:
+        """Positive controls that are called "not identified": then the verdict is not to be believed."""
+        return [name for name, outcome in self.positive.items() if outcome == "not identified"]
+
+    def lines(self) -> list[str]:
+        """The power in words."""
+        outcomes = list(self.positive.values())
+        kept = outcomes.count("identified")
+        return [
+            f"Positive controls: {kept} of {len(outcomes)} invertible functions of content are called identified, "
+            f"{outcomes.count('undecided')} undecided, {len(self.refused)} not identified.",
+            f"Smallest planted leak that is seen: {_levels(self.leaks)}.",
+            f"Smallest planted loss of content that is seen: {_levels(self.losses)}.",
+        ]
+
+
+def _levels(seen: Mapping[str, float | None]) -> str:
+    parts = [
+        f"{kind} {'none up to 20%' if level is None else f'{level:.0%}'}" for kind, level in seen.items()
+    ]
+    return ", ".join(parts) or "none was planted"
+
+
+Judge = Callable[[Callable[[Latents], Numbers]], Outcome]
+
+
+def power_in_world(
+    world: World,
+    measured: Callable[[Callable[[Tensor, str], Tensor], Sequence[str]], list[Measure]],
+    margins: Margins,
+) -> Power:
+    """The power of a verdict on encoders, from encoders that invert the mixing of the first view.
+
+    ``measured`` measures an encoder of some views as those that are on trial were.
+    """
+    view = world.views[0]
+
+    def outcome(plant: Callable[[Latents], Numbers]) -> Outcome:
+        measures = measured(lambda x, _: plant(world.invert(x, view)), [view])
+        return together([one.outcome for one in judge(measures, margins)])
+
+    z = world.sample(2048, "controls").z[view]
+    return _power(world.process, view, z, outcome)
+
+
+def power_from_arrays(process: Process, values: Latents, view: str, margins: Margins) -> Power:
+    """The power of a verdict on arrays, from functions of the same latents."""
+    content = declared(process)
+
+    def outcome(plant: Callable[[Latents], Numbers]) -> Outcome:
+        measures = measured_from_arrays(process, view, plant(values), values, content)
+        if needs_reference(measures):
+            measures = with_weakness(measures, content, values)
+        return together([one.outcome for one in judge(measures, margins)])
+
+    return _power(process, view, values, outcome)
+
+
+def _power(process: Process, view: str, known: Latents, outcome: Judge) -> Power:
+    """The power where ``outcome`` judges a function of latents; ``known`` is a sample that scales are taken from."""
+    content = declared(process)
+    names = {v.name for v in content}
+    others = [v for v in process.seen_by(view) if v.name in known and v.name not in names]
+    others = [v for v in others if not v.distribution.constant]
+    scale = _Scale(content, others[:1], known)
+    positive = {name: outcome(lambda z, f=f: f(scale.content(z))) for name, f in POSITIVE.items()}
+    leaks = {kind: _smallest(scale, plant, outcome) for kind, plant in LEAKS.items()} if others else {}
+    losses: dict[str, float | None] = {}
+    if all(v.distribution.domain.kind == "continuous" for v in content):
+        losses = {kind: _smallest(scale, plant, outcome) for kind, plant in LOSSES.items()}
+    return Power(positive=positive, leaks=leaks, losses=losses)
+
+
+class _Scale:
+    """Content and one other variable as standardised numbers, by the scale of a sample."""
+
+    def __init__(self, content: Sequence[Variable], other: Sequence[Variable], known: Latents) -> None:
+        self.variables, self.other_variables = content, other
+        numbers = numbers_of(content, known)
+        self.mean, self.deviation = numbers.mean(0), numbers.std(0).clamp(min=1e-12)
+        self.columns = numbers.std(0) > 0
+
+    def content(self, z: Latents) -> Numbers:
+        return ((numbers_of(self.variables, z) - self.mean) / self.deviation)[:, self.columns]
+
+    def other(self, z: Latents) -> Float[Tensor, " n"]:
+        return standardised(varying(numbers_of(self.other_variables, z)))[:, 0]
+
+
+def _smallest(scale: _Scale, plant: Plant, outcome: Judge) -> float | None:
+    """The smallest level that is not called identified, by bisection; None if the largest is."""
+    low, high = 0, len(LEVELS)
+    while low < high:
+        middle = (low + high) // 2
+        level = LEVELS[middle]
+        if outcome(lambda z, level=level: plant(scale.content(z), scale.other(z), level)) == "identified":
+            low = middle + 1
+        else:
+            high = middle
+    return LEVELS[low] if low < len(LEVELS) else None
+
+
