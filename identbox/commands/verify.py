@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 EXIT_CODES = {"identified": 0, "not identified": 2, "undecided": 3}  # of a verdict on arrays
-FAILED = 2  # exit code where a prediction did not come true, or a control was called identified
 ALL = "theorem_2.toml"  # under simulations: what --preset trains
 
 
@@ -39,7 +38,9 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
 @click.option("--seeds", default="0,1,2", show_default=True, help="Seeds of the runs of --preset.")
 @set_option("process.style=3")
 @click.option(
-    "--controls", is_flag=True, help="Train the negative controls of the runs, too.  [--preset does]"
+    "--controls",
+    is_flag=True,
+    help="Train the negative controls of the runs, too [--preset does], and say what the verdict would have seen.",
 )
 @click.option(
     "--control-seeds", default="0", show_default=True, metavar="0,1,2", help="Seeds of the controls."
@@ -50,10 +51,22 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
     help="Folder for the report, and for what is trained.  [default: the first folder; verification for --preset]",
 )
 @click.option(
-    "--content", default=0.95, show_default=True, help="Least score of content that counts as encoded."
+    "--leak",
+    default=0.05,
+    show_default=True,
+    help="Most of an encoding, in its worst direction, that something else than content may move.",
 )
 @click.option(
-    "--excess", default=0.05, show_default=True, help="Most by which anything else may pass its ceiling."
+    "--recovery",
+    default=0.95,
+    show_default=True,
+    help="Least of content, in its worst direction, that must be read from the encoding.",
+)
+@click.option(
+    "--degenerate",
+    default=0.05,
+    show_default=True,
+    help="Most of the samples where the encoding may not follow content.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Trainings side by side.  [default: cores]")
 @click.option(
@@ -71,15 +84,16 @@ def verify_command(
 ) -> None:
     """Judge whether encoders identified their content, as Theorem 2 predicts.
 
-    Finished runs of the same configuration are judged together over their seeds, and none is trained again.
+    Finished runs are judged one by one, since each seed draws a process of its own, and none is trained again.
     Interrupted, the same command goes on where it stopped. With --encodings, arrays of any framework are judged.
 
-    Exit code 0: every prediction came true. 2: one did not, or a control was called identified. 1: an error. With
-    --encodings 0 is identified, 2 not identified, 3 undecided.
+    Exit code 0: every prediction that was made came true. 2: one was refuted, or a control was called identified. 3:
+    nothing was predicted, or a prediction is undecided. 1: an error. With --encodings 0 is identified, 2 not
+    identified, 3 undecided.
     """
     from identbox.identifiability.verdicts import Margins
 
-    margins = Margins(content=options.pop("content"), excess=options.pop("excess"))
+    margins = Margins(**{name: options.pop(name) for name in ("leak", "recovery", "degenerate")})
     arrays = {name: options.pop(name) for name in ("latents", "process_name", "dataset")}
     if encodings is None:
         given = [name for name, value in arrays.items() if value is not None]
@@ -91,7 +105,7 @@ def verify_command(
     elif paths or runs or options["preset"] is not None:
         raise IdentboxError("--encodings: expected no runs and no --preset beside it, got some")
     else:
-        _verify_arrays(encodings, margins, out=options["out"], **arrays)
+        _verify_arrays(encodings, margins, out=options["out"], controls=options["controls"], **arrays)
 
 
 def _verify_arrays(
@@ -102,6 +116,7 @@ def _verify_arrays(
     process_name: str | None,
     dataset: Path | None,
     out: Path | None,
+    controls: bool,
 ) -> None:
     """Judge arrays from files, print the verdict, and end with its exit code."""
     from rich.console import Console
@@ -109,9 +124,9 @@ def _verify_arrays(
     from identbox.experiments.encodings import verify_dataset, verify_files
 
     if dataset is not None and latents is None and process_name is None:
-        verdict = verify_dataset(encodings, dataset, margins=margins)
+        verdict = verify_dataset(encodings, dataset, margins=margins, controls=controls)
     elif dataset is None and latents is not None and process_name is not None:
-        verdict = verify_files(encodings, latents, process_name, margins=margins)
+        verdict = verify_files(encodings, latents, process_name, margins=margins, controls=controls)
     else:
         raise IdentboxError(
             "--encodings: expected --dataset, or --latents and --process, beside it; got others"
@@ -155,14 +170,15 @@ def _verify_runs(
     control_runs = []
     if controls or preset is not None:
         control_runs = _train_controls(runs, folder / "controls", control_numbers, workers, where)
-    judged = verification.verify_trials(runs, control_runs, margins)
-    Console().print(verdicts.terminal_report(judged.findings, margins, judged.factors))
+    judged = verification.verify_trials(runs, control_runs, margins, power=controls or preset is not None)
+    Console().print(verdicts.terminal_report(judged))
     for path in write_verification(judged, folder):
         click.echo(str(path))
     for failure in judged.failures:
         click.echo(f"failed: {failure}")
-    if judged.failures:
-        click.get_current_context().exit(FAILED)
+    click.echo(verdicts.headline(judged))
+    if judged.exit_code:
+        click.get_current_context().exit(judged.exit_code)
 
 
 def _train_runs(

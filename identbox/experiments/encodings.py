@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from identbox.data.arrays import expect_names, read_arrays
 from identbox.data.factors import VIEWS
 from identbox.data.folder import Columns, read_latents
 from identbox.errors import IdentboxError
-from identbox.experiments.factors import FactorProbeSettings, probes
+from identbox.experiments.factors import split_latents
 from identbox.experiments.image_text import process_of
-from identbox.identifiability.ceilings import Ceiling
 from identbox.identifiability.encodings import encoding_matrix
 from identbox.identifiability.verdicts import Margins
-from identbox.identifiability.verify import Measured, Verdict, guarded, verdict_on, verify
-from identbox.metrics.scores import score_of_record
+from identbox.identifiability.verify import Verdict, verify
 from identbox.process.tables import load_process, process_from_table
 
-FITTED_ON, SCORED_ON = "train", "test"  # the splits of a dataset that probes are fitted and scored on
+FITTED_ON, SCORED_ON = "train", "test"  # the splits of a dataset
 
 
 def verify_files(
-    encodings: Path, latents: Path, process: str, *, seed: int = 0, margins: Margins | None = None
+    encodings: Path,
+    latents: Path,
+    process: str,
+    *,
+    margins: Margins | None = None,
+    controls: bool = False,
 ) -> Verdict:
     """A verdict on encodings in an .npz file, by the latents in another.
 
@@ -41,8 +43,8 @@ def verify_files(
         found,
         encodings=read_arrays(encodings),
         latents=_nested(read_arrays(latents)),
-        seed=seed,
         margins=margins,
+        controls=controls,
     )
 
 
@@ -71,12 +73,12 @@ class TrueLatents:
 
 
 def verify_dataset(
-    encodings: Path, dataset: Path, *, seed: int = 0, margins: Margins | None = None
+    encodings: Path, dataset: Path, *, margins: Margins | None = None, controls: bool = False
 ) -> Verdict:
     """A verdict on encodings of a rendered dataset in an .npz file.
 
     Its arrays are named SPLIT/VIEW, as ``train/image`` and ``test/text``, and have a row for each sample of the split,
-    in order. Probes are fitted on the training samples and scored on the test samples.
+    in order. Those of the test split are judged, which no learner was trained on.
 
     Raises IdentboxError for files that cannot be read, arrays that are missing, and other numbers of rows.
     """
@@ -91,32 +93,15 @@ def verify_dataset(
         for split, latents in splits.items()
         for view in views
     }
-
-    def encode(split: TrueLatents, n: int, train_mode: bool) -> dict[str, Tensor]:
-        return {view: matrices[split.name, view][:n] for view in views}
-
-    table = process_of(dataset)
-    process = process_from_table(table, f"{dataset}: process")
-    measured = probes(
-        encode, splits[FITTED_ON], splits[SCORED_ON], FactorProbeSettings(), process=table, seed=seed
+    process = process_from_table(process_of(dataset), f"{dataset}: process")
+    verdict = verify(
+        process,
+        encodings={view: matrices[SCORED_ON, view] for view in views},
+        latents=split_latents(process, splits[SCORED_ON]),
+        margins=margins,
+        controls=controls,
     )
-    scores, from_content = (
-        [score_of_record(one, key) for one in measured[key]] for key in ("probes", "from_content")
-    )
-    evidence = Measured(
-        where=str(encodings),
-        seed=seed,
-        process=process,
-        probes=tuple(scores),
-        known={
-            (view, one.label, None): Ceiling.of_probe(one)
-            for one in from_content
-            if one.nonlinear
-            for view in views
-        },
-    )
-    words = f"regressions on {len(splits[FITTED_ON])} training and {len(splits[SCORED_ON])} test samples"
-    return guarded(verdict_on(evidence, f"{words}, without interventions", margins or Margins()), process)
+    return replace(verdict, evidence=f"{verdict.evidence}, those of the test split")
 
 
 def _latents_of_split(dataset: Path, name: str) -> TrueLatents:

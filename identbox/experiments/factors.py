@@ -9,15 +9,21 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
-from identbox import seeding
+from identbox import config, seeding
 from identbox.data.factors import CIRCLE, CIRCULAR, TEXT, role
 from identbox.data.folder import Columns
+from identbox.identifiability.encodings import latents_of
+from identbox.identifiability.measures import measured_from_arrays, with_weakness
+from identbox.identifiability.predictions import declared
+from identbox.identifiability.verdicts import needs_reference
+from identbox.identifiability.verify import LEAST_ROWS
 from identbox.metrics import predictors, probing
 from identbox.metrics.targets import Target
+from identbox.process.model import Process
 from identbox.settings import Count, at_least, settings
 
 
@@ -167,3 +173,32 @@ def content_columns(
             else:
                 found.append(value[:, None])
     return [torch.cat(found, dim=1).double() for found in columns]
+
+
+def split_latents(process: Process, split: LatentSplit) -> dict[str, Shaped[np.ndarray, " n"]]:
+    """The variables of a process that a split has columns of, by name: classes as whole numbers."""
+    columns = {**split.text_latents, **split.image_latents}
+    return {v.name: columns[v.name] for v in process.variables if v.name in _numbers(columns)}
+
+
+def identification_of_split(
+    process: Process,
+    encodings: Mapping[str, Float[Tensor, "n d"]],
+    split: LatentSplit,
+) -> list[dict[str, Any]]:
+    """Leak, recovery and local degeneracy of content in each view's encodings, as the record has them.
+
+    They rest on regressions: the rows of a split have no counterparts of the same content. Empty where there are too
+    few rows.
+    """
+    content = declared(process)
+    if min(map(len, encodings.values())) < LEAST_ROWS:
+        return []
+    measures = []
+    for view, matrix in encodings.items():
+        known = {name: values[: len(matrix)] for name, values in split_latents(process, split).items()}
+        values = latents_of(process, known, view, rows=len(matrix))
+        own = measured_from_arrays(process, view, matrix.cpu(), values, content)
+        measures += with_weakness(own, content, values) if needs_reference(own) else own
+    block = [v.name for v in content]
+    return [{"block": block, "measures": [config.toml_values(m.record()) for m in measures]}]

@@ -27,7 +27,7 @@ from identbox.data.formats import fingerprint
 from identbox.data.pixels import Split, batch, open_split
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
-from identbox.experiments.factors import FactorProbeSettings, probes
+from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes
 from identbox.experiments.run import CONFIG_FILE, RunFolder, Trainable
 from identbox.learning import contrastive, training
 from identbox.learning.augmentation import lit, moved, turned
@@ -35,7 +35,7 @@ from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import image_encoder, text_encoder
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 from identbox.process import presets
-from identbox.process.tables import table_from_process
+from identbox.process.tables import process_from_table, table_from_process
 from identbox.settings import Count, NonNegative, at_least, between, settings
 
 KIND = "image-text"
@@ -368,6 +368,10 @@ def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Pai
 
 
 def probe_pairs(learner: PairLearner, data: Data) -> dict[str, Any]:
-    """What can be read from a learner's encodings, as the record has it; see `factor_probing.probes`."""
+    """What can be read from a learner's encodings, as the record has it; see `factors.probes`."""
     settings = learner.experiment.probes
-    return probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)
+    made = probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)
+    rows = min(len(data.test), settings.samples)
+    process = process_from_table(data.process, f"{data.folder}: process")
+    held_out = learner.encodings(data.test, rows)
+    return {**made, "identification": identification_of_split(process, held_out, data.test)}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from identbox import config
 from identbox.errors import IdentboxError
 from identbox.experiments.learner import Learner
-from identbox.experiments.trials import Trial
 from identbox.identifiability import oracle
 from identbox.identifiability.oracle import Oracle
 from identbox.learning import contrastive
@@ -97,8 +99,8 @@ class Optimum:
         return self.trained.value - self.oracle.value
 
 
-def optimum(trial: Trial, learner: Learner, *, samples: int = SAMPLES) -> Optimum | str:
-    """Hold a run against the oracle of its process and mixings; the reason in words where there is none."""
+def optimum(seed: int, learner: Learner, *, samples: int = SAMPLES) -> Optimum | str:
+    """Hold a learner against the oracle of its process and mixings; the reason in words where there is none."""
     try:
         perfect = Oracle(learner.world)
     except IdentboxError as error:
@@ -107,9 +109,39 @@ def optimum(trial: Trial, learner: Learner, *, samples: int = SAMPLES) -> Optimu
     with torch.no_grad():
         trained = oracle.trained_value(learner.encodings(sample))
         return Optimum(
-            seed=trial.seed,
+            seed=seed,
             how=perfect.how,
             oracle=oracle.functional(perfect.encodings(sample.latent)),
             trained=trained,
             equal_scale=equal_scale(learner, perfect),
         )
+
+
+def optimum_record(best: Optimum) -> dict[str, Any]:
+    """An optimum as results.json holds it."""
+    table = config.toml_values(dataclasses.asdict(best))
+    for who in ("oracle", "trained"):  # encodings with atoms have no finite entropy, and JSON no such number
+        table[who]["entropies"] = [h if math.isfinite(h) else None for h in table[who]["entropies"]]
+    return table
+
+
+def optimum_of_record(table: Any, where: str) -> Optimum | str:
+    """An optimum from results.json, or the reason why there is none. Raises IdentboxError where it is damaged."""
+    if isinstance(table, str):
+        return table
+    try:
+        scale = table.get("equal_scale")
+        return Optimum(
+            seed=table["seed"],
+            how=table["how"],
+            oracle=_value(table["oracle"]),
+            trained=_value(table["trained"]),
+            equal_scale=None if scale is None else EqualScale(**scale),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise IdentboxError(f"{where}: optimum: expected that of a run, got {error!r}") from error
+
+
+def _value(table: dict[str, Any]) -> oracle.Value:
+    entropies = tuple(-math.inf if h is None else float(h) for h in table["entropies"])
+    return oracle.Value(alignment=table["alignment"], entropies=entropies, error=table["error"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -102,6 +103,7 @@ class RunFolder:
             "format": RUN_FORMAT,
             "kind": self.kind,
             "identbox": __version__,
+            **commit(),
             "seed": self.seed,
             "config": config.toml_values(dict(self.config)),
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
@@ -150,6 +152,20 @@ def write_results(path: Path, record: dict[str, Any]) -> None:
     """Write the record of a run, whole or not at all."""
     leases.expect_held()
     files.write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def commit() -> dict[str, str]:
+    """The commit of the code as ``{"commit": ...}``, with a + where files differ from it; empty outside a checkout."""
+    source = Path(__file__).parent.parent
+    git = ["git", "-C", str(source)]
+    try:
+        options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "timeout": 10}
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], **options)
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], **options).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno", "."], **options).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": head + "+" * bool(changed)} if tracked.stdout else {}
 
 
 def machine(device: torch.device) -> dict[str, Any]:

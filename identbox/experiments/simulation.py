@@ -17,6 +17,7 @@ import torch
 from identbox import config
 from identbox.config import configuration
 from identbox.errors import IdentboxError
+from identbox.experiments.identification import identification_record
 from identbox.experiments.learner import Learner
 from identbox.experiments.run import RunFolder, Trainable
 from identbox.learning.contrastive import Objective
@@ -79,7 +80,7 @@ class ProcessSettings:
 class ProbeSettings:
     """How encodings are probed (section 2.5)."""
 
-    samples: Annotated[int, at_least(10)] = 4096  # to fit on, and as many others to score on
+    samples: Annotated[int, at_least(25)] = 4096  # to fit on, and as many others to score on
     interventions: bool = True  # probe after a permutation of each block, too (appendix A.6)
     bootstrap: Count = 200  # resamples of the intervals
 
@@ -215,6 +216,7 @@ def measured_learner(learner: Learner, trained: Trained, settings: ProbeSettings
         "losses": config.toml_values(losses),
         "mixing": config.toml_values(conditioning(world)),
         "probes": [score.record() for score in probed(world, learner.encode, settings)],
+        **identification_record(learner, samples=2 * settings.samples, interventions=settings.interventions),
     }
 
 

@@ -1,51 +1,123 @@
-"""Verdicts on groups of finished runs, and the number of content factors from their losses."""
+"""Verdicts on finished runs, each by itself, and the number of content factors from their losses."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from identbox.experiments.optimum import Optimum, optimum
+from identbox.errors import IdentboxError, first_few
+from identbox.experiments.identification import (
+    Blocks,
+    blocks_of_record,
+    measured_blocks,
+    mixing_rows_of_record,
+)
+from identbox.experiments.learner import Learner
+from identbox.experiments.optimum import Optimum, optimum, optimum_of_record
 from identbox.experiments.own_encoders import OWN_ENCODERS
 from identbox.experiments.trials import Trial, groups
-from identbox.identifiability.assumptions import Assumption, LearnerFacts, assumptions, effective_dimensions
-from identbox.identifiability.predictions import predict
-from identbox.identifiability.verdicts import Judgement, Margins, judge
+from identbox.identifiability.assumptions import Assumption, assumptions, effective_dimensions
+from identbox.identifiability.ceilings import Ceiling
+from identbox.identifiability.controls import Power, power_in_world
+from identbox.identifiability.measures import Encode, Measure, measured_in_world
+from identbox.identifiability.predictions import Prediction, declared, predict
+from identbox.identifiability.verdicts import Judgement, Margins, Outcome, judge, undecided
 from identbox.metrics import elbow
-from identbox.process.world import unique_mixings
+from identbox.metrics.scores import Score
+from identbox.process.world import World, unique_mixings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A score of a run's probes beside the ceiling that a perfect encoding of content would reach."""
+
+    score: Score
+    ceiling: Ceiling
+    encoded: bool  # whether it is of content, as it is in what was encoded
+
+    @property
+    def excess(self) -> float:
+        """How far the score is beyond its ceiling."""
+        return self.score.score - self.ceiling.score
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedFinding:
+    """All that is found of one run: a process of its own, with its own assumptions, predictions and verdicts."""
+
+    seed: int
+    assumptions: tuple[Assumption, ...]
+    effective: dict[str, tuple[int, float]]  # dimensions and effective ones of each block
+    judgements: tuple[Judgement, ...]  # the first is of the content as declared
+    scores: tuple[Comparison, ...]
+    optimum: Optimum | None
+    without: str | None  # why there is no optimum
+
+    @property
+    def gap(self) -> float | None:
+        """How far the run is from the optimum of Eq. 8.9, in nats."""
+        return None if self.optimum is None else self.optimum.gap
+
+
+Came = Literal["came true", "refuted", "undecided", "nothing predicted"]
+CAME: tuple[Came, ...] = ("came true", "refuted", "undecided", "nothing predicted")
+
+
+def came(judgement: Judgement) -> Came:
+    """What became of a prediction."""
+    if judgement.prediction.outcome is None:
+        return "nothing predicted"
+    return {True: CAME[0], False: CAME[1], None: CAME[2]}[judgement.came_true]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupFinding:
-    """All that is found of one group of runs."""
+    """All that is found of one group of runs of one configuration, seed by seed. No mean over seeds decides anything."""
 
     name: str
     control: str | None
-    seeds: tuple[int, ...]
     encoding_size: int | None
-    assumptions: tuple[Assumption, ...]  # for the first seed
-    effective: dict[str, tuple[int, float]]  # dimensions and effective ones of each block, mean over seeds
-    judgements: tuple[Judgement, ...]  # the first is of the content as declared
-    optima: tuple[Optimum, ...]
-    without: str | None  # why a run has no optimum
+    seeds: tuple[SeedFinding, ...]
     provenance: dict[str, Any]
+
+    @property
+    def blocks(self) -> list[tuple[str, ...]]:
+        """The blocks that were judged, that of the content as declared first."""
+        return list(dict.fromkeys(j.prediction.block for seed in self.seeds for j in seed.judgements))
+
+    def of_block(self, block: tuple[str, ...]) -> dict[int, Judgement]:
+        """The judgements on a block by seed."""
+        return {s.seed: j for s in self.seeds for j in s.judgements if j.prediction.block == block}
+
+    def outcomes(self, block: tuple[str, ...]) -> list[Outcome]:
+        """The outcome of each seed."""
+        return [judgement.outcome for judgement in self.of_block(block).values()]
+
+    def tally(self) -> dict[Came, int]:
+        """How many predictions, over seeds and blocks, came true, were refuted, are undecided, or were none."""
+        came_of = [came(judgement) for seed in self.seeds for judgement in seed.judgements]
+        return {word: came_of.count(word) for word in CAME}
 
     @property
     def failure(self) -> str | None:
         """Why the group fails the verification, or None."""
-        if self.control is not None and self.judgements[0].outcome == "identified":
-            return f"the control {self.control} is called identified"
-        for judgement in self.judgements:
-            block = " and ".join(judgement.prediction.block)
-            if judgement.came_true is False:
-                return f"{block}: {judgement.prediction.outcome} predicted, {judgement.outcome} found"
-            if judgement.came_true is None and judgement.prediction.outcome and self.control is None:
-                return f"{block}: {judgement.prediction.outcome} predicted, undecided"
+        if self.control is not None:
+            fooled = [s.seed for s in self.seeds if s.judgements[0].outcome == "identified"]
+            if fooled:
+                return f"the control {self.control} is called identified (seeds {first_few(fooled, 5)})"
+        for block in self.blocks:
+            judged = self.of_block(block)
+            refuted = [seed for seed, j in judged.items() if j.came_true is False]
+            if refuted:
+                one = judged[refuted[0]]
+                return (
+                    f"{' and '.join(block)}: {one.prediction.outcome} predicted, {one.outcome} found for "
+                    f"{len(refuted)} of {len(judged)} seeds ({first_few(refuted, 5)})"
+                )
         return None
 
 
@@ -58,15 +130,41 @@ class Verification:
     groups: dict[str, list[Trial]]
     findings: tuple[GroupFinding, ...]
     factors: elbow.Elbow | None  # the number of content factors, where the runs show it
+    power: dict[str, Power]  # by group, what a verdict on its first run would have seen, where that was asked for
 
     @property
     def failures(self) -> list[str]:
         """Why the verification fails, one line for each group that does."""
         return [f"{finding.name}: {finding.failure}" for finding in self.findings if finding.failure]
 
+    def tally(self) -> dict[Came, int]:
+        """What became of the predictions on runs; those on controls have their own rule."""
+        return total(finding for finding in self.findings if finding.control is None)
 
-def verify_trials(runs: Sequence[Trial], controls: Sequence[Trial], margins: Margins) -> Verification:
-    """Judge finished runs, each configuration over its seeds, and their controls; nothing is trained.
+    @property
+    def exit_code(self) -> int:
+        """0: every prediction that was made came true. 2: one was refuted. 3: nothing was predicted, or is undecided."""
+        if self.failures:
+            return 2
+        tally = self.tally()
+        return 0 if tally["came true"] and not tally["undecided"] else 3
+
+
+def total(findings: Iterable[GroupFinding]) -> dict[Came, int]:
+    """The tallies of several groups together."""
+    counts = dict.fromkeys(CAME, 0)
+    for finding in findings:
+        for word, n in finding.tally().items():
+            counts[word] += n
+    return counts
+
+
+def verify_trials(
+    runs: Sequence[Trial], controls: Sequence[Trial], margins: Margins, *, power: bool = False
+) -> Verification:
+    """Judge finished runs, each by itself, and their controls; nothing is trained.
+
+    With ``power`` encodings of known quality go through the same measurements, in the world of each group's first run.
 
     Raises IdentboxError where a configuration and seed come twice, and for damaged checkpoints.
     """
@@ -77,23 +175,65 @@ def verify_trials(runs: Sequence[Trial], controls: Sequence[Trial], margins: Mar
         groups=named,
         findings=tuple(verify_group(name, members, margins) for name, members in named.items()),
         factors=content_factors(runs),
+        power={name: power_of(members[0], margins) for name, members in groups(runs).items()}
+        if power
+        else {},
     )
+
+
+def power_of(trial: Trial, margins: Margins) -> Power:
+    """What a verdict on a run would have seen. Raises IdentboxError for runs whose observations cannot be drawn."""
+    probes = trial.record["config"].get("probes", {})
+    if trial.record.get("kind") not in SIMULATED:
+        raise IdentboxError(
+            f"{trial.where}: --controls: expected a run in a world of its own, got another"
+        )
+    world = World(trial.process, seed=trial.seed)
+
+    def measured(encode: Encode, views: Sequence[str]) -> list[Measure]:
+        return measured_in_world(
+            world,
+            encode,
+            declared(world.process),
+            samples=2 * probes.get("samples", 1024),
+            interventions=probes.get("interventions", True),
+            views=views,
+        )
+
+    return power_in_world(world, measured, margins)
+
+
+SIMULATED = ("simulation", OWN_ENCODERS)  # kinds of runs
 
 
 def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> GroupFinding:
-    """Judge a group of runs of one configuration, without training anything."""
-    learners = [trial.learner() for trial in trials]
+    """Judge a group of runs of one configuration, each by itself."""
     first = trials[0]
-    world = first.world() if learners[0] is None else learners[0].world
-    control = first.record.get("control")
-    assumed = assumptions(
-        first.process,
-        mixings=None if world is None else unique_mixings(world.mixings),
-        learner=LearnerFacts(encoding_size=first.encoding_size),
-        seed=first.seed,
+    return GroupFinding(
+        name=name,
+        control=first.record.get("control"),
+        encoding_size=first.encoding_size,
+        seeds=tuple(verify_trial(trial, margins) for trial in trials),
+        provenance={
+            key: first.record.get(key) for key in ("identbox", "commit", "versions", "machine", "steps")
+        },
     )
-    predictions = predict(first.process, assumed)
-    if first.from_content:  # which is of the content as declared
+
+
+def verify_trial(trial: Trial, margins: Margins) -> SeedFinding:
+    """Judge one run by what its record holds; where that is older, by its checkpoint.
+
+    A run of which neither is there is undecided: averages of scores do not tell what a verdict needs.
+    """
+    learner = None
+    if "identification" not in trial.record or "optimum" not in trial.record:
+        learner = trial.learner()
+    best = _optimum_of(trial, learner)
+    gap = best.gap if isinstance(best, Optimum) else None
+    assumed = _assumed(trial, learner, gap)
+    control = trial.record.get("control")
+    predictions = predict(trial.process, assumed)
+    if trial.from_content:  # which is of the content as declared
         predictions = predictions[:1]
     if control in DEFECTS:
         # The defect of such a control violates no assumption on the process. It is that its encoders do not minimise
@@ -102,31 +242,81 @@ def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> GroupF
             replace(p, outcome="not identified" if p is predictions[0] else None, reason=DEFECTS[control])
             for p in predictions
         ]
-    blocks = [effective_dimensions(trial.process, seed=trial.seed) for trial in trials]
-    optima = [
-        _without_learner(trial) if learner is None else optimum(trial, learner)
-        for trial, learner in zip(trials, learners, strict=True)
-    ]
-    reasons = [o for o in optima if isinstance(o, str)]
-    return GroupFinding(
-        name=name,
-        control=control,
-        seeds=tuple(trial.seed for trial in trials),
-        encoding_size=first.encoding_size,
+    measured = _measured(trial, learner)
+    return SeedFinding(
+        seed=trial.seed,
         assumptions=tuple(assumed),
-        effective={key: (dim, fmean(b[key][1] for b in blocks)) for key, (dim, _) in blocks[0].items()},
-        judgements=tuple(judge(trials, prediction, margins) for prediction in predictions),
-        optima=tuple(o for o in optima if isinstance(o, Optimum)),
-        without=reasons[0] if reasons else None,
-        provenance={key: first.record.get(key) for key in ("identbox", "versions", "machine", "steps")},
+        effective=effective_dimensions(trial.process, seed=trial.seed),
+        judgements=tuple(_judged(trial, p, measured.get(p.block, []), margins) for p in predictions),
+        scores=tuple(_comparisons(trial)),
+        optimum=best if isinstance(best, Optimum) else None,
+        without=best if isinstance(best, str) else None,
     )
 
 
-def _without_learner(trial: Trial) -> str:
-    """Why a run cannot be compared with the oracle."""
+def _judged(
+    trial: Trial, prediction: Prediction, measures: Sequence[Measure], margins: Margins
+) -> Judgement:
+    if measures:
+        return Judgement(prediction=prediction, verdicts=judge(measures, margins))
+    probed = dict.fromkeys(score.view for score in trial.probes)
+    return Judgement(prediction=prediction, verdicts=tuple(undecided(view, UNMEASURED) for view in probed))
+
+
+UNMEASURED = "the record holds averages of scores alone, and no checkpoint is there to measure leak and recovery"
+
+
+def _measured(trial: Trial, learner: Learner | None) -> Blocks:
+    """Leak and recovery of each block, from the record or else from the learner."""
+    if "identification" in trial.record or learner is None:
+        return blocks_of_record(trial.record, trial.where)
+    probes = trial.record["config"].get("probes", {})
+    return measured_blocks(
+        learner.world,
+        learner.encode,
+        objective=learner.objective,
+        samples=2 * probes.get("samples", 1024),
+        interventions=probes.get("interventions", True),
+    )
+
+
+def _optimum_of(trial: Trial, learner: Learner | None) -> Optimum | str:
+    """The run beside the oracle, or why there is none."""
+    if "optimum" in trial.record:
+        return optimum_of_record(trial.record["optimum"], trial.where)
+    if learner is not None:
+        return optimum(trial.seed, learner)
     if trial.record.get("kind") == OWN_ENCODERS:
         return "own encoders, whose code is not in the record"
     return "no checkpoint of a simulation"
+
+
+def _assumed(trial: Trial, learner: Learner | None, gap: float | None) -> list[Assumption]:
+    """The assumptions of the theorem for a run; those on mixings from its record or its checkpoint."""
+    world = None
+    recorded = {row.key: row for row in mixing_rows_of_record(trial.record, trial.where)}
+    if not recorded:
+        world = learner.world if learner is not None else trial.world()
+    rows = assumptions(
+        trial.process,
+        mixings=None if world is None else unique_mixings(world.mixings),
+        learner=trial.facts(gap),
+        seed=trial.seed,
+    )
+    return [recorded.get(row.key, row) for row in rows]
+
+
+def _comparisons(trial: Trial) -> Iterator[Comparison]:
+    """Every nonlinear score of a run beside its ceiling."""
+    content = declared(trial.process)
+    roles = {v.name: v.role for v in content}
+    ceilings = trial.ceilings(content)
+    for score in trial.probes:
+        ceiling = ceilings.get((score.view, score.label, score.intervention))
+        if score.nonlinear and ceiling is not None:
+            role = roles.get(score.target)
+            encoded = role is not None and (score.permuted or role != score.intervention)
+            yield Comparison(score=score, ceiling=ceiling, encoded=encoded)
 
 
 DEFECTS = {

@@ -1,0 +1,115 @@
+"""What the record of a run holds for its verdict, so that it does not depend on a checkpoint.
+
+That is leak, recovery and local degeneracy of every block that Theorem 2 speaks of, what the mixings are, and how far
+the run is from the optimum of the theorem's proof.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from identbox import config
+from identbox.errors import IdentboxError
+from identbox.experiments.learner import Learner
+from identbox.experiments.optimum import optimum, optimum_record
+from identbox.identifiability.assumptions import assumptions, invariant
+from identbox.identifiability.measures import (
+    Encode,
+    Measure,
+    measure_of_record,
+    measured_in_world,
+    with_weakness,
+)
+from identbox.identifiability.predictions import declared
+from identbox.identifiability.rows import Assumption
+from identbox.identifiability.verdicts import needs_reference
+from identbox.identifiability.verify import read_by
+from identbox.learning.contrastive import Objective
+from identbox.process.model import Process, Variable
+from identbox.process.world import World, unique_mixings
+
+MIXING_ROWS = ("mixing", "distinct-mechanisms")  # assumptions that need the mixings themselves
+Blocks = dict[tuple[str, ...], list[Measure]]
+
+
+def blocks_of(process: Process) -> list[list[Variable]]:
+    """The content as declared, and all that is invariant where that is more."""
+    content, same = declared(process), invariant(process)
+    return [content] if {v.name for v in content} == {v.name for v in same} else [content, same]
+
+
+def measured_blocks(
+    world: World, encode: Encode, *, objective: Objective | None, samples: int, interventions: bool
+) -> Blocks:
+    """The measures of each block in all views, from a stream of the world's seed."""
+    measured: Blocks = {}
+    for block in blocks_of(world.process):
+        measures = measured_in_world(
+            world,
+            lambda x, view: read_by(objective, encode(x, view)),
+            block,
+            samples=samples,
+            interventions=interventions,
+        )
+        if needs_reference(measures):
+            z = world.sample(samples, "verify", "base").z[world.views[0]]
+            measures = with_weakness(measures, block, z)
+        measured[tuple(v.name for v in block)] = measures
+    return measured
+
+
+def identification_record(learner: Learner, *, samples: int, interventions: bool) -> dict[str, Any]:
+    """The keys ``identification``, ``assumptions`` and ``optimum`` of a learner's record."""
+    world = learner.world
+    measured = measured_blocks(
+        world, learner.encode, objective=learner.objective, samples=samples, interventions=interventions
+    )
+    rows = assumptions(world.process, mixings=unique_mixings(world.mixings), seed=world.seed)
+    best = optimum(world.seed, learner)
+    return {
+        "identification": [
+            {"block": list(block), "measures": [config.toml_values(m.record()) for m in measures]}
+            for block, measures in measured.items()
+        ],
+        "assumptions": [config.toml_values(dataclasses.asdict(row)) for row in rows if row.key in MIXING_ROWS],
+        "optimum": best if isinstance(best, str) else optimum_record(best),
+    }
+
+
+def blocks_of_record(record: Mapping[str, Any], where: str) -> Blocks:
+    """The measures in a record, by block; none where it is older. Raises IdentboxError where they are damaged."""
+    blocks: Blocks = {}
+    for place, table in enumerate(_list(record, "identification", where)):
+        at = f"{where}: identification[{place}]"
+        if not isinstance(table, Mapping) or not isinstance(table.get("block"), list):
+            raise IdentboxError(f"{at}: expected a block and its measures, got {table!r:.60}")
+        measures = _list(table, "measures", at)
+        blocks[tuple(map(str, table["block"]))] = [
+            measure_of_record({**_ABSENT, **one}, f"{at}.measures[{k}]") for k, one in enumerate(measures)
+        ]
+    return blocks
+
+
+_ABSENT = {"freedom": None}  # what a record leaves out since it is None
+
+
+def mixing_rows_of_record(record: Mapping[str, Any], where: str) -> list[Assumption]:
+    """What a record says of the mixings; nothing where it is older."""
+    rows = []
+    for place, table in enumerate(_list(record, "assumptions", where)):
+        try:
+            rows.append(Assumption(**table))
+        except TypeError as error:
+            raise IdentboxError(
+                f"{where}: assumptions[{place}]: expected a row of the table, got {error}"
+            ) from error
+    return rows
+
+
+def _list(record: Mapping[str, Any], key: str, where: str) -> Sequence[Any]:
+    value = record.get(key, [])
+    if not isinstance(value, list):
+        raise IdentboxError(f"{where}: {key}: expected a list, got {value!r:.60}")
+    return value
