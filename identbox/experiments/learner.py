@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from identbox.experiments.records import SCORES_KEY
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
-from identbox.learning.training import Precision
+from identbox.learning.training import Precision, TrainingSettings
+from identbox.metrics.curves import curve_scores, is_due
 from identbox.process.world import Observed, World, unique_mixings
 
 VALIDATION_BATCHES = (
@@ -71,6 +74,21 @@ class Learner(nn.Module):
         """The objective on batches that training has not seen, of its batch size (section 8.4.3)."""
         losses = [self.loss(step, "validation") for step in range(VALIDATION_BATCHES)]
         return torch.stack(losses).mean().item()
+
+    def curves(self, step: int, training: TrainingSettings) -> dict[str, Any]:
+        """The scores of every variable, for about 20 of the steps of a training; see `metrics.curves`.
+
+        Encoders are in evaluation mode meanwhile, so that the training goes on as if nobody had looked.
+        """
+        if not is_due(step, steps=training.steps, log_every=training.log_every):
+            return {}
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            return {SCORES_KEY: curve_scores(self.world, self.encode)}
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
 
     def chance_loss(self) -> float:
         """The loss of constant encodings."""

@@ -107,6 +107,7 @@ def train(
             loss=learner.loss,
             settings=training,
             watch=lambda: {"content_r2": content_r2(world, learner.encode)},
+            curves=lambda step: learner.curves(step, training),
             measure=lambda trained: measured_learner(learner, trained, probing),
         )
 

@@ -18,6 +18,7 @@ RUN_FORMAT = 1  # of the records of runs and sweeps
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
 LEASE = "run.lease"
 KINDS = ("table", "interventions", "lines", "elbow", "factors")
+SCORES_KEY = "scores"  # of a line of metrics.jsonl: cheap scores of every variable at that step
 # What the tables of the thesis call the roles of variables.
 ROLE_NAMES = {"content": "content", "style": "style", "specific": "modality"}
 BLOCKS = tuple(block + prime for block in ROLE_NAMES.values() for prime in ("", PRIME))

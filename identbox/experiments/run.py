@@ -43,6 +43,7 @@ class Trainable:
     # the keys that this kind of run adds to the record: at least ``losses`` and ``probes``
     measure: Callable[[Trained], dict[str, Any]]
     watch: Callable[[], dict[str, float]] = dict  # figures to show during the training
+    curves: Callable[[int], dict[str, Any]] = lambda step: {}  # more of them, for some numbers of steps done
 
     @property
     def device(self) -> torch.device:
@@ -93,6 +94,7 @@ class RunFolder:
                 learning.settings,
                 self.path,
                 watch=learning.watch,
+                curves=learning.curves,
                 callbacks=callbacks,
             )
             return self.finish(learning, trained)

@@ -185,6 +185,7 @@ def run_simulation(
             loss=learner.loss,
             settings=simulation.training,
             watch=lambda: {"content_r2": content_r2(learner.world, learner.encode)},
+            curves=lambda step: learner.curves(step, simulation.training),
             measure=lambda trained: {
                 **({} if control is None else {"control": control}),
                 **measured_learner(learner, trained, simulation.probes),

@@ -96,13 +96,14 @@ def minimise(
     folder: Path,
     *,
     watch: Callable[[], dict[str, float]] = dict,
+    curves: Callable[[int], dict[str, Any]] = lambda step: {},
     callbacks: Callbacks = NO_CALLBACKS,
 ) -> Trained:
     """Minimise ``loss(step)`` over the parameters of ``model`` that require gradients.
 
     Continues from the last whole checkpoint in ``folder``, if there is one; leaves ``metrics.jsonl`` and
     ``checkpoint.pt`` there. Only every ``log_every`` steps are numbers copied from the device: the mean loss, the mean
-    norm of the gradient before clipping, and what ``watch`` returns.
+    norm of the gradient before clipping, what ``watch`` returns, and what ``curves`` returns for the number of steps done.
 
     Raises IdentboxError where a loss or a gradient is not finite: it names the step, the learning rate and the losses
     before. No checkpoint is written after that step, so that the last one has finite weights.
@@ -128,7 +129,7 @@ def minimise(
             _expect_finite(values, first, settings, folder, [line["loss"] for line in progress.metrics])
             progress.step += count
             progress.seconds = before + time.monotonic() - begun
-            figures = watch()
+            figures = {**watch(), **curves(progress.step)}
             line = _metrics_line(values, progress, settings, figures)
             leases.expect_held()
             metrics_file.write(_json_line(line))
@@ -170,7 +171,7 @@ def _take_step(
 
 
 def _metrics_line(
-    values: Tensor, progress: _Progress, settings: TrainingSettings, figures: dict[str, float]
+    values: Tensor, progress: _Progress, settings: TrainingSettings, figures: dict[str, Any]
 ) -> dict[str, Any]:
     """A line of metrics.jsonl: means over the steps since the last one, and the figures of the moment."""
     return {

@@ -1,23 +1,21 @@
-"""The predictors of probes: least squares, kernel ridge regression, logistic regression, a shallow MLP.
+"""The predictors of numbers: least squares and kernel ridge regression.
 
 Each is fit on standardised encodings x (n, k) in float64 and predicts for others. All targets share the work: one QR
-decomposition for least squares, one Cholesky factor for each point of the kernel's grid, one batched training of the
-MLPs. Everything but logistic regression runs on the device of the encodings. Random draws are made on the CPU under the
-name of their target, so that neither the device nor another target moves them.
+decomposition for least squares, one Cholesky factor for each point of the kernel's grid. It is done on the device of
+the encodings. Random draws are made on the CPU, so that the device does not move them. The predictors of classes are in
+`classifiers`.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from identbox import seeding
 from identbox.errors import IdentboxError
@@ -27,6 +25,7 @@ from identbox.settings import Count, Fraction, Positive, at_least, settings
 CHUNK = 4096  # rows of a kernel or of a hidden layer that are held at a time
 # on a kernel of landmarks; far above its rounding (1e-12 for 4096) and far below any useful alpha
 JITTER = 1e-10
+SIGNS = 64  # random vectors that estimate a trace: its error is below an eighth of the residuals' own
 
 
 @settings
@@ -70,10 +69,30 @@ def r2(y: Float[Tensor, "n d"], fit: Float[Tensor, "n d"]) -> Float[Tensor, " d"
     return torch.where(total > 0, 1 - left / total, (left == 0).to(y.dtype))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What a linear smoother, whose fitted values are H y, makes of a block of targets.
+
+    ``freedom`` is tr (I - H)' (I - H). Where the smoother does not bend what it fits, the mean of the sum of squared
+    residuals is this number times the variance of the noise.
+    """
+
+    prediction: Float[Tensor, "m d"]  # for the test sample
+    residual: Float[Tensor, "n d"]  # of the training sample
+    freedom: float
+    alpha: float | None = None  # of kernel ridge regression
+    gamma: float | None = None
+
+
 def least_squares(
     x: Float[Tensor, "n k"], y: Float[Tensor, "n d"], x_test: Float[Tensor, "m k"]
 ) -> Float[Tensor, "m d"]:
-    """Predictions of ordinary least squares with an intercept; of several solutions the shortest.
+    """Predictions of ordinary least squares with an intercept; see `fit_least_squares`."""
+    return fit_least_squares(x, y, x_test).prediction
+
+
+def fit_least_squares(x: Float[Tensor, "n k"], y: Float[Tensor, "n d"], x_test: Float[Tensor, "m k"]) -> Fit:
+    """Ordinary least squares with an intercept; of several solutions the shortest.
 
     The singular values are those of the small factor of a QR decomposition. Directions that the centred x has by
     rounding alone, as of constant and collinear columns, are left out.
@@ -84,7 +103,11 @@ def least_squares(
     kept = sizes > sizes[0] * max(x.shape) * torch.finfo(x.dtype).eps
     inverse = torch.where(kept, 1 / sizes, torch.zeros_like(sizes))
     coefficients = v.T @ (inverse[:, None] * (u.T @ (q.T @ (y - mean))))
-    return (x_test - centre) @ coefficients + mean
+    return Fit(
+        prediction=(x_test - centre) @ coefficients + mean,
+        residual=y - mean - (x - centre) @ coefficients,
+        freedom=float(len(x) - 1 - int(kept.sum())),
+    )
 
 
 def kernel_ridge(
@@ -97,40 +120,140 @@ def kernel_ridge(
 ) -> list[tuple[Float[Tensor, "m _"], float, float]]:
     """Predictions of each block of targets, and the alpha and gamma that cross-validation chose for it.
 
+    See `fit_kernel_ridge`.
+    """
+    fits = fit_kernel_ridge(x, blocks, x_test, settings=settings, seed=seed)
+    return [(fit.prediction, fit.alpha or 0.0, fit.gamma or 0.0) for fit in fits]
+
+
+def fit_kernel_ridge(
+    x: Float[Tensor, "n k"],
+    blocks: Sequence[Float[Tensor, "n _"]],
+    x_test: Float[Tensor, "m k"],
+    *,
+    settings: PredictorSettings,
+    seed: int,
+) -> list[Fit]:
+    """Kernel ridge regression of each block of targets, with the alpha and gamma that cross-validation chose for it.
+
     (K + alpha I) c = y with K_ij = exp(-gamma |x_i - x_j|^2), no intercept. Beyond ``settings.landmarks`` samples
     the choice is made on as many random ones, the landmarks p, and the fit on all samples is Nystroem's:
     (Phi' Phi + alpha I) w = Phi' y with Phi = K_np L^-T and K_pp = L L'.
     """
-    landmarks = None
-    chosen = blocks
-    if len(x) > settings.landmarks:
-        order = torch.randperm(len(x), generator=seeding.generator(seed, "probing", "landmarks"))
-        rows = order[: settings.landmarks].sort().values.to(x.device)
-        landmarks, chosen = x[rows], [block[rows] for block in blocks]
-    choices = _choose(x if landmarks is None else landmarks, chosen, settings)
+    landmarks = _landmarks(x, settings, seed)
+    chosen = blocks if landmarks is None else [block[landmarks] for block in blocks]
+    choices = _choose(x if landmarks is None else x[landmarks], chosen, settings)
+    return fit_kernels(x, blocks, x_test, choices, settings=settings, seed=seed)
+
+
+def _landmarks(x: Float[Tensor, "n k"], settings: PredictorSettings, seed: int) -> Int[Tensor, " p"] | None:
+    """The rows of Nystroem's landmarks; None where all rows are used."""
+    if len(x) <= settings.landmarks:
+        return None
+    order = torch.randperm(len(x), generator=seeding.generator(seed, "probing", "landmarks"))
+    return order[: settings.landmarks].sort().values.to(x.device)
+
+
+def fit_kernels(
+    x: Float[Tensor, "n k"],
+    blocks: Sequence[Float[Tensor, "n _"]],
+    x_test: Float[Tensor, "m k"],
+    choices: Sequence[tuple[float, float]],
+    *,
+    settings: PredictorSettings,
+    seed: int,
+) -> list[Fit]:
+    """Kernel ridge regression of each block with the alpha and gamma that ``choices`` has for it."""
+    rows = _landmarks(x, settings, seed)
+    landmarks = None if rows is None else x[rows]
     y = torch.cat(list(blocks), dim=1)
     offset = _offset(y, settings)
     widths = [block.shape[1] for block in blocks]
-    predictions: dict[tuple[float, float], Sequence[Tensor]] = {}
+    fits: dict[tuple[float, float], list[Fit]] = {}
     for gamma in dict.fromkeys(gamma for _, gamma in choices):
-        alphas = list(dict.fromkeys(alpha for alpha, its_gamma in choices if its_gamma == gamma))
         # Every block is solved for every alpha that any chose: next to the factor, columns cost nothing.
-        centres = x if landmarks is None else landmarks
-        matrix = _kernel(_squared_distances(centres, centres).fill_diagonal_(0), gamma)
-        if landmarks is None:
-            coefficients = [torch.cholesky_solve(y - offset, _factor(matrix, alpha)) for alpha in alphas]
-        else:
-            root = _factor(matrix, JITTER)
-            matrix, target = _normal_equations(x, y - offset, landmarks, root, gamma)
-            solved = [torch.cholesky_solve(target, _factor(matrix, alpha)) for alpha in alphas]
-            coefficients = [torch.linalg.solve_triangular(root.T, w, upper=True) for w in solved]
-        side_by_side = torch.cat(coefficients, dim=1)
-        fits = [
-            _kernel(_squared_distances(rows, centres), gamma) @ side_by_side for rows in x_test.split(CHUNK)
-        ]
-        for alpha, fit in zip(alphas, torch.cat(fits).split(y.shape[1], dim=1), strict=True):
-            predictions[alpha, gamma] = (fit + offset).split(widths, dim=1)
-    return [(predictions[choice][place], *choice) for place, choice in enumerate(choices)]
+        alphas = list(dict.fromkeys(alpha for alpha, its_gamma in choices if its_gamma == gamma))
+        coefficients, freedoms = _solve(x, y - offset, landmarks, gamma, alphas, settings, seed)
+        side_by_side, centres = torch.cat(coefficients, dim=1), x if landmarks is None else landmarks
+        new, own = (_kernel_sums(rows, centres, gamma, side_by_side) for rows in (x_test, x))
+        parts = zip(*(values.split(y.shape[1], dim=1) for values in (new, own)), strict=True)
+        for alpha, freedom, (predicted, fitted) in zip(alphas, freedoms, parts, strict=True):
+            both = ((predicted + offset).split(widths, dim=1), (y - offset - fitted).split(widths, dim=1))
+            fits[alpha, gamma] = [
+                Fit(prediction=p, residual=r, freedom=freedom, alpha=alpha, gamma=gamma)
+                for p, r in zip(*both, strict=True)
+            ]
+    return [fits[choice][place] for place, choice in enumerate(choices)]
+
+
+def _kernel_sums(
+    x: Float[Tensor, "n k"], centres: Float[Tensor, "p k"], gamma: float, coefficients: Float[Tensor, "p d"]
+) -> Float[Tensor, "n d"]:
+    """Sums of kernels around the centres, in chunks of rows."""
+    parts = [_kernel(_squared_distances(rows, centres), gamma) @ coefficients for rows in x.split(CHUNK)]
+    return torch.cat(parts)
+
+
+def choose_by_gcv(
+    x: Float[Tensor, "n k"],
+    blocks: Sequence[Float[Tensor, "n _"]],
+    alphas: Sequence[float],
+    gammas: Sequence[float],
+) -> list[tuple[float, float]]:
+    """For each block the alpha and gamma of the lowest sum over columns of |(I - H) y|^2 / (tr (I - H))^2 / Var(y).
+
+    This is generalised cross-validation (Golub, Heath and Wahba, 1979): one eigendecomposition for each gamma.
+    """
+    y = torch.cat(list(blocks), dim=1)
+    y = y - y.mean(0)
+    y = y / y.norm(dim=0).clamp(min=torch.finfo(y.dtype).tiny)
+    distances = _squared_distances(x, x).fill_diagonal_(0)
+    losses = x.new_zeros(len(alphas), len(gammas), y.shape[1])
+    for j, gamma in enumerate(gammas):
+        values, vectors = torch.linalg.eigh(_kernel(distances, gamma))
+        squared = (vectors.T @ y).square()
+        for i, alpha in enumerate(alphas):
+            left = alpha / (values.clamp(min=0) + alpha)
+            losses[i, j] = left.square() @ squared / left.sum().square()
+    best = [part.sum(2).argmin().item() for part in losses.split([b.shape[1] for b in blocks], dim=2)]
+    return [(alphas[int(at) // len(gammas)], gammas[int(at) % len(gammas)]) for at in best]
+
+
+def _solve(
+    x: Float[Tensor, "n k"],
+    y: Float[Tensor, "n d"],
+    landmarks: Float[Tensor, "p k"] | None,
+    gamma: float,
+    alphas: Sequence[float],
+    settings: PredictorSettings,
+    seed: int,
+) -> tuple[list[Float[Tensor, "p d"]], list[float]]:
+    """Coefficients of the kernels around each landmark, or each x, and the degrees of freedom, for each alpha.
+
+    With M the inverse that is solved for, I - H is alpha M, and for Nystroem's features tr (I - H)^2 is
+    n - p + alpha^2 tr M^2. The trace is the mean of |M v|^2 over random signs v. A mean that was taken off before
+    takes one more away, less what H takes away itself.
+    """
+    centres = x if landmarks is None else landmarks
+    matrix = _kernel(_squared_distances(centres, centres).fill_diagonal_(0), gamma)
+    target, root, spare = y, None, 0
+    if landmarks is not None:
+        root, spare = _factor(matrix, JITTER), len(x) - len(landmarks)
+        matrix, target = _normal_equations(x, y, landmarks, root, gamma)
+    stream = seeding.generator(seed, "probing", "freedom")
+    signs = torch.randint(2, (len(centres), SIGNS), generator=stream).to(y) * 2 - 1
+    ones = torch.ones_like(signs[:, :1])
+    coefficients, freedoms = [], []
+    for alpha in alphas:
+        factor = _factor(matrix, alpha)
+        solved = torch.cholesky_solve(target, factor)
+        if root is not None:
+            solved = torch.linalg.solve_triangular(root.T, solved, upper=True)
+        coefficients.append(solved)
+        left = (alpha * torch.cholesky_solve(torch.cat([ones, signs], dim=1), factor)).square().sum(0)
+        lost = 0.0 if not settings.centre else 1.0 if landmarks is not None else float(left[0]) / len(x)
+        freedoms.append(spare + float(left[1:].mean()) - lost)
+    return coefficients, freedoms
 
 
 def _choose(
@@ -196,110 +319,3 @@ def _normal_equations(
         matrix.addmm_(features, features.T)
         target.addmm_(features, values)
     return matrix, target
-
-
-def logistic(
-    x: Float[Tensor, "n k"], classes: Int[Tensor, " n"], x_test: Float[Tensor, "m k"]
-) -> Int[Tensor, " m"]:
-    """Predicted classes of scikit-learn's logistic regression with its default penalty (C = 1), on the CPU.
-
-    Classes that do not occur are never predicted.
-    """
-    from sklearn.linear_model import LogisticRegression  # takes half a second to import
-
-    known = classes.unique()
-    if len(known) == 1:
-        return known.expand(len(x_test))
-    with warnings.catch_warnings():
-        # It takes many classes for numbers; here they are classes.
-        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        model = LogisticRegression(max_iter=1000, tol=1e-6).fit(x.cpu().numpy(), classes.cpu().numpy())
-    return torch.from_numpy(model.predict(x_test.cpu().numpy())).to(x.device)
-
-
-def shallow_mlp(
-    x: Float[Tensor, "n k"],
-    labels: Int[Tensor, "h n"],
-    sizes: Int[Tensor, " h"],
-    x_test: Float[Tensor, "m k"],
-    streams: Sequence[torch.Generator],
-    *,
-    settings: PredictorSettings,
-    seed: int,
-) -> Int[Tensor, "m h"]:
-    """Predicted classes by h networks with one hidden layer, row i of ``labels`` having ``sizes[i]`` classes.
-
-    The networks are the slices of batched weights, and share batches and held-out samples but nothing else: the
-    loss is a sum of theirs, Adam works by element, and each keeps its own best weights. ``streams`` draws the
-    weights of each.
-    """
-    absent = (torch.arange(int(sizes.max())) >= sizes[:, None]).to(x.device)
-    x, x_test = x.float(), x_test.float()
-    parameters = [
-        torch.stack([_glorot(*shape, stream) for stream in streams]).to(x.device).requires_grad_()
-        for shape in ((x.shape[1], settings.hidden), (settings.hidden, absent.shape[1]))
-    ]
-    parameters += [
-        x.new_zeros(len(streams), 1, width, requires_grad=True)
-        for width in (settings.hidden, absent.shape[1])
-    ]
-    with torch.enable_grad():
-        best = _train(parameters, x, labels, absent, settings, seed)
-    return torch.cat([_logits(best, rows, absent).argmax(2) for rows in x_test.split(CHUNK)], dim=1).T
-
-
-def _glorot(rows: int, columns: int, stream: torch.Generator) -> Float[Tensor, "rows columns"]:
-    return (torch.rand(rows, columns, generator=stream) * 2 - 1) * math.sqrt(6 / (rows + columns))
-
-
-def _logits(
-    parameters: list[Tensor], x: Float[Tensor, "n k"], absent: Bool[Tensor, "h c"]
-) -> Float[Tensor, "h n c"]:
-    """The outputs of h networks, minus infinity for classes that a network does not have."""
-    inner, outer, inner_bias, outer_bias = parameters
-    hidden = torch.relu(torch.baddbmm(inner_bias, x.expand(len(inner), *x.shape), inner))
-    return torch.baddbmm(outer_bias, hidden, outer).masked_fill(absent[:, None], -math.inf)
-
-
-def _train(
-    parameters: list[Tensor],
-    x: Float[Tensor, "n k"],
-    labels: Int[Tensor, "h n"],
-    absent: Bool[Tensor, "h c"],
-    settings: PredictorSettings,
-    seed: int,
-) -> list[Tensor]:
-    """The parameters of the lowest loss on held-out samples, of each network until its patience is over."""
-    stream = seeding.generator(seed, "probing", "mlp batches")
-
-    def losses(rows: Tensor) -> Tensor:
-        logits = _logits(parameters, x[rows], absent)
-        return functional.cross_entropy(logits.transpose(1, 2), labels[:, rows], reduction="none").mean(1)
-
-    order = torch.randperm(len(x), generator=stream).to(x.device)
-    held, rest = order.tensor_split([max(1, round(len(x) * settings.held_out))])
-    best = [parameter.detach().clone() for parameter in parameters]
-    lowest = torch.full_like(absent[:, 0], math.inf, dtype=x.dtype)
-    waited = torch.zeros_like(lowest)
-    # scikit-learn's penalty on the weights alone, 1e-4 / 2 |W|^2 over the samples of a batch.
-    decay = 1e-4 / min(settings.batch, len(rest))
-    groups = [
-        {"params": parameters[:2], "weight_decay": decay},
-        {"params": parameters[2:], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.Adam(groups, lr=settings.learning_rate)
-    for _ in range(settings.epochs):
-        for rows in rest[torch.randperm(len(rest), generator=stream).to(x.device)].split(settings.batch):
-            optimiser.zero_grad()
-            losses(rows).sum().backward()
-            optimiser.step()
-        with torch.no_grad():
-            now = losses(held)
-        better = (now < lowest) & (waited < settings.patience)
-        lowest = torch.where(better, now, lowest)
-        waited = torch.where(better, torch.zeros_like(waited), waited + 1)
-        for kept, parameter in zip(best, parameters, strict=True):
-            kept[better] = parameter.detach()[better]
-        if (waited >= settings.patience).all():
-            break
-    return best

@@ -13,6 +13,8 @@ R2 and accuracy are averaged over the components of a target, and have a bootstr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal, get_args
 
 import torch
@@ -21,13 +23,21 @@ from torch import Tensor
 
 from identbox import seeding
 from identbox.errors import IdentboxError
+from identbox.metrics.classifiers import logistic, shallow_mlp
+from identbox.metrics.intervals import (
+    accuracy_interval,
+    bounding_fits,
+    components,
+    r2_interval,
+    rank_normal,
+    resamples,
+)
 from identbox.metrics.predictors import (
+    Fit,
     PredictorSettings,
-    kernel_ridge,
-    least_squares,
-    logistic,
+    fit_kernel_ridge,
+    fit_least_squares,
     r2,
-    shallow_mlp,
 )
 from identbox.metrics.scores import Metric, ProbeKind, Score
 from identbox.metrics.targets import Target
@@ -51,31 +61,78 @@ def probe_targets(
     """
     _check_encodings(train, test, targets, settings, kinds)
     x, x_test = standardise(train.detach(), test.detach())
-    counts = _resamples(len(test), settings.bootstrap, seed).to(x.device)
+    sample = _Samples(x, x_test, resamples(len(test), settings.bootstrap, seed).to(x.device), settings, seed)
     numbers = [target for target in targets if target.kind != "discrete"]
     discrete = [target for target in targets if target.kind == "discrete"]
     scores: dict[tuple[str, Predictor], Score] = {}
-    if numbers:
-        blocks = [target.columns(target.train.to(x.device)) for target in numbers]
-        truths = [target.columns(target.test.to(x.device)) for target in numbers]
-    if numbers and "linear" in kinds:
-        widths = [block.shape[1] for block in blocks]
-        fits = least_squares(x, torch.cat(blocks, dim=1), x_test).split(widths, dim=1)
-        for target, truth, fit in zip(numbers, truths, fits, strict=True):
-            values = _r2_with_interval(truth, fit, counts, settings.confidence)
-            scores[target.label, "linear"] = _score(target, "linear", values)
-    if numbers and "nonlinear" in kinds:
-        found = kernel_ridge(x, blocks, x_test, settings=settings, seed=seed)
-        for target, truth, (fit, alpha, gamma) in zip(numbers, truths, found, strict=True):
-            values = _r2_with_interval(truth, fit, counts, settings.confidence)
-            scores[target.label, "nonlinear"] = _score(target, "kernel_ridge", values, alpha, gamma)
-    for kind in kinds if discrete else ():
-        classify = _classify_linearly if kind == "linear" else _classify_by_mlp
-        for target, guess in zip(discrete, classify(x, discrete, x_test, settings, seed), strict=True):
-            hits = (guess == target.test.to(guess.device)).double()
-            values = _accuracy_with_interval(hits, counts, settings.confidence)
-            scores[target.label, kind] = _score(target, "linear" if kind == "linear" else "mlp", values)
+    for kind in kinds:
+        for some, predict in ((numbers, _predict_numbers), (discrete, _predict_classes)):
+            for target, score in zip(some, predict(sample, some, kind) if some else (), strict=True):
+                scores[target.label, kind] = score
     return [scores[target.label, kind] for target in targets for kind in kinds]
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """The encodings of a probe, standardised, and how it is fitted."""
+
+    x: Float[Tensor, "n k"]
+    x_test: Float[Tensor, "m k"]
+    counts: Float[Tensor, "b m"]  # resamples of the test sample
+    settings: PredictorSettings
+    seed: int
+
+
+def _predict_numbers(sample: _Samples, targets: Sequence[Target], kind: Predictor) -> list[Score]:
+    """R2 of each target that is continuous or circular."""
+    x, x_test, settings = sample.x, sample.x_test, sample.settings
+    blocks = [target.columns(target.train.to(x.device)) for target in targets]
+    truths = [target.columns(target.test.to(x.device)) for target in targets]
+    linear = _linear_fits(x, blocks, x_test)
+    fits, bounds = linear, [[fit] for fit in linear]
+    if kind == "nonlinear":
+        fits = fit_kernel_ridge(x, blocks, x_test, settings=settings, seed=sample.seed)
+        more = _more_bounds(sample, blocks)
+        bounds = [list(some) for some in zip(fits, linear, *more, strict=True)]
+    found = []
+    for target, y, truth, fit, some in zip(targets, blocks, truths, fits, bounds, strict=True):
+        values = components(r2(truth, fit.prediction), target.test.shape[1])
+        ends = r2_interval(truth, fit.prediction, y, some, sample.counts, settings.confidence)
+        name: ProbeKind = "linear" if kind == "linear" else "kernel_ridge"
+        found.append(_score(target, name, values, ends, fit.alpha, fit.gamma))
+    return found
+
+
+def _linear_fits(x: Tensor, blocks: Sequence[Tensor], x_test: Tensor) -> list[Fit]:
+    fit = fit_least_squares(x, torch.cat(list(blocks), dim=1), x_test)
+    widths = [block.shape[1] for block in blocks]
+    parts = zip(fit.prediction.split(widths, dim=1), fit.residual.split(widths, dim=1), strict=True)
+    return [replace(fit, prediction=prediction, residual=residual) for prediction, residual in parts]
+
+
+def _more_bounds(sample: _Samples, blocks: Sequence[Tensor]) -> list[list[Fit]]:
+    """Fits by further kernels, and on the normal quantiles of ranks, that bound the best R2."""
+    ranks, x, some = rank_normal(sample.x), sample.x, sample.x[:1]
+    kernels = [
+        bounding_fits(inputs, blocks, some, settings=sample.settings, seed=sample.seed)
+        for inputs in (x, ranks)
+    ]
+    return [_linear_fits(ranks, blocks, some), *kernels]
+
+
+def _predict_classes(sample: _Samples, targets: Sequence[Target], kind: Predictor) -> list[Score]:
+    """Accuracy of each discrete target."""
+    classify = _classify_linearly if kind == "linear" else _classify_by_mlp
+    x, settings = sample.x, sample.settings
+    both = torch.cat([x, sample.x_test])
+    found = []
+    for target, guess in zip(targets, classify(x, targets, both, settings, sample.seed), strict=True):
+        known = torch.cat([target.train, target.test]).to(guess.device)
+        train, test = (guess == known).double().tensor_split([len(x)])
+        ends = accuracy_interval(train, test, settings.confidence)
+        values = tuple(test.mean(0).tolist())
+        found.append(_score(target, "linear" if kind == "linear" else "mlp", values, ends))
+    return found
 
 
 def _check_encodings(
@@ -151,46 +208,15 @@ def _classify_by_mlp(
     return list(guesses.split([target.train.shape[1] for target in targets], dim=1))
 
 
-def _resamples(m: int, number: int, seed: int) -> Float[Tensor, "b m"]:
-    """How often each of m samples is drawn in each of ``number`` resamples of m with replacement."""
-    stream = seeding.generator(seed, "probing", "bootstrap")
-    drawn = torch.randint(m, (number, m), generator=stream)
-    ones = torch.ones((), dtype=torch.float64).expand(number, m)
-    return torch.zeros(number, m, dtype=torch.float64).scatter_add_(1, drawn, ones)
-
-
-def _r2_with_interval(
-    y: Float[Tensor, "m d"], fit: Float[Tensor, "m d"], counts: Float[Tensor, "b m"], confidence: float
-) -> tuple[float, float, float]:
-    centred = y - y.mean(0)
-    summed = counts @ torch.cat([(y - fit).square(), centred, centred.square()], dim=1)
-    left, first, second = summed.tensor_split(3, dim=1)
-    total = second - first.square() / len(y)
-    # A resample in which a column is constant has no R2 and is left out.
-    values = torch.where(total > 1e-12 * centred.square().sum(0), 1 - left / total, torch.nan).mean(1)
-    return float(r2(y, fit).mean()), *_interval(values, confidence)
-
-
-def _accuracy_with_interval(
-    hits: Float[Tensor, "m d"], counts: Float[Tensor, "b m"], confidence: float
-) -> tuple[float, float, float]:
-    return float(hits.mean()), *_interval((counts @ hits).mean(1) / len(hits), confidence)
-
-
-def _interval(values: Float[Tensor, " b"], confidence: float) -> tuple[float, float]:
-    ends = values.new_tensor([(1 - confidence) / 2, (1 + confidence) / 2])
-    low, high = values.nanquantile(ends).tolist()
-    return low, high
-
-
 def _score(
     target: Target,
     name: ProbeKind,
-    values: tuple[float, float, float],
+    values: tuple[float, ...],
+    ends: tuple[float, float],
     alpha: float | None = None,
     gamma: float | None = None,
 ) -> Score:
-    score, low, high = values
+    """The score of a target from those of its components."""
     chance = 0.0
     if target.kind == "discrete":
         common = [column.bincount().argmax() for column in target.train.long().cpu().T]
@@ -198,6 +224,7 @@ def _score(
         chance = float(torch.stack(same).double().mean())
     metric: Metric = "accuracy" if target.kind == "discrete" else "r2"
     return Score(
-        target=target.name, permuted=target.permuted, role=target.role, probe=name, metric=metric, score=score,
-        low=low, high=high, chance=chance, alpha=alpha, gamma=gamma,
+        target=target.name, permuted=target.permuted, role=target.role, probe=name, metric=metric,
+        score=fmean(values), low=ends[0], high=ends[1], chance=chance, components=values,
+        alpha=alpha, gamma=gamma,
     )  # fmt: skip

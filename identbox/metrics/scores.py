@@ -27,8 +27,9 @@ class Score:
     probe: ProbeKind  # "linear" is logistic regression for a discrete target
     metric: Metric
     score: float
-    low: float  # of the bootstrap interval
+    low: float  # of the interval of the best possible predictor's score (`metrics.intervals`)
     high: float
+    components: tuple[float, ...] = ()  # the score of each component of the target; none in older records
     chance: float  # of predicting the mean (R2 = 0), or the most frequent class of the training sample
     alpha: float | None = None  # the penalty that kernel ridge regression chose
     gamma: float | None = None  # the kernel width that it chose
