@@ -73,7 +73,9 @@ def identification_record(learner: Learner, *, samples: int, interventions: bool
             {"block": list(block), "measures": [config.toml_values(m.record()) for m in measures]}
             for block, measures in measured.items()
         ],
-        "assumptions": [config.toml_values(dataclasses.asdict(row)) for row in rows if row.key in MIXING_ROWS],
+        "assumptions": [
+            config.toml_values(dataclasses.asdict(row)) for row in rows if row.key in MIXING_ROWS
+        ],
         "optimum": best if isinstance(best, str) else optimum_record(best),
     }
 

@@ -76,7 +76,7 @@ def came(judgement: Judgement) -> Came:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupFinding:
-    """All that is found of one group of runs of one configuration, seed by seed. No mean over seeds decides anything."""
+    """All that is found of the runs of one configuration, seed by seed. No mean over seeds decides anything."""
 
     name: str
     control: str | None
@@ -130,7 +130,9 @@ class Verification:
     groups: dict[str, list[Trial]]
     findings: tuple[GroupFinding, ...]
     factors: elbow.Elbow | None  # the number of content factors, where the runs show it
-    power: dict[str, Power]  # by group, what a verdict on its first run would have seen, where that was asked for
+    power: dict[
+        str, Power
+    ]  # by group, what a verdict on its first run would have seen, where that was asked for
 
     @property
     def failures(self) -> list[str]:
@@ -143,7 +145,7 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0: every prediction that was made came true. 2: one was refuted. 3: nothing was predicted, or is undecided."""
+        """0: every prediction that was made came true. 2: one was refuted. 3: none was made, or one is undecided."""
         if self.failures:
             return 2
         tally = self.tally()
@@ -185,9 +187,7 @@ def power_of(trial: Trial, margins: Margins) -> Power:
     """What a verdict on a run would have seen. Raises IdentboxError for runs whose observations cannot be drawn."""
     probes = trial.record["config"].get("probes", {})
     if trial.record.get("kind") not in SIMULATED:
-        raise IdentboxError(
-            f"{trial.where}: --controls: expected a run in a world of its own, got another"
-        )
+        raise IdentboxError(f"{trial.where}: --controls: expected a run in a world of its own, got another")
     world = World(trial.process, seed=trial.seed)
 
     def measured(encode: Encode, views: Sequence[str]) -> list[Measure]:
@@ -254,16 +254,16 @@ def verify_trial(trial: Trial, margins: Margins) -> SeedFinding:
     )
 
 
-def _judged(
-    trial: Trial, prediction: Prediction, measures: Sequence[Measure], margins: Margins
-) -> Judgement:
+def _judged(trial: Trial, prediction: Prediction, measures: Sequence[Measure], margins: Margins) -> Judgement:
     if measures:
         return Judgement(prediction=prediction, verdicts=judge(measures, margins))
     probed = dict.fromkeys(score.view for score in trial.probes)
     return Judgement(prediction=prediction, verdicts=tuple(undecided(view, UNMEASURED) for view in probed))
 
 
-UNMEASURED = "the record holds averages of scores alone, and no checkpoint is there to measure leak and recovery"
+UNMEASURED = (
+    "the record holds averages of scores alone, and no checkpoint is there to measure leak and recovery"
+)
 
 
 def _measured(trial: Trial, learner: Learner | None) -> Blocks:

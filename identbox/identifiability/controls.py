@@ -97,7 +97,9 @@ class Power:
     """What a verdict sees of encodings of known quality."""
 
     positive: Mapping[str, Outcome]  # of invertible functions of content
-    leaks: Mapping[str, float | None]  # by kind, the smallest that is not called identified; None for none up to 20%
+    leaks: Mapping[
+        str, float | None
+    ]  # by kind, the smallest that is not called identified; None for none up to 20%
     losses: Mapping[str, float | None]
 
     @property
@@ -166,7 +168,7 @@ def _power(process: Process, view: str, known: Latents, outcome: Judge) -> Power
     others = [v for v in process.seen_by(view) if v.name in known and v.name not in names]
     others = [v for v in others if not v.distribution.constant]
     scale = _Scale(content, others[:1], known)
-    positive = {name: outcome(lambda z, f=f: f(scale.content(z))) for name, f in POSITIVE.items()}
+    positive = {name: outcome(_after(f, scale)) for name, f in POSITIVE.items()}
     leaks = {kind: _smallest(scale, plant, outcome) for kind, plant in LEAKS.items()} if others else {}
     losses: dict[str, float | None] = {}
     if all(v.distribution.domain.kind == "continuous" for v in content):
@@ -190,16 +192,21 @@ class _Scale:
         return standardised(varying(numbers_of(self.other_variables, z)))[:, 0]
 
 
+def _after(function: Callable[[Numbers], Numbers], scale: _Scale) -> Callable[[Latents], Numbers]:
+    return lambda z: function(scale.content(z))
+
+
+def _planted(plant: Plant, scale: _Scale, level: float) -> Callable[[Latents], Numbers]:
+    return lambda z: plant(scale.content(z), scale.other(z), level)
+
+
 def _smallest(scale: _Scale, plant: Plant, outcome: Judge) -> float | None:
     """The smallest level that is not called identified, by bisection; None if the largest is."""
     low, high = 0, len(LEVELS)
     while low < high:
         middle = (low + high) // 2
-        level = LEVELS[middle]
-        if outcome(lambda z, level=level: plant(scale.content(z), scale.other(z), level)) == "identified":
+        if outcome(_planted(plant, scale, LEVELS[middle])) == "identified":
             low = middle + 1
         else:
             high = middle
     return LEVELS[low] if low < len(LEVELS) else None
-
-

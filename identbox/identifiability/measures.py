@@ -95,7 +95,8 @@ def measured_in_world(
     for regime in regimes or ["observed"]:
         pair = [_redrawn(world, base, block, regime, (*stream, part)) for part in ("first", "second")]
         for view in views:
-            estimate = leak.redrawn_leak(*(encode(one.x[view], view) for one in pair))
+            first, second = (encode(one.x[view], view) for one in pair)
+            estimate = leak.redrawn_leak(first, second)
             measures.append(_measure(view, "leak", "redrawn", estimate, regime=regime))
     for view in views:
         measures += recovery_measures(view, encode(base.x[view], view), block, base.z[view])
@@ -181,8 +182,8 @@ def _apart(variables: Sequence[Variable], below: Tensor, above: Tensor) -> Float
 def _local_measure(
     view: str, encode: Encode, below: list[Observed], above: list[Observed], lengths: Tensor
 ) -> Measure:
-    sides = [torch.stack([encode(one.x[view], view) for one in side]) for side in (below, above)]
-    estimate = local.degenerate_by_moves(*sides, lengths=lengths)
+    low, high = (torch.stack([encode(one.x[view], view) for one in side]) for side in (below, above))
+    estimate = local.degenerate_by_moves(low, high, lengths)
     return _measure(view, "degenerate", "moves", estimate)
 
 

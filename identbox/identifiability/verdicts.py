@@ -97,7 +97,9 @@ class Condition:
                 "variable that depends on it, so that an encoding of that variable looks like one of content"
             )
         if m.how == "regression" and m.value > self.bound:
-            return "a regression on content leaves this much, and it is not shown that anything else explains it"
+            return (
+                "a regression on content leaves this much, and it is not shown that anything else explains it"
+            )
         if m.quantity == "recovery" and m.high < self.bound:
             return (
                 f"the probe is too weak, since of a known invertible function of content it misses {m.weakness:.3f} "
@@ -118,9 +120,7 @@ class ViewVerdict:
     @property
     def brief(self) -> list[str]:
         """The first reasons, and how many more there are."""
-        more = (
-            [f"and {len(self.reasons) - SHOWN_REASONS} more"] if len(self.reasons) > SHOWN_REASONS else []
-        )
+        more = [f"and {len(self.reasons) - SHOWN_REASONS} more"] if len(self.reasons) > SHOWN_REASONS else []
         return [*self.reasons[:SHOWN_REASONS], *more]
 
 
@@ -168,11 +168,7 @@ def judge(measures: Sequence[Measure], margins: Margins) -> tuple[ViewVerdict, .
         Condition(
             measure=measure,
             bound=margins.of(measure),
-            state="violated"
-            if beyond
-            else "satisfied"
-            if _within(measure, margins.of(measure))
-            else "open",
+            state="violated" if beyond else "satisfied" if _within(measure, margins.of(measure)) else "open",
         )
         for measure, beyond in zip(measures, violated, strict=True)
     ]
@@ -241,9 +237,7 @@ def _tightest(conditions: Sequence[Condition]) -> list[Condition]:
         m = condition.measure
         rank = -m.low if m.quantity == "recovery" else m.high
         old = kept.get(m.quantity)
-        if old is None or rank > (
-            -old.measure.low if m.quantity == "recovery" else old.measure.high
-        ):
+        if old is None or rank > (-old.measure.low if m.quantity == "recovery" else old.measure.high):
             kept[m.quantity] = condition
     return list(kept.values())
 
@@ -256,4 +250,3 @@ def needs_reference(measures: Sequence[Measure]) -> bool:
 def undecided(view: str, reason: str) -> ViewVerdict:
     """A verdict where nothing was measured."""
     return ViewVerdict(view=view, outcome="undecided", reasons=(reason,), conditions=())
-

@@ -66,16 +66,14 @@ def largest_share(
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     held = []
     for choose, measure in ((order[::2], order[1::2]), (order[1::2], order[::2])):
-        direction = _worst(_rows(parts, choose), _rows(weights, choose))
-        held.append(_along(_rows(parts, measure), _rows(weights, measure), direction)[1])
+        less = None if weights is None else weights[choose]
+        direction = _worst(parts[choose], less)
+        less = None if weights is None else weights[measure]
+        held.append(_along(parts[measure], less, direction)[1])
     measured = torch.cat(held)
     low = measured.mean().item() - quantile(confidence) * measured.std().item() / math.sqrt(n)
     value = min(max(value, 0.0), 1.0)
     return Estimate(value=value, low=min(max(low, 0.0), value), high=max(min(high, 1.0), value))
-
-
-def _rows(values: Tensor | None, rows: Tensor) -> Tensor | None:
-    return None if values is None else values[rows]
 
 
 def _worst(parts: Tensor, weights: Tensor | None) -> Float[Tensor, " q"]:

@@ -8,7 +8,6 @@ Samples are degenerate where it is below ``LEAST``.
 
 from __future__ import annotations
 
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -73,5 +72,3 @@ def axes(content: Float[Tensor, "n c"]) -> Float[Tensor, "c r"]:
     values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
     kept = values > 1e-12 * values[-1]
     return vectors[:, kept] * values[kept].sqrt()
-
-

@@ -30,8 +30,8 @@ def normal_scores(
 ) -> Float[Tensor, "n_and_m _"]:
     """Each component by its ranks as standard normal numbers, of mean 0 and variance 1; equal values have one rank.
 
-    The map is that of ``values``; ``more`` rows are mapped by it as well, linearly between the values, so that rows that
-    differ by rounding stay close. Components that are constant but for rounding are left out: there may be none.
+    The map is that of ``values``; ``more`` rows are mapped by it as well, linearly between the values, so that rows
+    that differ by rounding stay close. Components that are constant but for rounding are left out: there may be none.
     """
     rows = varying(values if more is None else torch.cat([values, more]))
     columns = []

@@ -68,7 +68,7 @@ def smooth(inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"], *, netwo
 
 
 def _better(old: Smooth, new: Smooth, among: Tensor | None = None) -> Smooth:
-    """Of each target the residuals of the smaller leave-one-out error, for the targets among which there is a choice."""
+    """Of each target the residuals of the smaller leave-one-out error, where there is a choice."""
     better = new.left_out.square().mean(0) < old.left_out.square().mean(0)
     better = better if among is None else better & among
     return Smooth(

@@ -8,7 +8,7 @@ a shape or a word says it too. Every figure has a title and is described in word
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -16,7 +16,6 @@ import numpy as np
 from markupsafe import Markup
 
 from identbox.experiments.pictures import Component
-from identbox.identifiability.verdicts import Condition
 from identbox.metrics.elbow import Elbow
 from identbox.reports.svg import (
     WIDTH,
@@ -39,27 +38,37 @@ from identbox.tables import CellState
 CONDITION_STATES: dict[str, CellState] = {"satisfied": "good", "violated": "bad", "open": "open"}
 
 
-def whiskers(title: str, conditions: Sequence[Condition], values: Iterable[float]) -> Markup:
+@dataclass(frozen=True, kw_only=True)
+class Whisker:
+    """A value with its interval, under the heading of its group."""
+
+    group: str
+    label: str
+    value: float
+    low: float
+    high: float
+    state: str  # satisfied, violated or open
+    words: str  # for the reader who points at it
+
+
+def whiskers(title: str, shown: Sequence[Whisker], bound: float, *, at_least: bool) -> Markup:
     """A dot with its interval for each condition of one kind, against their margin.
 
-    ``values`` must find room on the axis, so that several figures can share it, except for what lies far from where
-    scores do: an interval that goes on has an arrow. Satisfied: a full dot; open: a ring; violated: a cross.
+    An interval that goes on beyond the axis has an arrow. Satisfied: a full dot; open: a ring; violated: a cross.
     """
-    bound, at_least = conditions[0].bound, conditions[0].kind == "content"
     start, end, high = 112.0, 288.0, 17.0
-    near = [min(max(v, -0.3), 1.1) for v in values]  # not a number stays what it is
+    near = [min(max(v, -0.3), 1.1) for one in shown for v in (one.low, one.high)]
     axis = Axis.around([*near, bound, 1.0 if at_least else 0.0], start, end)
     parts: list[Markup] = []
     y = 18.0
-    previous: object = ()
-    for condition in conditions:
-        if condition.intervention != previous:
-            previous = condition.intervention
-            when = f"{previous} permuted" if previous else "not permuted"
-            parts.append(text(0.0, y + 16, shortened(when, 34), "small muted"))
+    previous = None
+    for one in shown:
+        if one.group != previous:
+            previous = one.group
+            parts.append(text(0.0, y + 16, shortened(previous, 34), "small muted"))
             parts.append(line(0.0, y + 21, WIDTH, y + 21, "rule"))
             y += 24
-        parts.append(_whisker(condition, axis, y + high / 2))
+        parts.append(_whisker(one, axis, y + high / 2))
         y += high
     edge = axis.at(bound)
     wrong = (start, edge) if at_least else (edge, end)
@@ -69,35 +78,35 @@ def whiskers(title: str, conditions: Sequence[Condition], values: Iterable[float
         line(edge, 16.0, edge, y + 2, "margin"),
         text(edge, 11.0, wanted, "small", anchor),
     ]
-    counts = {state: sum(c.state == state for c in conditions) for state in CONDITION_STATES}
-    least = min(conditions, key=lambda c: (c.low - bound) if at_least else (bound - c.high))
+    counts = {state: sum(one.state == state for one in shown) for state in CONDITION_STATES}
+    least = min(shown, key=lambda one: (one.low - bound) if at_least else (bound - one.high))
     words = (
-        f"{', '.join(f'{n} {state}' for state, n in counts.items() if n)} of {len(conditions)}; "
-        f"closest to or farthest beyond the margin is {least}"
+        f"{', '.join(f'{n} {state}' for state, n in counts.items() if n)} of {len(shown)}; "
+        f"closest to or farthest beyond the margin is {least.words}"
     )
     return picture(title, words, y + 22, *back, *parts, *bottom_axis(axis, y + 2))
 
 
-def _whisker(condition: Condition, axis: Axis, y: float) -> Markup:
-    name = text(8.0, y + 4, shortened(condition.target, 17))
-    value = text(WIDTH, y + 4, typeset(condition.value), "", "end")
-    parts: list[object] = [element("title", f"{condition}: {condition.state}"), name, value]
-    if all(map(math.isfinite, (condition.low, condition.value, condition.high))):
-        x = axis.at(condition.value)
-        parts.append(line(axis.at(condition.low), y, axis.at(condition.high), y, "bar"))
-        if condition.low < axis.low:
+def _whisker(one: Whisker, axis: Axis, y: float) -> Markup:
+    name = text(8.0, y + 4, shortened(one.label, 17))
+    value = text(WIDTH, y + 4, typeset(one.value), "", "end")
+    parts: list[object] = [element("title", f"{one.words}: {one.state}"), name, value]
+    if all(map(math.isfinite, (one.low, one.value, one.high))):
+        x = axis.at(one.value)
+        parts.append(line(axis.at(one.low), y, axis.at(one.high), y, "bar"))
+        if one.low < axis.low:
             parts.append(element("path", d=f"M{spot(axis.start + 5, y - 4)}l-5 4l5 4", class_="cross"))
-        if condition.high > axis.high:
+        if one.high > axis.high:
             parts.append(element("path", d=f"M{spot(axis.end - 5, y - 4)}l5 4l-5 4", class_="cross"))
-        if condition.state == "violated":
+        if one.state == "violated":
             parts.append(
                 element("path", d=f"M{coordinate(x - 4)} {coordinate(y - 4)}l8 8m0 -8l-8 8", class_="cross")
             )
         else:
             parts.append(
-                element("circle", cx=x, cy=y, r=3.5, class_="ring" if condition.state == "open" else "dot")
+                element("circle", cx=x, cy=y, r=3.5, class_="ring" if one.state == "open" else "dot")
             )
-    return element("g", *parts, class_=CONDITION_STATES[condition.state])
+    return element("g", *parts, class_=CONDITION_STATES[one.state])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
-from identbox.experiments.verification import GroupFinding
-from identbox.identifiability.verdicts import Condition, Judgement, ViewVerdict
-from identbox.reports.charts import CONDITION_STATES
+from identbox.experiments.verification import Comparison, GroupFinding, came
+from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row
 from identbox.reports.svg import typeset
-from identbox.reports.verdicts import ranges
-from identbox.reports.wording import METRIC_NAMES, MISSING
-from identbox.tables import CellContent, Table, TableCell
+from identbox.reports.verdicts import OUTCOMES, scores_by_target, seeds_of
+from identbox.reports.wording import MISSING
+from identbox.tables import CellContent, CellState, Table, TableCell
+
+CAME_STATES: dict[str, CellState] = {
+    "came true": "good",
+    "refuted": "bad",
+    "undecided": "open",
+    "nothing predicted": "none",
+}
 
 
-def block_name(judgement: Judgement) -> str:
-    return " and ".join(judgement.prediction.block)
+def block_name(block: Sequence[str]) -> str:
+    return " and ".join(block)
 
 
-def prediction_cell(judgement: Judgement) -> TableCell:
-    """Whether a prediction came true."""
-    if judgement.prediction.outcome is None:
-        return TableCell("nothing predicted", state="none")
-    return {
-        True: TableCell("came true", state="good"),
-        False: TableCell("refuted", state="bad"),
-        None: TableCell("undecided", state="open"),
-    }[judgement.came_true]
+def prediction_cell(finding: GroupFinding, block: tuple[str, ...]) -> TableCell:
+    """What became of the predictions on a block, the worst first."""
+    became = [came(judgement) for judgement in finding.of_block(block).values()]
+    for word in ("refuted", "undecided", "came true", "nothing predicted"):
+        n = became.count(word)
+        if n:
+            text = word if n == len(became) == 1 else f"{word}: {n} of {len(became)}"
+            return TableCell(text, state=CAME_STATES[word])
+    return TableCell(MISSING)
 
 
 def verdict_table(
@@ -41,79 +48,92 @@ def verdict_table(
         for finding in findings:
             label: TableCell | None = TableCell(finding.name, link=f"#{anchors[id(finding)]}")
             size = MISSING if finding.encoding_size is None else finding.encoding_size
-            for judgement in finding.judgements:
-                predicted = judgement.prediction.outcome or "nothing"
-                outcomes = (prediction_cell(judgement), predicted, judgement.outcome)
-                rows.append((label, *outcomes, block_name(judgement), size, ranges(finding.seeds)))
+            for block in finding.blocks:
+                outcomes = finding.outcomes(block)
+                predicted = dict.fromkeys(
+                    j.prediction.outcome or "nothing" for j in finding.of_block(block).values()
+                )
+                counts = [outcomes.count(outcome) or "" for outcome in OUTCOMES]
+                rows.append(
+                    (
+                        label,
+                        prediction_cell(finding, block),
+                        " / ".join(predicted),
+                        *counts,
+                        block_name(block),
+                        size,
+                        seeds_of(finding),
+                    )
+                )
                 label = None
-    head = ("runs", "prediction", "predicted", "measured", "block", "dimensions", "seeds")
-    return Table("Predicted beside measured", head, rows, sections=sections, style="summary")
+    head = ("runs", "prediction", "predicted", *OUTCOMES, "block", "dimensions", "seeds")
+    return Table("Predicted beside measured, in seeds", head, rows, sections=sections, style="summary")
 
 
-def score_matrix(verdict: ViewVerdict) -> Table:
-    """Scores of targets by what was permuted, shaded by their size; each has its ceiling below."""
-    blocks = list(dict.fromkeys(c.intervention for c in verdict.conditions if c.intervention))
-    at = {(c.target, c.intervention): c for c in verdict.conditions}
-    names = dict.fromkeys(c.target.removesuffix("'") for c in verdict.conditions)
-    targets = [t for name in names for t in (name, f"{name}'") if any((t, b) in at for b in (None, *blocks))]
-    rows = [
-        (target, *(_score_cell(at.get((target, block))) for block in (None, *blocks))) for target in targets
-    ]
-    head = ("target", "not permuted", *(f"{block} permuted" for block in blocks))
-    return Table(f"View {verdict.view}: scores", head, rows, style="heat")
+def score_matrices(finding: GroupFinding) -> list[Table]:
+    """Scores by target and by what was permuted, means over seeds, for each view; each has its ceiling below."""
+    at = scores_by_target(finding)
+    tables = []
+    for view in dict.fromkeys(view for view, _, _ in at):
+        own = {(target, block): ones for (v, target, block), ones in at.items() if v == view}
+        blocks = list(dict.fromkeys(block for _, block in own if block))
+        names = dict.fromkeys(target.removesuffix("'") for target, _ in own)
+        targets = [
+            t for name in names for t in (name, f"{name}'") if any((t, b) in own for b in (None, *blocks))
+        ]
+        rows = [
+            (target, *(_score_cell(own.get((target, block))) for block in (None, *blocks)))
+            for target in targets
+        ]
+        head = ("target", "not permuted", *(f"{block} permuted" for block in blocks))
+        tables.append(Table(f"View {view}: scores", head, rows, style="heat"))
+    return tables
 
 
-def _score_cell(condition: Condition | None) -> CellContent:
-    if condition is None:
+def _score_cell(ones: Sequence[Comparison] | None) -> CellContent:
+    if not ones:
         return ""
-    score = condition.score
+    score = fmean(one.score.score for one in ones)
+    ceiling = fmean(one.ceiling.score for one in ones)
+    first = ones[0]
     return TableCell(
         typeset(score, 2),
-        face="bold" if condition.kind == "content" else "",
-        state=CONDITION_STATES[condition.state],
-        below=f"of {typeset(condition.ceiling, 2)}",
+        face="bold" if first.encoded else "",
+        below=f"of {typeset(ceiling, 2)}",
         shade=min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0,
-        hint=f"{condition}: {condition.state}",
+        hint=f"{first.score.label}: {score:.3f}, ceiling {ceiling:.3f} ({first.ceiling.how})",
     )
 
 
-def condition_table(judgement: Judgement) -> Table:
-    """All conditions on a block, in numbers."""
-    head = ("target", "view", "permuted", "score", "ceiling", "value", "interval", "margin", "state")
-    rows = [_condition_numbers(c) for verdict in judgement.verdicts for c in verdict.conditions]
-    return Table(f"All conditions on {block_name(judgement)}", head, rows, style="numbers")
+def condition_table(finding: GroupFinding, block: tuple[str, ...]) -> Table:
+    """All conditions on a block, seed by seed, in numbers."""
+    rows = [
+        (str(seed), *condition_row(c))
+        for seed, judgement in finding.of_block(block).items()
+        for verdict in judgement.verdicts
+        for c in verdict.conditions
+    ]
+    head = ("seed", *CONDITION_COLUMNS)
+    return Table(f"All conditions on {block_name(block)}", head, rows, style="numbers")
 
 
-def _condition_numbers(c: Condition) -> tuple[CellContent, ...]:
-    is_content = c.kind == "content"
-    return (
-        c.target,
-        c.view,
-        c.intervention or MISSING,
-        f"{typeset(c.score)} ({METRIC_NAMES.get(c.metric, c.metric)})",
-        MISSING if is_content else f"{typeset(c.ceiling)} ({c.how})",
-        typeset(c.value),
-        f"{typeset(c.low)} to {typeset(c.high)}",
-        f"{'at least' if is_content else 'at most'} {c.bound:g}",
-        TableCell(c.state, state=CONDITION_STATES[c.state]),
-    )
-
-
-def seed_table(finding: GroupFinding) -> Table:
-    """The outcomes of each seed, and its distance from the optimum where that is known."""
-    optima = {o.seed: o for o in finding.optima}
+def optimum_table(finding: GroupFinding) -> Table:
+    """How far each seed is from the optimum, where that is known."""
     rows: list[tuple[CellContent, ...]] = []
     for seed in finding.seeds:
-        gap = alignment = entropies = cost = MISSING
-        o = optima.get(seed)
+        o = seed.optimum
         if o is not None:
-            gap = f"{typeset(o.gap, sign=True)} ± {typeset(o.trained.error)}"
-            alignment = f"{o.trained.alignment:.1e}"
-            entropies = ", ".join(typeset(h, sign=True) for h in o.trained.entropies)
+            cost = MISSING
             if o.equal_scale is not None:
                 cost = f"{typeset(o.equal_scale.cost)} ± {typeset(o.equal_scale.error)}"
-        outcomes = [judgement.by_seed.get(seed, MISSING) for judgement in finding.judgements]
-        rows.append((seed, *outcomes, gap, alignment, entropies, cost))
-    verdicts = [f"verdict on {block_name(judgement)}" for judgement in finding.judgements]
-    head = ("seed", *verdicts, "gap of Eq. 8.9", "alignment", "entropies", "cost of InfoNCE")
-    return Table("Each seed by itself; values in nats", head, rows, style="seeds")
+            rows.append(
+                (
+                    seed.seed,
+                    f"{typeset(o.gap, sign=True)} ± {typeset(o.trained.error)}",
+                    f"{o.trained.alignment:.1e}",
+                    ", ".join(typeset(h, sign=True) for h in o.trained.entropies),
+                    cost,
+                )
+            )
+    head = ("seed", "gap of Eq. 8.9", "alignment", "entropies", "cost of InfoNCE")
+    return Table("Distance from the optimum; values in nats", head, rows, style="seeds")

@@ -17,25 +17,39 @@ from markupsafe import Markup
 from identbox.documents import fill_template
 from identbox.experiments.controls import CONTROLS
 from identbox.experiments.pictures import SHOWN, Picture
-from identbox.experiments.verification import GroupFinding
-from identbox.identifiability.verdicts import Judgement, Margins
-from identbox.metrics.elbow import Elbow
+from identbox.experiments.verification import GroupFinding, Verification
+from identbox.identifiability.controls import Power
 from identbox.process.model import Process
 from identbox.reports import charts, graphs
 from identbox.reports.charts import Pair
 from identbox.reports.page_tables import (
     block_name,
     condition_table,
+    optimum_table,
     prediction_cell,
-    score_matrix,
-    seed_table,
+    score_matrices,
     verdict_table,
 )
 from identbox.reports.svg import typeset
-from identbox.reports.verdicts import assumption_table, count_of, effective_dimensions_text, ranges
+from identbox.reports.verdicts import (
+    FEW,
+    OUTCOMES,
+    assumption_table,
+    count_of,
+    effective_dimensions_text,
+    headline,
+    seed_table,
+    seeds_of,
+    tally_text,
+)
 from identbox.tables import Table, TableCell
 
 PAGE_TEMPLATES = Path(__file__).parent / "templates"
+INTERVAL_TITLES = {
+    "leak": "Leak: what moves the encoding beside content",
+    "recovery": "Recovery: content that can be read from it",
+    "degenerate": "Samples where it does not follow content",
+}
 NEAR_DIAGONAL = 0.9  # R² from which the points of a scatter plot are described as near the diagonal
 
 
@@ -53,10 +67,12 @@ class JudgedBlock:
     """What the page shows of one block of a group."""
 
     name: str
-    judgement: Judgement
-    outcome: TableCell  # whether the prediction came true
+    predictions: dict[str, str]  # what was predicted, for its reason
+    counts: list[str]  # of outcomes, in words
+    outcome: TableCell  # what became of the predictions
+    reasons: list[tuple[int, str, str]]  # seed, view with its outcome, why; where there are few seeds
     intervals: list[PageFigure]
-    matrices: list[Table]
+    seeds: Table
     conditions: Table
 
 
@@ -71,17 +87,19 @@ class GroupSection:
     blocks: list[JudgedBlock]
     process: Markup | None
     assumptions: Table
+    matrices: list[Table]
     picture: Picture | None
     scatters: list[PageFigure]
-    seeds: Table
+    optimum: Table
     optima: list[PageFigure]
+    how: str  # the oracle was made; empty where there is none
+    without: str  # why there is no oracle
+    power: list[str]
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def verification_page(
-    findings: Sequence[GroupFinding],
-    margins: Margins,
-    factors: Elbow | None,
+    verification: Verification,
     *,
     losses: Mapping[tuple[int, int], float] | None = None,
     processes: Mapping[str, Process] | None = None,
@@ -89,16 +107,23 @@ def verification_page(
 ) -> str:
     """The report of a verification as one HTML page.
 
-    ``losses`` are the validation losses (nats) behind ``factors``, by seed and encoding size; ``processes`` and
+    ``losses`` are the validation losses (nats) behind the content factors, by seed and encoding size; ``processes`` and
     ``pictures`` go by the names of findings, and what is left out is not drawn. Equal arguments give equal text.
     """
+    findings, factors = verification.findings, verification.factors
     runs = [finding for finding in findings if finding.control is None]
     controls = [finding for finding in findings if finding.control is not None]
     anchors = {id(finding): f"group-{place}" for place, finding in enumerate([*runs, *controls], 1)}
 
-    def sections(members: Sequence[GroupFinding]) -> list[GroupSection]:
+    def group_sections(members: Sequence[GroupFinding]) -> list[GroupSection]:
         return [
-            group_section(f, anchors[id(f)], (processes or {}).get(f.name), (pictures or {}).get(f.name))
+            group_section(
+                f,
+                anchors[id(f)],
+                (processes or {}).get(f.name),
+                (pictures or {}).get(f.name),
+                verification.power.get(f.name),
+            )
             for f in members
         ]
 
@@ -106,101 +131,117 @@ def verification_page(
         "verification.html.j2",
         PAGE_TEMPLATES,
         kicker="identbox · verification of Theorem 2",
-        title=headline(findings),
-        lead=f"{'; '.join(_counts(findings))}.",
-        failures=[(f, anchors[id(f)], failure_sentence(f)) for f in findings if f.failure is not None],
+        title=headline(verification),
+        lead=f"{'; '.join(_counts(verification))}.",
+        failures=[(f, anchors[id(f)], f"{f.failure}.") for f in findings if f.failure is not None],
         verdicts=verdict_table(runs, controls, anchors),
-        margins=margins,
+        margins=verification.margins,
         factors=factors,
         losses=charts.loss_curves(losses, factors) if losses and factors is not None else None,
-        groups=[("Runs", sections(runs)), ("Negative controls", sections(controls))],
+        groups=[("Runs", group_sections(runs)), ("Negative controls", group_sections(controls))],
         samples=SHOWN,
     )
     return str(made)
 
 
-def headline(findings: Sequence[GroupFinding]) -> str:
-    """The outcome of all groups in a few words."""
-    failed = sum(finding.failure is not None for finding in findings)
-    if failed:
-        return f"{failed} of {count_of(len(findings), 'group')} of runs failed"
-    predicted = [j for f in findings for j in f.judgements if j.prediction.outcome]
-    if not any(f.control is not None for f in findings) and not predicted:
-        return "Nothing was predicted of these runs"
-    undecided = any(judgement.came_true is None for judgement in predicted)
-    return "No prediction failed" if undecided else "Every prediction came true"
-
-
-def _counts(findings: Sequence[GroupFinding]) -> Iterator[str]:
-    """How many predictions came true, how many controls were caught, and how many runs there are."""
-    predicted = [j for f in findings if f.control is None for j in f.judgements if j.prediction.outcome]
-    controls = [finding for finding in findings if finding.control is not None]
-    if predicted:
-        true = sum(judgement.came_true is True for judgement in predicted)
-        yield f"{true} of {count_of(len(predicted), 'prediction')} on runs came true"
+def _counts(verification: Verification) -> Iterator[str]:
+    """What became of predictions, how many controls were caught, and how many runs there are."""
+    findings = verification.findings
+    if any(finding.control is None for finding in findings):
+        yield tally_text(findings)
+    controls = [seed for f in findings if f.control is not None for seed in f.seeds]
     if controls:
-        caught = sum(f.judgements[0].outcome != "identified" for f in controls)
+        caught = sum(seed.judgements[0].outcome != "identified" for seed in controls)
         yield f"{caught} of {count_of(len(controls), 'negative control')} were not called identified"
     runs = sum(len(finding.seeds) for finding in findings)
     yield f"{count_of(runs, 'run')} in {count_of(len(findings), 'group')} were judged"
 
 
-def failure_sentence(finding: GroupFinding) -> str:
-    """The failure of a group as a sentence."""
-    for judgement in finding.judgements:
-        if judgement.came_true is False:
-            predicted = judgement.prediction.outcome
-            return f"{block_name(judgement)}: predicted {predicted}, measured {judgement.outcome}."
-    return f"{finding.failure}."
-
-
 def group_section(
-    finding: GroupFinding, anchor: str, process: Process | None, picture: Picture | None
+    finding: GroupFinding,
+    anchor: str,
+    process: Process | None,
+    picture: Picture | None,
+    power: Power | None,
 ) -> GroupSection:
-    """What the page shows of a group; a process or picture that is None is left out."""
-    runs = [f"{'Seeds' if len(finding.seeds) > 1 else 'Seed'} {ranges(finding.seeds)}"]
+    """What the page shows of a group; a process, picture or power that is None is left out."""
+    runs = [f"{'Seeds' if len(finding.seeds) > 1 else 'Seed'} {seeds_of(finding)}"]
     if finding.encoding_size is not None:
         runs.append(count_of(finding.encoding_size, "encoding dimension"))
     effective = effective_dimensions_text(finding)
     control = CONTROLS.get(finding.control) if finding.control is not None else None
     notes = [f"Effective dimensions: {effective}."] if effective else []
+    optima = [seed.optimum for seed in finding.seeds if seed.optimum is not None]
+    without = [seed.without for seed in finding.seeds if seed.without]
     return GroupSection(
         finding=finding,
         anchor=anchor,
         control=f"{control.what[:1].upper()}{control.what[1:]}" if control else "",
         runs=" · ".join(runs),
-        blocks=[judged_block(judgement) for judgement in finding.judgements],
+        blocks=[judged_block(finding, block) for block in finding.blocks],
         process=None if process is None else graphs.graph(process),
         assumptions=assumption_table(finding, "Assumptions of Theorem 2", *notes, style="assumptions"),
+        matrices=score_matrices(finding),
         picture=picture,
         scatters=[] if picture is None else list(scatter_figures(picture)),
-        seeds=seed_table(finding),
+        optimum=optimum_table(finding),
         optima=list(optimum_figures(finding)),
+        how=optima[0].how if optima else "",
+        without=without[0] if without else "",
+        power=[] if power is None else power.lines(),
         provenance=dict(flat_provenance(finding.provenance)),
     )
 
 
-def judged_block(judgement: Judgement) -> JudgedBlock:
+def judged_block(finding: GroupFinding, block: tuple[str, ...]) -> JudgedBlock:
     """The outcome, the figures and the tables of one block."""
+    judged = finding.of_block(block)
+    predictions = {j.prediction.reason: j.prediction.outcome or "nothing" for j in judged.values()}
+    outcomes = finding.outcomes(block)
+    counts = [f"{outcomes.count(o)} {o}" for o in OUTCOMES if o in outcomes]
+    told = {seed: j for seed, j in judged.items() if len(judged) <= FEW or j.came_true is False}
     return JudgedBlock(
-        name=block_name(judgement),
-        judgement=judgement,
-        outcome=prediction_cell(judgement),
-        intervals=list(interval_figures(judgement)),
-        matrices=[score_matrix(verdict) for verdict in judgement.verdicts],
-        conditions=condition_table(judgement),
+        name=block_name(block),
+        predictions=dict(list(predictions.items())[:FEW]),
+        counts=counts,
+        outcome=prediction_cell(finding, block),
+        reasons=[
+            (seed, f"view {v.view}, {v.outcome}", "; ".join(v.brief))
+            for seed, j in told.items()
+            for v in j.verdicts
+        ],
+        intervals=list(interval_figures(finding, block)),
+        seeds=seed_table(finding, block, "Seed by seed", style="seeds"),
+        conditions=condition_table(finding, block),
     )
 
 
-def interval_figures(judgement: Judgement) -> Iterator[PageFigure]:
-    """Scores and excesses with their intervals; the views lie side by side on one axis."""
-    for kind, what in (("content", "scores of the block"), ("excess", "anything else, beyond its ceiling")):
-        by_view = {v.view: [c for c in v.conditions if c.kind == kind] for v in judgement.verdicts}
-        ends = [end for conditions in by_view.values() for c in conditions for end in (c.low, c.high)]
-        for view, conditions in by_view.items():
-            if conditions:
-                title = f"View {view}: {what}"
-                yield PageFigure(caption=title, drawing=charts.whiskers(title, conditions, ends))
+def interval_figures(finding: GroupFinding, block: tuple[str, ...]) -> Iterator[PageFigure]:
+    """Leak, recovery and degenerate shares of every seed with their intervals, against their margins."""
+    shown: dict[str, list[charts.Whisker]] = {}
+    bounds: dict[str, float] = {}
+    for seed, judgement in finding.of_block(block).items():
+        for verdict in judgement.verdicts:
+            for c in verdict.conditions:
+                m = c.measure
+                bounds[m.quantity] = c.bound
+                cut = ", content cut" if m.regime == "cut" else ""
+                shown.setdefault(m.quantity, []).append(
+                    charts.Whisker(
+                        group=f"view {m.view}{cut}",
+                        label=f"seed {seed}",
+                        value=m.value,
+                        low=m.low,
+                        high=m.high,
+                        state=c.state,
+                        words=f"seed {seed}, {c}",
+                    )
+                )
+    for quantity, title in INTERVAL_TITLES.items():
+        if quantity in shown:
+            ordered = sorted(shown[quantity], key=lambda one: one.group)
+            drawing = charts.whiskers(title, ordered, bounds[quantity], at_least=quantity == "recovery")
+            yield PageFigure(caption=title, drawing=drawing)
 
 
 def scatter_figures(picture: Picture) -> Iterator[PageFigure]:
@@ -216,7 +257,7 @@ def scatter_figures(picture: Picture) -> Iterator[PageFigure]:
 def optimum_figures(finding: GroupFinding) -> Iterator[PageFigure]:
     """Runs beside the oracle: by Eq. 8.9, and by InfoNCE at equal scale."""
     values, scales = [], []
-    for o in sorted(finding.optima, key=lambda o: finding.seeds.index(o.seed)):
+    for o in (seed.optimum for seed in finding.seeds if seed.optimum is not None):
         name, s = f"seed {o.seed}", o.equal_scale
         oracle, run = (o.oracle.value, o.oracle.error), (o.trained.value, o.trained.error)
         values.append(Pair(label=name, oracle=oracle, run=run))

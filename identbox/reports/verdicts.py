@@ -8,56 +8,91 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from identbox.experiments.verification import CAME, SeedFinding, came, total
+from identbox.identifiability.verdicts import counted
+from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row
+from identbox.reports.wording import MISSING
 from identbox.tables import Table, TableCell, judged_cell
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from identbox.experiments.verification import GroupFinding
-    from identbox.identifiability.verdicts import Condition, Judgement, Margins
-    from identbox.metrics.elbow import Elbow
+    from identbox.experiments.verification import Comparison, GroupFinding, Verification
+    from identbox.identifiability.verdicts import Judgement, Outcome
+
+OUTCOMES: tuple[Outcome, ...] = ("identified", "not identified", "undecided")
+FEW = 3  # seeds, up to which reasons are given for each
+WORST = (("leak", "observed"), ("leak", "cut"), ("recovery", "observed"), ("degenerate", "observed"))
+WORST_NAMES = ("leak", "leak, content cut", "recovery", "degenerate")
 
 
-def sections(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> list[Table]:
+def headline(verification: Verification) -> str:
+    """What became of the predictions, in a few words that claim no more than was seen."""
+    failed = len(verification.failures)
+    if failed:
+        return f"{failed} of {count_of(len(verification.findings), 'group')} of runs failed"
+    tally = verification.tally()
+    made = sum(tally.values()) - tally["nothing predicted"]
+    if not made:
+        return "Nothing was predicted of these runs"
+    if tally["undecided"]:
+        return f"{tally['came true']} of {count_of(made, 'prediction')} came true, the others are undecided"
+    return f"Every prediction came true ({tally['came true']} of {made})"
+
+
+def tally_text(findings: Sequence[GroupFinding]) -> str:
+    """The counts of what became of predictions on runs."""
+    counts = total(finding for finding in findings if finding.control is None)
+    return "predictions on runs: " + ", ".join(f"{counts[word]} {word}" for word in CAME)
+
+
+def sections(verification: Verification) -> list[Table]:
     """The report of all groups, in order; a summary comes last, where a terminal shows it."""
-    shown = [section for finding in findings for section in _finding_tables(finding)]
-    if factors is not None:
+    shown = [section for finding in verification.findings for section in _finding_tables(finding)]
+    for name, power in verification.power.items():
+        shown.append(Table(f"{name}: what a verdict on its first run would have seen", notes=power.lines()))
+    if verification.factors is not None:
         title = "Content factors, from validation losses over encoding sizes"
-        shown.append(Table(title, notes=(str(factors),)))
-    return [*shown, _verdict_summary(findings, margins)]
+        shown.append(Table(title, notes=(str(verification.factors),)))
+    return [*shown, verdict_summary(verification)]
 
 
-def terminal_report(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> Group:
+def terminal_report(verification: Verification) -> Group:
     """The report of all groups for the terminal, with a blank line behind each table."""
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*(part for section in sections(findings, margins, factors) for part in (section, Text())))
+    return Group(*(part for section in sections(verification) for part in (section, Text())))
 
 
-def _verdict_summary(findings: Sequence[GroupFinding], margins: Margins) -> Table:
-    rows = [
-        (
-            f"control: {finding.name}" if finding.control else finding.name,
-            " and ".join(judgement.prediction.block),
-            judgement.prediction.outcome or "nothing",
-            judged_cell(_outcome_of_seeds(judgement)),
-            judged_cell(_prediction_outcome(judgement)),
-        )
-        for finding in findings
-        for judgement in finding.judgements
-    ]
-    note = (
-        f"Identified: every score of the block at least {margins.content:g}, and no other variable predicted by more "
-        f"than {margins.excess:g} beyond its ceiling, by the unfavourable ends of {margins.confidence:.0%} intervals."
-    )
-    return Table("Verdicts", ("runs", "block", "predicted", "measured (seeds)", "prediction"), rows, (note,))
+def verdict_summary(verification: Verification) -> Table:
+    """Each group and block: what was predicted, and how many seeds were measured to be what."""
+    rows: list[tuple[str | TableCell, ...]] = []
+    for finding in verification.findings:
+        for block in finding.blocks:
+            judged = finding.of_block(block)
+            outcomes = finding.outcomes(block)
+            predicted = dict.fromkeys(j.prediction.outcome or "nothing" for j in judged.values())
+            became = [came(j) for j in judged.values()]
+            rows.append(
+                (
+                    f"control: {finding.name}" if finding.control else finding.name,
+                    " and ".join(block),
+                    " / ".join(predicted),
+                    *(str(outcomes.count(outcome)) for outcome in OUTCOMES),
+                    judged_cell(_became_text(became)),
+                )
+            )
+    head = ("runs", "block", "predicted", *OUTCOMES, "prediction")
+    notes = (f"Seeds are counted. Identified: {verification.margins}.", tally_text(verification.findings))
+    return Table("Verdicts", head, rows, notes, align="lllrrrl")
 
 
-def _prediction_outcome(judgement: Judgement) -> str:
-    if judgement.prediction.outcome is None:
-        return "-"
-    return {True: "came true", False: "refuted", None: "undecided"}[judgement.came_true]
+def _became_text(became: Sequence[str]) -> str:
+    """What became of the predictions of some seeds, the worst first."""
+    counts = {word: became.count(word) for word in ("refuted", "undecided", "came true", "nothing predicted")}
+    parts = [f"{word} ({n} of {len(became)})" for word, n in counts.items() if n]
+    return "; ".join(parts)
 
 
 def count_of(n: int, what: str) -> str:
@@ -82,110 +117,151 @@ def ranges(numbers: Sequence[int]) -> str:
     )
 
 
-def _outcome_of_seeds(judgement: Judgement) -> str:
-    """The outcome, and for how many seeds, each judged by itself, it is the same."""
-    same = sum(outcome == judgement.outcome for outcome in judgement.by_seed.values())
-    return f"{judgement.outcome} ({same} of {len(judgement.by_seed)})"
+def seeds_of(finding: GroupFinding) -> str:
+    return ranges([seed.seed for seed in finding.seeds])
 
 
 def _finding_tables(finding: GroupFinding) -> Iterator[Table]:
     name = f"control {finding.name}" if finding.control else finding.name
-    seeds = ranges(finding.seeds)
     size = (
         "" if finding.encoding_size is None else f", {count_of(finding.encoding_size, 'encoding dimension')}"
     )
-    title = f"{name}: assumptions of Theorem 2 (seeds {seeds}{size})"
-    yield assumption_table(finding, title, f"effective dimensions: {effective_dimensions_text(finding)}")
-    for judgement in finding.judgements:
-        yield from _judgement_tables(name, judgement)
-    if finding.optima:
-        yield from _optimum_tables(name, finding)
-    elif finding.without:
-        yield Table(f"{name}: no oracle", notes=(finding.without,))
+    title = f"{name}: assumptions of Theorem 2 (seeds {seeds_of(finding)}{size})"
+    notes = [f"effective dimensions: {effective_dimensions_text(finding)}"]
+    yield assumption_table(finding, title, *notes)
+    for block in finding.blocks:
+        yield from _block_tables(name, finding, block)
+    yield from _optimum_tables(name, finding)
 
 
 def assumption_table(finding: GroupFinding, title: str, *notes: str, style: str = "") -> Table:
-    """What the assumptions of the theorem are for a group of runs, and on what evidence."""
-    rows = [(a.name, judged_cell(a.verdict), a.evidence) for a in finding.assumptions]
-    return Table(title, ("assumption", "status", "evidence"), rows, notes, style=style)
+    """What the assumptions of the theorem are for the first seed, and for which seeds they are otherwise."""
+    first, *others = finding.seeds
+    rows = []
+    for place, row in enumerate(first.assumptions):
+        differing = [s.seed for s in others if s.assumptions[place].verdict != row.verdict]
+        also = f"; otherwise for seeds {ranges(differing)}" if differing else ""
+        rows.append((row.name, judged_cell(row.verdict), row.evidence + also))
+    more = [f"evidence: that of seed {first.seed}"] if others else []
+    return Table(title, ("assumption", "status", "evidence"), rows, (*more, *notes), style=style)
 
 
 def effective_dimensions_text(finding: GroupFinding) -> str:
-    """The effective dimensions of each block, beside its dimensions."""
-    return ", ".join(f"{block} {value:.2f} of {dim}" for block, (dim, value) in finding.effective.items())
+    """The effective dimensions of each block, mean over seeds, beside its dimensions."""
+    first = finding.seeds[0].effective
+    means = {block: sum(s.effective[block][1] for s in finding.seeds) / len(finding.seeds) for block in first}
+    return ", ".join(f"{block} {means[block]:.2f} of {dim}" for block, (dim, _) in first.items())
 
 
-def _judgement_tables(name: str, judgement: Judgement) -> Iterator[Table]:
-    prediction = judgement.prediction
-    block = " and ".join(prediction.block)
+def _block_tables(name: str, finding: GroupFinding, block: tuple[str, ...]) -> Iterator[Table]:
+    judged = finding.of_block(block)
+    words = " and ".join(block)
+    if len(judged) == 1:
+        (judgement,) = judged.values()
+        rows = [condition_row(c) for verdict in judgement.verdicts for c in verdict.conditions]
+        yield Table(f"{name}: conditions on {words}", CONDITION_COLUMNS, rows, align="lllrrll")
+    yield seed_table(finding, block, f"{name}: verdicts on {words}, seed by seed")
+
+
+def seed_table(finding: GroupFinding, block: tuple[str, ...], title: str, style: str = "") -> Table:
+    """The verdict of each seed on a block, with the worst of each quantity over its views."""
+    judged = finding.of_block(block)
+    by_seed = {seed.seed: seed for seed in finding.seeds}
+    rows = [_seed_row(by_seed[seed], judgement) for seed, judgement in judged.items()]
+    cut = any(row[4] != MISSING for row in rows)
+    head: tuple[str, ...] = ("seed", "predicted", "measured", *WORST_NAMES, "gap")
+    if not cut:
+        rows = [(*row[:4], *row[5:]) for row in rows]
+        head = (*head[:4], *head[5:])
+    notes = [
+        *_outcome_counts(finding, block),
+        "Worst over views, with 95% intervals; gap: of Eq. 8.9 to the oracle, in nats.",
+    ]
+    reasons = dict.fromkeys(j.prediction.reason for j in judged.values())
+    notes += [f"predicted, since {reason}" for reason in list(reasons)[:FEW]]
+    for seed, judgement in judged.items():
+        if len(judged) <= FEW or judgement.came_true is False:
+            notes += [f"seed {seed}: {line}" for line in _reasons(judgement)]
+    align = "rll" + "r" * (len(head) - 3)
+    return Table(title, head, rows, [judged_cell(note) for note in notes], align=align, style=style)
+
+
+def _outcome_counts(finding: GroupFinding, block: tuple[str, ...]) -> Iterator[str]:
+    """How many seeds have each outcome, with the interval of the share."""
+    outcomes = finding.outcomes(block)
+    if len(outcomes) > 1:
+        for outcome in OUTCOMES:
+            k, share = counted(outcomes, outcome)
+            yield (
+                f"{outcome}: {k} of {len(outcomes)} seeds, {share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
+            )
+
+
+def _seed_row(seed: SeedFinding, judgement: Judgement) -> tuple[str | TableCell, ...]:
+    cells: list[str | TableCell] = [str(seed.seed), judgement.prediction.outcome or "nothing"]
+    cells.append(judged_cell(judgement.outcome))
+    for quantity, regime in WORST:
+        cells.append(_worst_cell(judgement, quantity, regime))
+    cells.append(MISSING if seed.gap is None else f"{seed.gap:+.3f}")
+    return tuple(cells)
+
+
+def _worst_cell(judgement: Judgement, quantity: str, regime: str) -> str | TableCell:
+    """The measure that is worst over views, in the colour of its condition."""
+    among = [
+        c
+        for verdict in judgement.verdicts
+        for c in verdict.conditions
+        if (c.measure.quantity, c.measure.regime) == (quantity, regime)
+    ]
+    if not among:
+        return MISSING
+    sign = -1 if quantity == "recovery" else 1
+    c = max(among, key=lambda c: sign * c.measure.value)
+    state = {"satisfied": "good", "violated": "bad", "open": "open"}[c.state]
+    return TableCell(f"{c.measure.value:.3f} [{c.measure.low:.3f}, {c.measure.high:.3f}]", state=state)  # type: ignore[arg-type]
+
+
+def _reasons(judgement: Judgement) -> Iterator[str]:
     for verdict in judgement.verdicts:
-        unchanged = [_condition_row(c) for c in verdict.conditions if c.intervention is None]
-        title = f"{name}: what view {verdict.view} encodes (block: {block})"
-        yield Table(title, ("target", "score", "ceiling", "excess or score, interval", "state"), unchanged)
-        moved = [c for c in verdict.conditions if c.intervention is not None]
-        if moved:
-            yield _permutation_matrix(f"{name}: view {verdict.view}, scores after a block is permuted", moved)
-    notes = [f"predicted: {prediction.outcome or 'nothing'}, since {prediction.reason}"]
-    for verdict in judgement.verdicts:
-        notes.append(f"{verdict.outcome}: {block} by the encoder of view {verdict.view}")
-        notes += [f"    {line}" for line in verdict.brief]
-    if len(judgement.by_seed) > 1:
-        each = ", ".join(f"{seed} {outcome}" for seed, outcome in judgement.by_seed.items())
-        notes.append(f"seed by seed: {each}")
-    yield Table(f"{name}: verdict on {block}", notes=[judged_cell(note) for note in notes])
+        yield f"{verdict.outcome} by the encoder of view {verdict.view}"
+        yield from (f"    {line}" for line in verdict.brief)
 
 
-def _condition_row(condition: Condition) -> tuple[str | TableCell, ...]:
-    ceiling = "-" if condition.kind == "content" else f"{condition.ceiling:.3f} ({condition.how})"
-    span = f"{condition.value:+.3f} [{condition.low:+.3f}, {condition.high:+.3f}]"
-    return (
-        f"{condition.target} ({condition.metric})",
-        f"{condition.score:.3f}",
-        ceiling,
-        span,
-        judged_cell(condition.state),
-    )
-
-
-def _permutation_matrix(title: str, conditions: Sequence[Condition]) -> Table:
-    """Scores by target and by permuted block; a mark where a margin is not kept."""
-    marks = {"satisfied": "", "violated": " ✗", "open": " ?"}
-    blocks = list(dict.fromkeys(c.intervention for c in conditions))
-    targets = list(dict.fromkeys(c.target for c in conditions))
-    at = {(c.target, c.intervention): c for c in conditions}
-    rows = []
-    for target in targets:
-        cells = []
-        for block in blocks:
-            c = at.get((target, block))
-            cells.append("" if c is None else f"{c.score:.2f} of {c.ceiling:.2f}{marks[c.state]}")
-        rows.append((target, *cells))
-    note = (
-        "Each score stands beside its ceiling. ✗: on the wrong side of its margin; ?: not decided; "
-        "': the values that the permutation put in place."
-    )
-    return Table(title, ("target", *(f"{block} permuted" for block in blocks)), rows, (note,))
+def scores_by_target(finding: GroupFinding) -> dict[tuple[str, str, str | None], list[Comparison]]:
+    """The probes of all seeds by view, target and what was permuted."""
+    found: dict[tuple[str, str, str | None], list[Comparison]] = {}
+    for seed in finding.seeds:
+        for one in seed.scores:
+            key = one.score.view, one.score.label, one.score.intervention
+            found.setdefault(key, []).append(one)
+    return found
 
 
 def _optimum_tables(name: str, finding: GroupFinding) -> Iterator[Table]:
-    optima = finding.optima
+    optima = [seed.optimum for seed in finding.seeds if seed.optimum is not None]
+    without = [seed.without for seed in finding.seeds if seed.without]
+    if not optima:
+        if without:
+            yield Table(f"{name}: no oracle", notes=(without[0],))
+        return
     notes = [
         f"The oracle is the exact inverse of the mixing and the Darmois construction ({optima[0].how}). Its "
         "alignment and entropies are 0, apart from rounding and the noise of the estimate.",
         "A run's value is that of its encodings mapped to the unit cube by marginal ranks. Entropies in nats, of each "
         "view; ± is a standard error.",
     ]
-    if finding.without:
-        notes.append(f"without an oracle: {finding.without}")
+    if without:
+        notes.append(f"without an oracle: {without[0]}")
     rows = [
         (
-            f"{seed} {who}".strip(),
+            f"{o.seed} {who}".strip(),
             f"{value.alignment:.1e}",
             ", ".join(f"{h:+.3f}" for h in value.entropies),
             f"{value.value:+.3f} ± {value.error:.3f}",
         )
         for o in optima
-        for seed, who, value in ((f"{o.seed}", "oracle", o.oracle), ("", "run", o.trained))
+        for who, value in (("oracle", o.oracle), ("run", o.trained))
     ]
     yield Table(f"{name}: Eq. 8.9, at best 0", ("seed", "alignment", "entropies", "value"), rows, notes)
     scales = [(o.seed, o.equal_scale) for o in optima if o.equal_scale is not None]
@@ -201,39 +277,45 @@ def _optimum_tables(name: str, finding: GroupFinding) -> Iterator[Table]:
         )
 
 
-def markdown(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> str:
+def markdown(verification: Verification) -> str:
     """The whole report as Markdown, verdicts first."""
-    *shown, summary = sections(findings, margins, factors)
-    failures = [f"- {finding.name}: {finding.failure}" for finding in findings if finding.failure]
-    head = "\n".join(failures) if failures else "Every prediction came true."
-    parts = ["# Verification of Theorem 2", head]
+    *shown, summary = sections(verification)
+    failures = [
+        f"- {finding.name}: {finding.failure}" for finding in verification.findings if finding.failure
+    ]
+    parts = ["# Verification of Theorem 2", f"{headline(verification)}."]
+    if failures:
+        parts.append("\n".join(failures))
     for section in (summary, *shown):
         parts.append(section.markdown())
-    for finding in findings:
+    for finding in verification.findings:
         parts += [f"### {finding.name}: provenance", f"`{json.dumps(json_value(finding.provenance))}`"]
     return "\n\n".join(parts) + "\n"
 
 
-def record(findings: Sequence[GroupFinding], margins: Margins, factors: Elbow | None) -> dict[str, Any]:
+def record(verification: Verification) -> dict[str, Any]:
     """All of it as a table for verification.json."""
-    groups = []
-    for finding in findings:
-        table = dataclasses.asdict(finding)
-        for judged, judgement in zip(table["judgements"], finding.judgements, strict=True):
-            judged |= {"outcome": judgement.outcome, "came_true": judgement.came_true}
-        for entry, o in zip(table["optima"], finding.optima, strict=True):
-            entry |= {"gap": o.gap}
-            entry["oracle"]["value"], entry["trained"]["value"] = o.oracle.value, o.trained.value
-            if o.equal_scale is not None:
-                entry["equal_scale"]["cost"] = o.equal_scale.cost
-        groups.append({**table, "failure": finding.failure})
+    factors = verification.factors
     return {
-        "format": 1,
-        "margins": dataclasses.asdict(margins),
-        "passed": not any(finding.failure for finding in findings),
-        "groups": groups,
+        "format": 2,
+        "margins": dataclasses.asdict(verification.margins),
+        "passed": not verification.failures,
+        "exit_code": verification.exit_code,
+        "predictions": verification.tally(),
+        "groups": [_group_record(finding) for finding in verification.findings],
+        "power": {name: dataclasses.asdict(power) for name, power in verification.power.items()},
         "content_factors": None if factors is None else {**dataclasses.asdict(factors), "text": str(factors)},
     }
+
+
+def _group_record(finding: GroupFinding) -> dict[str, Any]:
+    table = dataclasses.asdict(finding)
+    for entry, seed in zip(table["seeds"], finding.seeds, strict=True):
+        for judged, judgement in zip(entry["judgements"], seed.judgements, strict=True):
+            judged |= {"outcome": judgement.outcome, "came_true": judgement.came_true}
+        if seed.optimum is not None:
+            entry["optimum"] |= {"gap": seed.optimum.gap}
+    return {**table, "tally": finding.tally(), "failure": finding.failure}
 
 
 def json_value(value: Any) -> Any:

@@ -17,13 +17,12 @@ def write_verification(verification: Verification, folder: Path) -> list[Path]:
 
     Raises IdentboxError where the folder cannot be written to.
     """
-    shown = verification.findings, verification.margins, verification.factors
     texts = {
         "verification.json": json.dumps(
-            verdicts.json_value(verdicts.record(*shown)), indent=1, allow_nan=False
+            verdicts.json_value(verdicts.record(verification)), indent=1, allow_nan=False
         )
         + "\n",
-        "verification.md": verdicts.markdown(*shown),
+        "verification.md": verdicts.markdown(verification),
         "verification.html": _page(verification),
     }
     try:
@@ -38,9 +37,7 @@ def write_verification(verification: Verification, folder: Path) -> list[Path]:
 def _page(verification: Verification) -> str:
     learners = {name: members[0].learner() for name, members in verification.groups.items()}
     return pages.verification_page(
-        verification.findings,
-        verification.margins,
-        verification.factors,
+        verification,
         losses=validation_losses(verification.runs),
         processes={name: members[0].process for name, members in verification.groups.items()},
         pictures={name: encoding_picture(one) for name, one in learners.items() if one is not None},
