@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.special import ndtri
 from torch import Tensor
 
 from identbox.identifiability.measures import (
@@ -24,7 +27,7 @@ from identbox.identifiability.measures import (
 )
 from identbox.identifiability.predictions import declared
 from identbox.identifiability.verdicts import Margins, Outcome, judge, needs_reference, together
-from identbox.metrics.normal_scores import standardised, varying
+from identbox.metrics.normal_scores import whitening
 from identbox.process import mixing
 from identbox.process.model import Process, Variable
 from identbox.process.world import World
@@ -46,23 +49,21 @@ def _linear(u: Numbers, other: Tensor, level: float) -> Numbers:
 
 
 def _even(u: Numbers, other: Tensor, level: float) -> Numbers:
-    squares = other.square()
-    return _mixed(u, (squares - squares.mean()) / squares.std(), level)
+    return _mixed(u, (other.square() - 1) / math.sqrt(2), level)
 
 
 def _product(u: Numbers, other: Tensor, level: float) -> Numbers:
-    product = u[:, -1] * other
-    return _mixed(u, product / product.std(), level)
+    return _mixed(u, u[:, -1] * other, level)
 
 
 def _local(u: Numbers, other: Tensor, level: float) -> Numbers:
-    inside = u[:, -1] >= u[:, -1].quantile(1 - REGION)
+    inside = u[:, -1] > NormalDist().inv_cdf(1 - REGION)
     return _mixed(u, torch.where(inside, other, 0.0) / math.sqrt(REGION), level)
 
 
 def _region(u: Numbers, other: Tensor, level: float) -> Numbers:
     """Content that is one point over a share ``level`` of the samples."""
-    return torch.cat([u[:, :1].clamp(min=u[:, 0].quantile(level).item()), u[:, 1:]], dim=1)
+    return torch.cat([u[:, :1].clamp(min=NormalDist().inv_cdf(level)), u[:, 1:]], dim=1)
 
 
 def _coarse(u: Numbers, other: Tensor, level: float) -> Numbers:
@@ -177,19 +178,36 @@ def _power(process: Process, view: str, known: Latents, outcome: Judge) -> Power
 
 
 class _Scale:
-    """Content and one other variable as standardised numbers, by the scale of a sample."""
+    """Content as uncorrelated numbers, and another variable; both about standard normal, by a sample that is known."""
 
     def __init__(self, content: Sequence[Variable], other: Sequence[Variable], known: Latents) -> None:
-        self.variables, self.other_variables = content, other
-        numbers = numbers_of(content, known)
-        self.mean, self.deviation = numbers.mean(0), numbers.std(0).clamp(min=1e-12)
-        self.columns = numbers.std(0) > 0
+        self.ranked, self.other = _Ranked(content, known), _Ranked(other, known)
+        self.whitening = whitening(self.ranked(known))
 
     def content(self, z: Latents) -> Numbers:
-        return ((numbers_of(self.variables, z) - self.mean) / self.deviation)[:, self.columns]
+        return self.ranked(z) @ self.whitening
 
-    def other(self, z: Latents) -> Float[Tensor, " n"]:
-        return standardised(varying(numbers_of(self.other_variables, z)))[:, 0]
+
+class _Ranked:
+    """Variables as numbers whose distribution is about standard normal."""
+
+    def __init__(self, variables: Sequence[Variable], known: Latents) -> None:
+        self.variables = variables
+        numbers = numbers_of(variables, known)
+        self.columns = [i for i in range(numbers.shape[1]) if numbers[:, i].std() > 0]
+        self.maps = []
+        for i in self.columns:
+            points, counts = np.unique(numbers[:, i].numpy(), return_counts=True)
+            scores = ndtri((np.cumsum(counts) - counts / 2) / len(numbers))
+            mean = np.average(scores, weights=counts)
+            deviation = np.sqrt(np.average((scores - mean) ** 2, weights=counts))
+            self.maps.append((points, (scores - mean) / deviation))
+
+    def __call__(self, z: Latents) -> Numbers:
+        numbers = numbers_of(self.variables, z).numpy()
+        pairs = zip(self.columns, self.maps, strict=True)
+        columns = [torch.from_numpy(np.interp(numbers[:, i], *scale)) for i, scale in pairs]
+        return torch.stack(columns, dim=1)
 
 
 def _after(function: Callable[[Numbers], Numbers], scale: _Scale) -> Callable[[Latents], Numbers]:
@@ -197,7 +215,7 @@ def _after(function: Callable[[Numbers], Numbers], scale: _Scale) -> Callable[[L
 
 
 def _planted(plant: Plant, scale: _Scale, level: float) -> Callable[[Latents], Numbers]:
-    return lambda z: plant(scale.content(z), scale.other(z), level)
+    return lambda z: plant(scale.content(z), scale.other(z)[:, 0], level)
 
 
 def _smallest(scale: _Scale, plant: Plant, outcome: Judge) -> float | None:

@@ -10,7 +10,7 @@ second form has arrays alone, and rests on regressions; where these cannot tell,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,27 +106,19 @@ class Verdict:
         return target
 
 
-CONDITION_COLUMNS = ("view", "what", "measured by", "value", "95% interval", "margin", "state")
+CONDITION_COLUMNS = ("view", "what", "by", "value", "95% interval", "margin", "state")
 _STATES: dict[str, Any] = {"satisfied": "good", "violated": "bad", "open": "open"}
 _STATE_WORDS = {"satisfied": "met", "violated": "violated", "open": "open"}
-_HOW_WORDS = {
-    "redrawn": "drawing the rest anew",
-    "pairs": "pairs of the same content",
-    "regression": "regression on content",
-    "probe": "regression on the encoding",
-    "moves": "moving content",
-    "neighbours": "neighbours by content",
-}
 
 
 def condition_row(condition: Any) -> tuple[str | TableCell, ...]:
     """A condition as a row of a table, by `CONDITION_COLUMNS`."""
     m = condition.measure
-    what = {"leak": "leak", "recovery": f"recovery: {m.what}", "degenerate": "degenerate samples"}[m.quantity]
+    what = {"leak": "leak", "recovery": f"recovery, {m.what}", "degenerate": "degenerate"}[m.quantity]
     return (
         m.view,
         f"{what}, content cut" if m.regime == "cut" else what,
-        _HOW_WORDS[m.how],
+        m.how,
         f"{m.value:.3f}",
         f"[{m.low:.3f}, {m.high:.3f}]",
         condition.relation,
@@ -209,9 +201,11 @@ class _InWorld:
     samples: int
     interventions: bool
     objective: Objective | None
+    sizes: dict[str, int] = field(default_factory=dict)  # dimensions of the encodings that were seen
 
     def encode(self, x: Tensor, view: str) -> Tensor:
         matrix = encoded(self.encoders[view], x, f"encoder of view {view}")
+        self.sizes[view] = matrix.shape[1]
         return read_by(self.objective, matrix)
 
     def measured(self, encode: Callable[[Tensor, str], Tensor], views: Sequence[str]) -> list[Measure]:
@@ -233,11 +227,10 @@ def _verify_callables(one: _InWorld, margins: Margins, controls: bool) -> Verdic
     if needs_reference(measures):
         z = world.sample(one.samples, "verify", one.seed, "base").z[next(iter(one.encoders))]
         measures = with_weakness(measures, content, z)
-    size = one.encode(world.sample(1, "size").x[next(iter(one.encoders))], next(iter(one.encoders))).shape[1]
     assumed = assumptions(
         world.process,
         mixings=unique_mixings(world.mixings),
-        learner=LearnerFacts(encoding_size=size, objective=one.objective),
+        learner=LearnerFacts(encoding_size=max(one.sizes.values()), objective=one.objective),
         seed=world.seed,
     )
     cut = any(m.regime == "cut" for m in measures)

@@ -9,6 +9,7 @@ wider.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -52,37 +53,50 @@ def upper_end(value: float, error: float, confidence: float = CONFIDENCE) -> flo
 
 
 def largest_share(
-    parts: Float[Tensor, "n q"], weights: Float[Tensor, "n q"] | None = None, confidence: float = CONFIDENCE
+    parts: Float[Tensor, "n q"],
+    wholes: Sequence[Float[Tensor, "n q"]],
+    *,
+    less: Float[Tensor, "n q"] | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """The largest over unit directions v of E (v . part)^2, less E (v . weight)^2 where weights are given.
+    """The largest over directions v of E (v . part)^2, less E (v . less)^2, as a share of E (v . whole)^2.
 
-    The directions have unit variance, so that it is a share of variance.
+    ``wholes`` are scores of unit variance in every direction, by whose sample variance they were scaled: their
+    squares enter the error of the share.
     """
-    n = len(parts)
     if parts.shape[1] == 0:
         return Estimate(value=0.0, low=0.0, high=0.0)
-    value, squares = _along(parts, weights, _worst(parts, weights))
-    high = upper_end(value, squares.std().item() / math.sqrt(n), confidence)
+    sample = _Shares(parts, wholes, less)
+    n = len(parts)
+    value, influence = sample.along(_worst(parts, less), torch.arange(n))
+    high = upper_end(value, influence.std().item() / math.sqrt(n), confidence)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     held = []
     for choose, measure in ((order[::2], order[1::2]), (order[1::2], order[::2])):
-        less = None if weights is None else weights[choose]
-        direction = _worst(parts[choose], less)
-        less = None if weights is None else weights[measure]
-        held.append(_along(parts[measure], less, direction)[1])
-    measured = torch.cat(held)
-    low = measured.mean().item() - quantile(confidence) * measured.std().item() / math.sqrt(n)
+        direction = _worst(parts[choose], None if less is None else less[choose])
+        held.append(sample.along(direction, measure))
+    error = torch.cat([influence for _, influence in held]).std().item() / math.sqrt(n)
+    low = sum(one for one, _ in held) / 2 - quantile(confidence) * error
     value = min(max(value, 0.0), 1.0)
     return Estimate(value=value, low=min(max(low, 0.0), value), high=max(min(high, 1.0), value))
 
 
-def _worst(parts: Tensor, weights: Tensor | None) -> Float[Tensor, " q"]:
-    matrix = parts.T @ parts if weights is None else parts.T @ parts - weights.T @ weights
+@dataclass(frozen=True)
+class _Shares:
+    parts: Tensor
+    wholes: Sequence[Tensor]
+    less: Tensor | None
+
+    def along(self, direction: Tensor, rows: Tensor) -> tuple[float, Tensor]:
+        """The share along a direction on some rows, and what each row contributes to its error."""
+        squares = (self.parts[rows] @ direction).square()
+        if self.less is not None:
+            squares = squares - (self.less[rows] @ direction).square()
+        whole = sum((one[rows] @ direction).square() for one in self.wholes) / len(self.wholes)
+        share = squares.mean().item()
+        return share, squares - share * whole
+
+
+def _worst(parts: Tensor, less: Tensor | None) -> Float[Tensor, " q"]:
+    matrix = parts.T @ parts if less is None else parts.T @ parts - less.T @ less
     return torch.linalg.eigh(matrix).eigenvectors[:, -1]
-
-
-def _along(parts: Tensor, weights: Tensor | None, direction: Tensor) -> tuple[float, Tensor]:
-    squares = (parts @ direction).square()
-    if weights is not None:
-        squares = squares - (weights @ direction).square()
-    return squares.mean().item(), squares

@@ -26,7 +26,7 @@ def redrawn_leak(
     n = len(first)
     directions = whitened(normal_scores(first, second))
     half = (directions[:n] - directions[n:]) / 2**0.5
-    return largest_share(half, confidence=confidence)
+    return largest_share(half, (directions[:n], directions[n:]), confidence=confidence)
 
 
 def regressed_leak(
@@ -43,13 +43,14 @@ def regressed_leak(
     """
     directions = by_ranks(encodings)
     left = smooth(content, directions)
-    upper = largest_share(left.left_out, confidence=confidence)
-    value = largest_share(left.corrected, confidence=confidence).value
+    upper = largest_share(left.left_out, (directions,), confidence=confidence)
+    value = largest_share(left.corrected, (directions,), confidence=confidence).value
     low = 0.0
     if others.shape[1] and directions.shape[1]:
         freed = smooth(content, tempered(others), network=False).left_out
         rest = smooth(torch.cat([freed, content], dim=1), left.left_out, network=False)
-        low = largest_share(left.left_out, rest.left_out, confidence).low
+        explained = largest_share(left.left_out, (directions,), less=rest.left_out, confidence=confidence)
+        low = explained.low
     return Estimate(value=max(min(value, upper.high), low), low=max(0.0, low), high=upper.high)
 
 

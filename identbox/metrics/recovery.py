@@ -27,9 +27,10 @@ def recovered(
     ``value`` and ``low`` are what a smooth regression achieves on rows that it was not fitted to. ``high`` corrects
     its residuals for degrees of freedom, so that the error of the fit does not count.
     """
-    left = smooth(encodings, tempered(content))
-    achieved = largest_share(left.left_out, confidence=confidence)
-    possible = largest_share(left.corrected, confidence=confidence)
+    wanted = tempered(content)
+    left = smooth(encodings, wanted)
+    achieved = largest_share(left.left_out, (wanted,), confidence=confidence)
+    possible = largest_share(left.corrected, (wanted,), confidence=confidence)
     low, value = 1 - achieved.high, 1 - achieved.value
     return Estimate(value=value, low=low, high=max(value, 1 - possible.low))
 
