@@ -242,13 +242,13 @@ def _converted_items(values: list | tuple, hint: Any) -> tuple:
         hints = hints[:1] * len(values)
     if len(hints) != len(values):
         raise _Misfit(values, _described(hint))
-    found = []
+    converted = []
     for place, (value, inner) in enumerate(zip(values, hints, strict=True)):
         try:
-            found.append(_converted(value, inner))
+            converted.append(_converted(value, inner))
         except _Misfit as misfit:
             raise _Misfit(misfit.value, misfit.expected, f"[{place}]{misfit.place}") from None
-    return tuple(found)
+    return tuple(converted)
 
 
 def _converted_to_one_of(value: Any, union: Any) -> Any:

@@ -1,9 +1,9 @@
-"""Rendering on a real Dask cluster whose every process is killed, held against an undisturbed run on this machine.
+"""Every process of a real Dask cluster is killed while it renders; the dataset is compared with an undisturbed run.
 
     python tests/cluster_faults.py --images 400
 
-Two workers are each killed once and replaced, the client is killed and started again, and then the scheduler is, so
-that the same command goes on with another cluster. Every byte of the dataset must be that of the undisturbed run.
+Two workers are killed and replaced, then the client is killed and started again, then the scheduler is killed, and the
+same command continues on another cluster. Every byte of the dataset must equal that of the undisturbed run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from faults import PATIENCE, differing, files
 
-# The command line with shards of so many images.
+# The command line, with shards of {} images.
 COMMAND = (
     "import sys; from identbox.rendering import shards; shards.IMAGES_PER_JOB = {};"
     "from identbox.commands.main import main; main()"
@@ -27,7 +27,7 @@ COMMAND = (
 
 
 def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait for a condition; raises TimeoutError."""
+    """Wait until a condition holds; raises TimeoutError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -42,15 +42,15 @@ class Dask:
         folder.mkdir()
         self.folder = folder
         self.children: list[subprocess.Popen] = []
-        told = folder / "scheduler.json"
+        file = folder / "scheduler.json"
         self.scheduler = self._start(
-            "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", told
+            "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", file
         )
-        until(lambda: told.exists() and told.read_text().endswith("}"))
-        self.address = json.loads(told.read_text())["address"]
+        until(lambda: file.exists() and file.read_text().endswith("}"))
+        self.address = json.loads(file.read_text())["address"]
 
     def worker(self) -> subprocess.Popen:
-        """One more worker, of one thread."""
+        """Start another worker, of one thread."""
         return self._start(
             "distributed.cli.dask_worker",
             *(self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard"),
@@ -58,17 +58,17 @@ class Dask:
         )
 
     def two_workers(self) -> list[subprocess.Popen]:
-        """Two workers that have found the scheduler."""
+        """Start two workers, and wait until the scheduler knows them."""
         workers = [self.worker(), self.worker()]
         until(lambda: self.workers() == 2)
         return workers
 
     def workers(self) -> int:
-        """How many have found the scheduler so far."""
+        """The number of workers that have registered with the scheduler so far."""
         return sum("Registered to" in path.read_text() for path in self.folder.glob("*.log"))
 
     def close(self) -> None:
-        """End all of it."""
+        """Kill the workers and the scheduler."""
         for child in reversed(self.children):
             kill(child)
 
@@ -82,33 +82,35 @@ class Dask:
 
 
 def kill(child: subprocess.Popen) -> None:
-    """SIGKILL, and wait until it is gone."""
+    """Send SIGKILL, and wait for the end of the process."""
     child.kill()
     child.wait()
 
 
-def storm(arguments: list[str], images: int, out: Path, scratch: Path, *, shard: int) -> list[str]:
-    """Render so many images into ``out`` while workers, client and scheduler are killed; returns what was.
+def render_with_kills(
+    arguments: list[str], images: int, out: Path, scratch: Path, *, shard: int
+) -> list[str]:
+    """Render ``images`` images into ``out`` while workers, client and scheduler are killed; returns what was killed.
 
-    ``arguments`` are those of `identbox render` but for --out and --cluster, ``shard`` the images of a piece of work.
+    ``arguments`` are those of `identbox render` without --out and --cluster; ``shard`` is the images of one job.
     Raises RuntimeError where the command does not end as it should.
     """
-    first, second, told = Dask(scratch / "first"), None, scratch / "client.log"
+    first, second, client_log = Dask(scratch / "first"), None, scratch / "client.log"
     killed = []
 
     def client(cluster: Dask) -> subprocess.Popen:
         words = [*arguments, "--out", str(out), "--cluster", cluster.address]
-        with told.open("ab") as log:
+        with client_log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", COMMAND.format(shard), "render", *words], stdout=log, stderr=log
             )
 
-    def there() -> int:
+    def rendered() -> int:
         return len(list(out.glob("*/images/*.png")))
 
     def wait_for(share: float) -> None:
-        goal = min(images, max(share * images, there() + 1))
-        until(lambda: there() >= goal, PATIENCE)
+        goal = min(images, max(share * images, rendered() + 1))
+        until(lambda: rendered() >= goal, PATIENCE)
 
     try:
         workers = first.two_workers()
@@ -117,22 +119,23 @@ def storm(arguments: list[str], images: int, out: Path, scratch: Path, *, shard:
             wait_for(share)
             kill(worker)
             first.worker()
-            killed.append(f"a worker at {there()} images")
+            killed.append(f"a worker at {rendered()} images")
         wait_for(0.5)
         kill(process)
-        killed.append(f"the client at {there()} images")
+        killed.append(f"the client at {rendered()} images")
         process = client(first)
         wait_for(0.7)
         kill(first.scheduler)
-        killed.append(f"the scheduler at {there()} images")
-        # Its workers may have done all before it noticed; else it says what happened.
-        if process.wait(timeout=PATIENCE) not in (0, 1) or "Traceback" in told.read_text():
-            raise RuntimeError(f"expected one line about the scheduler, got {told.read_text()[-800:]}")
+        killed.append(f"the scheduler at {rendered()} images")
+        # The client ends with 0 where the workers had done everything before it noticed, and else with one line.
+        if process.wait(timeout=PATIENCE) not in (0, 1) or "Traceback" in client_log.read_text():
+            raise RuntimeError(f"expected one line about the scheduler, got {client_log.read_text()[-800:]}")
         first.close()
         second = Dask(scratch / "second")
-        second.two_workers()
+        second.worker()
+        until(lambda: second.workers() == 1)
         if client(second).wait(timeout=PATIENCE):
-            raise RuntimeError(told.read_text()[-800:])
+            raise RuntimeError(client_log.read_text()[-800:])
     finally:
         first.close()
         if second is not None:
@@ -141,7 +144,7 @@ def storm(arguments: list[str], images: int, out: Path, scratch: Path, *, shard:
 
 
 def main() -> int:
-    """Render in peace and in a storm, and compare; 1 where a byte differs."""
+    """Render undisturbed and with kills, and compare; returns 1 where a byte differs."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--size", type=int, default=64)
@@ -151,17 +154,17 @@ def main() -> int:
     identbox = [sys.executable, "-m", "identbox"]
     with tempfile.TemporaryDirectory(prefix="cluster-faults-") as place:
         scratch = Path(place)
-        peace, out = scratch / "peace", scratch / "storm"
+        undisturbed, out = scratch / "undisturbed", scratch / "disturbed"
         subprocess.run(
-            [*identbox, "render", *words, "--out", str(peace)], check=True, stdout=subprocess.DEVNULL
+            [*identbox, "render", *words, "--out", str(undisturbed)], check=True, stdout=subprocess.DEVNULL
         )
         begun = time.monotonic()
-        for what in storm(words, options.images, out, scratch, shard=options.shard):
+        for what in render_with_kills(words, options.images, out, scratch, shard=options.shard):
             print(f"killed {what}")
         print(f"{options.images} images in {time.monotonic() - begun:.0f} s")
         subprocess.run([*identbox, "check", str(out)], check=True, stdout=subprocess.DEVNULL)
-        wrong = differing(files(peace), files(out))
-        print(f"DIFFERS: {', '.join(wrong[:3])}" if wrong else f"equal: all {len(files(peace))} files")
+        wrong = differing(files(undisturbed), files(out))
+        print(f"DIFFERS: {', '.join(wrong[:3])}" if wrong else f"equal: all {len(files(undisturbed))} files")
     return bool(wrong)
 
 

@@ -1,7 +1,12 @@
+import io
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -24,7 +29,7 @@ LONG = (
     "oracle",
 )
 # Fixtures that render, train or start a cluster: every test that uses one is marked slow.
-SLOW_FIXTURES = {"small", "real_meshes", "finished", "made", "real", "dask", "slurm"}
+SLOW_FIXTURES = {"small", "real_meshes", "finished", "short", "probed", "made", "real", "dask", "slurm"}
 SLOW_FILES = {"test_notebooks", "test_workers"}
 
 
@@ -55,15 +60,41 @@ def real_meshes() -> Path:
     return REAL_MESHES
 
 
-def identbox(*arguments: object, **options) -> subprocess.CompletedProcess:
-    """Run the command line as a user would."""
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a command left: its exit code and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def identbox(*arguments: object) -> Done:
+    """Run the command line in this process: one of its own would import torch again, which takes seconds."""
+    from identbox.commands.main import main
+
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    }
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with (
+            redirect_stdout(out),
+            redirect_stderr(err),
+            mock.patch.object(sys, "argv", ["identbox", *map(str, arguments)]),
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return Done(returncode=end.value.code or 0, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def identbox_process(*arguments: object, **options) -> subprocess.CompletedProcess:
+    """Run the command line as a user would, where the process itself is what is tested."""
     command = [sys.executable, "-m", "identbox", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
-
-
-@pytest.fixture
-def run():
-    return identbox
 
 
 SMALL = ("--n", 14, "--val", 3, "--test", 2, "--size", 48, "--samples", 1)

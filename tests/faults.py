@@ -214,10 +214,11 @@ def frozen(
         life.fail()
 
 
-def squeezed(command: Command, disk: Path, log: Path) -> int:
+def squeezed(command: Command, disk: Path, log: Path, *, growth: int = 2) -> int:
     """Run it on a disk in memory that is too small, and is then made larger; returns how often it was full.
 
-    Raises RuntimeError where the command does not report that in one line.
+    The disk is made ``growth`` times as large each time. Raises RuntimeError where the command does not report that
+    it is full in one line.
     """
     disk.mkdir()
     size = 16  # KiB
@@ -234,7 +235,7 @@ def squeezed(command: Command, disk: Path, log: Path) -> int:
             if code != 1 or "Traceback" in log.read_text() or not "".join(last).startswith("identbox: "):
                 life.fail()
             full += 1
-            size *= 2
+            size *= growth
             subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
     finally:
         # What the command left is compared after the disk is gone.
@@ -250,17 +251,17 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def runs(folder: Path) -> dict[str, Any]:
     """Weights, metrics and record of every run below a folder, without how long they took."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for path in sorted(folder.rglob("results.json")):
         place = path.parent
         name = str(place.relative_to(folder))
         record = json.loads(path.read_text())
         lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
         weights = torch.load(place / "checkpoint.pt", weights_only=True)["model"]
-        found[f"{name} record"] = {key: value for key, value in record.items() if key not in TIMES}
-        found[f"{name} metrics"] = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
-        found[f"{name} weights"] = {key: value.numpy().tobytes() for key, value in weights.items()}
-    return found
+        results[f"{name} record"] = {key: value for key, value in record.items() if key not in TIMES}
+        results[f"{name} metrics"] = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+        results[f"{name} weights"] = {key: value.numpy().tobytes() for key, value in weights.items()}
+    return results
 
 
 def commands(scratch: Path, *, with_images: bool = True) -> dict[str, Command]:

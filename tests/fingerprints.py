@@ -93,10 +93,10 @@ def of_run(folder: Path, work: Path) -> dict[str, str]:
 
 def fingerprints(work: Path) -> dict[str, str]:
     """Every hash, by name."""
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for name in ("numerical-simulation", "multimodal3dident"):
-        found[f"process/{name}"] = digest(identbox("process", "show", name, where=work))
-        found[f"process/{name}.dot"] = digest(identbox("process", "show", name, "--dot", where=work))
+        hashes[f"process/{name}"] = digest(identbox("process", "show", name, where=work))
+        hashes[f"process/{name}.dot"] = digest(identbox("process", "show", name, "--dot", where=work))
     sizes = ("--n", 40, "--val", 30, "--test", 30, "--size", 64, "--samples", 1, "--workers", 1)
     identbox("render", *sizes, "--out", "m3di", where=work)
     data = work / "m3di"
@@ -104,11 +104,11 @@ def fingerprints(work: Path) -> dict[str, str]:
         "latents": "*/latents_*.csv", "sentences": "*/text/*", "images": "*/images/*.png",
         "recipe": "dataset.toml", "vocabulary": "vocab.json", "card": "README.md", "gallery": "gallery.png",
     }.items():  # fmt: skip
-        found[f"dataset/{name}"] = of_files(data, pattern)
-    found["dataset/check"] = digest(identbox("check", "m3di", where=work))
+        hashes[f"dataset/{name}"] = of_files(data, pattern)
+    hashes["dataset/check"] = digest(identbox("check", "m3di", where=work))
     for format in ("parquet", "webdataset"):
         identbox("export", "m3di", "--to", format, "--out", format, "--per-shard", 8, where=work)
-        found[f"export/{format}"] = of_files(work / format, "**/*")
+        hashes[f"export/{format}"] = of_files(work / format, "**/*")
     for name, settings in {
         "plain": (),
         "causal": ("--set", "process.causal=true", "--set", "process.statistical=true"),
@@ -116,10 +116,10 @@ def fingerprints(work: Path) -> dict[str, str]:
         "multiview": ("--set", "setting=multiview", "--set", "objective.negatives=same-view"),
     }.items():
         identbox("simulate", *STEPS, *settings, "--out", name, where=work)
-        found |= {f"simulate-{name}/{key}": value for key, value in of_run(work / name, work).items()}
+        hashes |= {f"simulate-{name}/{key}": value for key, value in of_run(work / name, work).items()}
         identbox("verify", name, "--out", f"verdict-{name}", where=work)
         for file in ("verification.json", "verification.md", "verification.html"):
-            found[f"verify-{name}/{file}"] = of_text(work / f"verdict-{name}" / file)
+            hashes[f"verify-{name}/{file}"] = of_text(work / f"verdict-{name}" / file)
     identbox(
         "train",
         "m3di",
@@ -132,13 +132,13 @@ def fingerprints(work: Path) -> dict[str, str]:
         "pairs",
         where=work,
     )
-    found |= {f"train/{key}": value for key, value in of_run(work / "pairs", work).items()}
+    hashes |= {f"train/{key}": value for key, value in of_run(work / "pairs", work).items()}
     for sweep in SWEEPS:
         folder = ROOT / "simulations" / "results" / sweep
         identbox("report", folder, "--out", work / sweep, where=work)
         for file in ("report.md", "table.csv", "comparison.svg"):
-            found[f"report/{sweep}/{file}"] = of_text(work / sweep / file)
-    return found
+            hashes[f"report/{sweep}/{file}"] = of_text(work / sweep / file)
+    return hashes
 
 
 def main() -> None:
@@ -146,12 +146,12 @@ def main() -> None:
     parser.add_argument("--compare", type=Path, help="what an earlier call printed")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        found = fingerprints(Path(work))
+        after = fingerprints(Path(work))
     if arguments.compare is None:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(after, indent=1))
         return
     before = json.loads(arguments.compare.read_text())
-    differing = [name for name in sorted({*before, *found}) if before.get(name) != found.get(name)]
+    differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     print(f"{len(before) - len(differing)} of {len(before)} equal")
     for name in differing:
         print(f"differs: {name}")

@@ -155,9 +155,9 @@ def test_the_page_for_python_runs_from_top_to_bottom(tmp_path, pictures, monkeyp
 
 def test_examples_in_docstrings_become_code_blocks():
     pytest.importorskip("mkdocs")
-    found = spec_from_file_location("hooks", DOCS / "hooks.py")
-    hooks = module_from_spec(found)
-    found.loader.exec_module(hooks)
+    spec = spec_from_file_location("hooks", DOCS / "hooks.py")
+    hooks = module_from_spec(spec)
+    spec.loader.exec_module(hooks)
     assert hooks.with_examples_fenced("Adds.\n\n>>> 1 + 1\n2") == "Adds.\n\n```pycon\n>>> 1 + 1\n2\n```"
 
 

@@ -23,8 +23,8 @@ def test_every_name_is_there_and_documented():
     assert 26 <= len(identbox.__all__) <= 32
     assert set(identbox.__all__) <= set(dir(identbox))
     for name in identbox.__all__:
-        found = getattr(identbox, name)
-        assert name == "__version__" or found.__doc__
+        offered = getattr(identbox, name)
+        assert name == "__version__" or offered.__doc__
 
 
 def test_rooms_are_reached_through_the_package():

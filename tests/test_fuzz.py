@@ -1,7 +1,7 @@
-"""Whatever a user hands in: a result, or one line that says what is wrong. Never a traceback, never a hang.
+"""Broken input gives a result, or one line that says what is wrong; never a traceback, and it never hangs.
 
-Files that are right are changed at random: keys and values of tables, rows of text, bytes. The normal run has a few
-hundred cases; ``make fuzz`` sets FUZZ to 10 000 and counts the outcomes.
+Valid files are changed at random: keys and values of tables, rows of text, bytes. The normal run has a few hundred
+cases; ``make fuzz`` sets FUZZ to 10 000 and counts the outcomes.
 """
 
 import copy
@@ -31,8 +31,8 @@ from identbox.process import tables as process_tables
 from identbox.rendering import blender, shapes
 
 CASES = int(os.environ.get("FUZZ", "400"))
-KINDS = 12  # tests that share the cases
-SECONDS = 20  # that one case may take at most
+KINDS = 12  # tests, among which the cases are divided
+SECONDS = 20  # the longest that one case may take
 outcomes: Counter[str] = Counter()
 
 words = st.text(max_size=8) | st.sampled_from(["", "a\nb", "../../x", "\x00", "content", "noise", "é", "nan"])
@@ -51,7 +51,7 @@ values = st.recursive(
 
 
 def cases(share: float = 1.0) -> Any:
-    """The settings of a test that has so much of an equal share of the cases."""
+    """Hypothesis settings of a test; ``share`` is a factor of the number of cases that each test has."""
     return settings(
         max_examples=max(1, round(share * CASES / KINDS)),
         deadline=SECONDS * 1000,
@@ -69,8 +69,8 @@ def places(table: Any, path: tuple = ()) -> Iterator[tuple]:
         yield from places(value, (*path, key))
 
 
-def like(value: Any) -> st.SearchStrategy:
-    """Values of the same type, of a size that may well be right."""
+def similar(value: Any) -> st.SearchStrategy:
+    """Values of the same type, many of them valid."""
     if isinstance(value, bool):
         return st.booleans()
     if isinstance(value, int):
@@ -100,7 +100,7 @@ def changed(draw: st.DrawFn, tables: list[dict[str, Any]]) -> dict[str, Any]:
             parent = parent[key]
         how = draw(st.sampled_from(["nudge", "nudge", "replace", "replace", "remove", "add"]))
         if how == "nudge":
-            parent[path[-1]] = draw(like(parent[path[-1]]))
+            parent[path[-1]] = draw(similar(parent[path[-1]]))
         elif how == "replace":
             parent[path[-1]] = draw(values)
         elif how == "remove":
@@ -113,8 +113,8 @@ def changed(draw: st.DrawFn, tables: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, contents: list[bytes]) -> bytes:
-    """One of the contents cut short, with bytes changed, put in, or doubled."""
+def damaged(draw: st.DrawFn, contents: list[bytes]) -> bytes:
+    """One of the contents cut short, or with bytes changed, inserted, repeated or removed."""
     content = bytearray(draw(st.sampled_from(contents)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(0, len(content) - 1)))
@@ -135,8 +135,8 @@ def spoilt(draw: st.DrawFn, contents: list[bytes]) -> bytes:
     return bytes(content)
 
 
-def judge(kind: str, function: Callable[[], object]) -> None:
-    """Call it: a result, or an IdentboxError of one line, which the command line prints."""
+def expect_a_result_or_one_line(kind: str, function: Callable[[], object]) -> None:
+    """Call a function: it must return, or raise an IdentboxError whose message is one line."""
     message = None
     try:
         function()
@@ -147,8 +147,8 @@ def judge(kind: str, function: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def told() -> Iterator[None]:
-    """In the long run, the count by outcome."""
+def counts_printed() -> Iterator[None]:
+    """Print the number of cases by outcome at the end, where FUZZ is set."""
     yield
     if "FUZZ" in os.environ:
         for name, count in sorted(outcomes.items()):
@@ -158,7 +158,7 @@ def told() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory) -> Iterator[Path]:
-    """A folder, beside which nothing may appear."""
+    """A folder; at the end nothing else may lie beside it."""
     above = tmp_path_factory.mktemp("fuzz")
     place = above / "scratch"
     place.mkdir()
@@ -166,7 +166,7 @@ def scratch(tmp_path_factory) -> Iterator[Path]:
     assert [path.name for path in above.iterdir()] == ["scratch"]
 
 
-def toml(path: Path, table: dict[str, Any]) -> Path:
+def write_toml(path: Path, table: dict[str, Any]) -> Path:
     path.write_text(tomli_w.dumps(config.toml_values(table)), encoding="utf-8", errors="surrogatepass")
     return path
 
@@ -183,39 +183,45 @@ PROCESSES = [
 @given(table=changed(PROCESSES))
 def test_process_files(scratch, table):
     def load_and_sample() -> None:
-        process = process_tables.load_process(toml(scratch / "process.toml", table))
+        process = process_tables.load_process(write_toml(scratch / "process.toml", table))
         size = sum(variable.distribution.dim for variable in process.variables)
         if size < 1000:
             realised = process.realise(seed=0)
             realised.sample(8, generator=seeding.generator(0, "fuzz"))
 
-    judge("process", load_and_sample)
+    expect_a_result_or_one_line("process", load_and_sample)
 
 
 @cases()
 @given(table=changed([config.read_toml(path) for path in SWEEPS]))
 def test_sweep_files(scratch, table):
-    judge("sweep", lambda: sweeps.read_sweep_file(toml(scratch / "sweep.toml", table), "quick"))
+    expect_a_result_or_one_line(
+        "sweep", lambda: sweeps.read_sweep_file(write_toml(scratch / "sweep.toml", table), "quick")
+    )
 
 
 @cases()
 @given(table=changed([config.toml_values(simulation.Simulation.from_preset("quick", {}).table())]))
 def test_configurations_of_simulations(table):
-    judge("simulation", lambda: simulation.Simulation.from_preset("thesis", table, "file"))
+    expect_a_result_or_one_line(
+        "simulation", lambda: simulation.Simulation.from_preset("thesis", table, "file")
+    )
 
 
 @cases()
 @given(table=changed([config.toml_values(image_text.Experiment.from_preset("quick").table())]))
 def test_configurations_of_images_and_text(table):
-    judge("image-text", lambda: image_text.Experiment.from_preset("thesis", table, "file"))
+    expect_a_result_or_one_line(
+        "image-text", lambda: image_text.Experiment.from_preset("thesis", table, "file")
+    )
 
 
 @cases()
-@given(content=spoilt([path.read_bytes() for path in SWEEPS]))
-def test_toml_that_is_none(scratch, content):
+@given(content=damaged([path.read_bytes() for path in SWEEPS]))
+def test_damaged_toml(scratch, content):
     path = scratch / "any.toml"
     path.write_bytes(content)
-    judge("toml", lambda: sweeps.read_sweep_file(path, "quick"))
+    expect_a_result_or_one_line("toml", lambda: sweeps.read_sweep_file(path, "quick"))
 
 
 RECORDS = [
@@ -229,7 +235,7 @@ RECORDS = [
 def test_records_of_runs(scratch, table):
     path = scratch / "results.json"
     path.write_text(json.dumps(table))
-    judge("record", lambda: records.read_run(path))
+    expect_a_result_or_one_line("record", lambda: records.read_run(path))
 
 
 @pytest.fixture(scope="module")
@@ -245,19 +251,19 @@ FILES = ("train/latents_image.csv", "train/latents_text.csv", "train/text/text_r
 def test_files_of_datasets(dataset, data):
     name = data.draw(st.sampled_from(FILES))
     path = dataset / name
-    right = path.read_bytes()
+    whole = path.read_bytes()
     try:
-        path.write_bytes(data.draw(spoilt([right])))
-        judge("dataset", lambda: Multimodal3DIdent(dataset)[0])
+        path.write_bytes(data.draw(damaged([whole])))
+        expect_a_result_or_one_line("dataset", lambda: Multimodal3DIdent(dataset)[0])
     finally:
-        path.write_bytes(right)
+        path.write_bytes(whole)
 
 
 @cases()
 @given(data=st.data())
 def test_recipes(dataset, scratch, data):
-    toml(scratch / "dataset.toml", data.draw(changed([config.read_toml(dataset / "dataset.toml")])))
-    judge("recipe", lambda: Recipe.read(scratch))
+    write_toml(scratch / "dataset.toml", data.draw(changed([config.read_toml(dataset / "dataset.toml")])))
+    expect_a_result_or_one_line("recipe", lambda: Recipe.read(scratch))
 
 
 PACK = {
@@ -276,17 +282,17 @@ PACK = {
 def test_packs(scratch, table):
     for name in ("cube.obj", "ball.ply"):
         (scratch / name).write_bytes(b"")
-    toml(scratch / "pack.toml", table)
-    judge("pack", lambda: shapes.find_pack(str(scratch)))
+    write_toml(scratch / "pack.toml", table)
+    expect_a_result_or_one_line("pack", lambda: shapes.find_pack(str(scratch)))
 
 
 @pytest.fixture(scope="module")
 def shards(small: Path, tmp_path_factory) -> dict[str, Path]:
-    found = {}
+    folders = {}
     for form in exports.SUFFIXES:
-        found[form] = tmp_path_factory.mktemp("fuzz-shards") / form
-        exports.export_dataset(small, form, found[form])
-    return found
+        folders[form] = tmp_path_factory.mktemp("fuzz-shards") / form
+        exports.export_dataset(small, form, folders[form])
+    return folders
 
 
 @cases()
@@ -294,17 +300,17 @@ def shards(small: Path, tmp_path_factory) -> dict[str, Path]:
 def test_shards(shards, data):
     folder = shards[data.draw(st.sampled_from(sorted(shards)))]
     path = next((folder / "data").glob("train-*"))
-    right = path.read_bytes()
+    whole = path.read_bytes()
 
     def read() -> None:
         formats._row_group.cache_clear()
         Multimodal3DIdent(folder)[3]
 
     try:
-        path.write_bytes(data.draw(spoilt([right])))
-        judge("shard", read)
+        path.write_bytes(data.draw(damaged([whole])))
+        expect_a_result_or_one_line("shard", read)
     finally:
-        path.write_bytes(right)
+        path.write_bytes(whole)
 
 
 @pytest.fixture(scope="module")
@@ -328,14 +334,16 @@ def test_checkpoints(checkpoint, data):
     import torch
 
     path = checkpoint / training.CHECKPOINT
-    right = path.read_bytes()
+    whole = path.read_bytes()
     for other in checkpoint.glob("*previous*"):
         other.unlink()
     try:
-        path.write_bytes(data.draw(spoilt([right])))
-        judge("checkpoint", lambda: training.load_model(checkpoint, torch.nn.Linear(3, 2)))
+        path.write_bytes(data.draw(damaged([whole])))
+        expect_a_result_or_one_line(
+            "checkpoint", lambda: training.load_model(checkpoint, torch.nn.Linear(3, 2))
+        )
     finally:
-        path.write_bytes(right)
+        path.write_bytes(whole)
 
 
 CUBE = (
@@ -350,21 +358,23 @@ element face 4\nproperty list uchar int vertex_indices\nend_header
 @cases(0.1)
 @given(
     meshes=st.lists(
-        st.tuples(st.sampled_from(["obj", "ply", "stl"]), spoilt([CUBE, PLY])), min_size=3, max_size=6
+        st.tuples(st.sampled_from(["obj", "ply", "stl"]), damaged([CUBE, PLY])), min_size=3, max_size=6
     )
 )
 def test_meshes(scratch, meshes):
-    """As Blender reads them; each in a pack of its own, so that each is judged."""
+    """Meshes as Blender reads them; each is in a pack of its own, so that each is read."""
     for suffix, content in meshes:
         folder = scratch / "meshes"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         (folder / f"thing.{suffix}").write_bytes(content)
-        judge("mesh", lambda folder=folder: shapes.load_pack(str(folder), ("thing",), blender.Blender()))
+        expect_a_result_or_one_line(
+            "mesh", lambda folder=folder: shapes.load_pack(str(folder), ("thing",), blender.Blender())
+        )
 
 
-def test_numbers_that_are_none_are_drawn():
-    """The strategies do reach what they are for."""
+def test_strategies_reach_nan_and_missing_keys():
+    """Or the tests above would pass without trying what they are for."""
     from hypothesis import find
 
     assert math.isnan(find(st.floats(), math.isnan))

@@ -175,13 +175,13 @@ class Tar:
 
 def _members(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
     """Each sample in a tar file: name, first byte and number of bytes of its parts, by their suffix."""
-    found: dict[str, dict[str, tuple[str, int, int]]] = {}
+    members: dict[str, dict[str, tuple[str, int, int]]] = {}
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
                 if member.isfile():
                     key, dot, suffix = member.name.partition(".")
-                    found.setdefault(key, {})[dot + suffix] = member.name, member.offset_data, member.size
+                    members.setdefault(key, {})[dot + suffix] = member.name, member.offset_data, member.size
             end = archive.offset
         # Python's reader ends at the first block that it cannot read. A whole archive has only zeros after that.
         rest = _bytes(path, end, -1)
@@ -191,7 +191,7 @@ def _members(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
             )
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise IdentboxError(f"{path}: expected a tar file, got {_on_one_line(error)}") from error
-    return found
+    return members
 
 
 def _bytes(path: Path, start: int, size: int) -> bytes:

@@ -87,12 +87,12 @@ def _sentences(columns: Mapping[str, list], shapes: tuple[str, ...]) -> list[str
 
 @cache
 def _patterns() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
-    found = []
+    patterns = []
     for template in TEMPLATES:
         pieces = re.split(r"\{(\w+)\}", template)
         text = "".join(_SLOTS[p] if k % 2 else re.escape(p) for k, p in enumerate(pieces))
-        found.append((re.compile(text), tuple(pieces[1::2])))
-    return tuple(found)
+        patterns.append((re.compile(text), tuple(pieces[1::2])))
+    return tuple(patterns)
 
 
 def parse_sentence(sentence: str, shapes: tuple[str, ...]) -> dict[str, int | str]:
@@ -105,17 +105,17 @@ def parse_sentence(sentence: str, shapes: tuple[str, ...]) -> dict[str, int | st
         if match is None:
             continue
         groups = iter(match.groups())
-        found: dict[str, str] = {}
+        words: dict[str, str] = {}
         for slot in slots:
             if slot == "position":
-                found["y"], found["x"] = next(groups), next(groups)
+                words["y"], words["x"] = next(groups), next(groups)
             else:
-                found[slot] = next(groups)
-        name = found["color"]
+                words[slot] = next(groups)
+        name = words["color"]
         return {
-            "object_shape": _place(found["object"], shapes, "shape"),
-            "object_xpos": _place(found["x"], X_POSITIONS, "x-position"),
-            "object_ypos": _place(found["y"], Y_POSITIONS, "y-position"),
+            "object_shape": _place(words["object"], shapes, "shape"),
+            "object_xpos": _place(words["x"], X_POSITIONS, "x-position"),
+            "object_ypos": _place(words["y"], Y_POSITIONS, "y-position"),
             "object_color_name": name,
             "object_color_index": _place(name, color_index(), "color name"),
             "text_phrasing": phrasing,

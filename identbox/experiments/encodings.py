@@ -38,9 +38,9 @@ def verify_files(
 
     Raises IdentboxError as `verify` does, and for files that cannot be read.
     """
-    found = load_process(process)
+    model = load_process(process)
     return verify(
-        found,
+        model,
         encodings=read_arrays(encodings),
         latents=_nested(read_arrays(latents)),
         margins=margins,

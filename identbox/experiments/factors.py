@@ -70,13 +70,13 @@ def probes(
     fit, score = (min(len(split), settings.samples) for split in (train, test))
     wanted = targets(train, test, fit, score)
     options = predictors.PredictorSettings(bootstrap=settings.bootstrap, centre=True)
-    found: dict[str, Any] = {}
+    records: dict[str, Any] = {}
     for key, mode in (("probes", False), ("probes_train_mode", True)):
         if mode and not settings.train_mode:
             continue
         learned = encode(train, fit, mode)
         held_out = encode(test, score, mode)
-        found[key] = [
+        records[key] = [
             dataclasses.replace(one, view=view).record()
             for view in learned
             for one in probing.probe_targets(
@@ -88,7 +88,7 @@ def probes(
             )
         ]
     learned_content, held_out_content = content_columns([train, test], [fit, score], process)
-    found["from_content"] = [
+    records["from_content"] = [
         dataclasses.replace(one, view="content").record()
         for one in probing.probe_targets(
             learned_content,
@@ -98,7 +98,7 @@ def probes(
             seed=seeding.derive(seed, "probing", "content"),
         )
     ]
-    return found
+    return records
 
 
 def factors(splits: Sequence[LatentSplit]) -> list[dict[str, np.ndarray]]:
@@ -106,7 +106,7 @@ def factors(splits: Sequence[LatentSplit]) -> list[dict[str, np.ndarray]]:
 
     A factor that both views have is there once, or where they differ in some sample also as NAME (text).
     """
-    images, texts = ([_numbers(columns) for columns in found] for found in zip(
+    images, texts = ([_numbers(columns) for columns in views] for views in zip(
         *((split.image_latents, split.text_latents) for split in splits), strict=True
     ))  # fmt: skip
     named = {}
@@ -129,7 +129,7 @@ def targets(train: LatentSplit, test: LatentSplit, fit: int, score: int) -> list
 
     Whole numbers are classes, those that occur. A hue is predicted as a number and as a point on the circle.
     """
-    found = []
+    factors_to_predict = []
     learned_from, held_out = factors([train, test])
     for name, column in learned_from.items():
         one, other = column[:fit], held_out[name][:score]
@@ -139,14 +139,16 @@ def targets(train: LatentSplit, test: LatentSplit, fit: int, score: int) -> list
             # Numbered anew: of a thousand names of colours one in ten occurs, and the others would cost as much.
             numbers = torch.from_numpy(np.unique(np.concatenate([one, other]), return_inverse=True)[1])
             learned, held = numbers[:, None].split([len(one), len(other)])
-            found.append(Target(name=name, train=learned, test=held, kind="discrete"))
+            factors_to_predict.append(Target(name=name, train=learned, test=held, kind="discrete"))
             continue
         learned, held = torch.from_numpy(one)[:, None], torch.from_numpy(other)[:, None]
-        found.append(Target(name=name, train=learned, test=held))
+        factors_to_predict.append(Target(name=name, train=learned, test=held))
         if name in CIRCULAR:
             period = CIRCULAR[name]
-            found.append(Target(name=name + CIRCLE, train=learned, test=held, kind="circular", period=period))
-    return found
+            factors_to_predict.append(
+                Target(name=name + CIRCLE, train=learned, test=held, kind="circular", period=period)
+            )
+    return factors_to_predict
 
 
 def content_columns(
@@ -164,15 +166,15 @@ def content_columns(
         if role(name, process or {}) != "content" or len(np.unique(whole)) < 2:
             continue
         values = [torch.from_numpy(split[name][:n]) for split, n in zip(known, counts, strict=True)]
-        for found, value in zip(columns, values, strict=True):
+        for column, value in zip(columns, values, strict=True):
             if whole.dtype.kind == "i":
-                found.append(functional.one_hot(value, 1 + int(whole.max())))
+                column.append(functional.one_hot(value, 1 + int(whole.max())))
             elif name in CIRCULAR:
                 angle = value * (2 * math.pi / CIRCULAR[name])
-                found.append(torch.stack([angle.cos(), angle.sin()], 1))
+                column.append(torch.stack([angle.cos(), angle.sin()], 1))
             else:
-                found.append(value[:, None])
-    return [torch.cat(found, dim=1).double() for found in columns]
+                column.append(value[:, None])
+    return [torch.cat(column, dim=1).double() for column in columns]
 
 
 def split_latents(process: Process, split: LatentSplit) -> dict[str, Shaped[np.ndarray, " n"]]:

@@ -210,10 +210,10 @@ class PairLearner(nn.Module):
         batches = torch.arange(n).tensor_split(math.ceil(n / self.experiment.training.batch))
         with self._in_mode(training=train_mode):
             parts = [self(*self._read(split, part)) for part in batches]
-        found = {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
+        whole = {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
         if self.experiment.objective.similarity == "cosine":
-            return {view: functional.normalize(encodings, dim=1) for view, encodings in found.items()}
-        return found
+            return {view: functional.normalize(encodings, dim=1) for view, encodings in whole.items()}
+        return whole
 
     @contextmanager
     def _in_mode(self, *, training: bool) -> Iterator[None]:
@@ -358,11 +358,11 @@ def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Pai
     there, seed = table.pop("dataset", None), table.pop("seed", None)
     if there is None or seed is None:
         raise IdentboxError(f"{folder}: expected a run of identbox train, got another")
-    found = Experiment.from_preset("thesis", table, str(folder))
-    data = open_data(dataset or Path(there["folder"]), found.data, **options)
+    experiment = Experiment.from_preset("thesis", table, str(folder))
+    data = open_data(dataset or Path(there["folder"]), experiment.data, **options)
     if data.sha256 != there["sha256"]:
         raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
-    learner = PairLearner(found, data.train, seed=seed)
+    learner = PairLearner(experiment, data.train, seed=seed)
     training.load_model(folder, learner)
     return learner, data
 

@@ -65,12 +65,14 @@ class Run:
 
     def scores(self, intervention: str | None) -> dict[tuple[str, str], tuple[float, float]]:
         """Nonlinear score and chance of each (block, metric), averaged over views and the block's variables."""
-        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        pairs_of: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for probe in self.probes:
             block = self.block(probe)
             if probe.intervention == intervention and probe.nonlinear and block is not None:
-                found.setdefault((block, probe.metric), []).append((probe.score, probe.chance))
-        return {key: (fmean(s for s, _ in pairs), fmean(c for _, c in pairs)) for key, pairs in found.items()}
+                pairs_of.setdefault((block, probe.metric), []).append((probe.score, probe.chance))
+        return {
+            key: (fmean(s for s, _ in pairs), fmean(c for _, c in pairs)) for key, pairs in pairs_of.items()
+        }
 
     @cached_property
     def content(self) -> int | None:
@@ -181,9 +183,9 @@ def read_runs(folder: Path, sweep: Sweep) -> Runs:
 
     Raises IdentboxError for a record that is damaged, of another seed, or made otherwise than the others of its cell.
     """
-    found: Runs = {}
+    runs_of: Runs = {}
     for cell in sweep.cells:
-        runs = found[cell.name] = {}
+        runs = runs_of[cell.name] = {}
         for seed in sweep.seeds:
             path = run_folder(folder, cell.name, seed) / RESULTS
             if not path.exists():
@@ -197,4 +199,4 @@ def read_runs(folder: Path, sweep: Sweep) -> Runs:
                     f"{path}: config: expected that of seed {first.seed} of its cell, got another one"
                 )
             runs[seed] = run
-    return found
+    return runs_of

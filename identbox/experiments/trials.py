@@ -152,14 +152,14 @@ HALF = 0.5  # of the circle of hues
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
     """The folders of finished runs among run and sweep folders; raises IdentboxError where one has none."""
-    found = []
+    folders = []
     for path in paths:
         inside = [file.parent for file in sorted((path / records.RUNS).glob(f"*/{records.RESULTS}"))]
         own = [path] if (path / records.RESULTS).is_file() else inside
         if not own:
             raise IdentboxError(f"{path}: expected the folder of a finished run or of a sweep, got none")
-        found += own
-    return list(dict.fromkeys(found))
+        folders += own
+    return list(dict.fromkeys(folders))
 
 
 def read(folder: Path) -> Trial:
@@ -180,12 +180,12 @@ def read(folder: Path) -> Trial:
 
 def groups(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     """Trials of the same configuration together, by a name; raises IdentboxError for a seed that comes twice."""
-    found: dict[str, list[Trial]] = {}
+    alike: dict[str, list[Trial]] = {}
     for trial in trials:
         key = json.dumps([trial.record["config"], trial.record.get("control")], sort_keys=True)
-        found.setdefault(key, []).append(trial)
+        alike.setdefault(key, []).append(trial)
     named: dict[str, list[Trial]] = {}
-    for members in found.values():
+    for members in alike.values():
         seeds = [trial.seed for trial in members]
         if len(set(seeds)) < len(seeds):
             twice = first_few([trial.folder for trial in members if seeds.count(trial.seed) > 1], 2)

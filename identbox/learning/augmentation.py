@@ -42,8 +42,8 @@ def turned(
     matrix = turn * scale / scale[:, None]
     bias = (turn @ offset - offset) / scale
     pixels = images.permute(0, 2, 3, 1).flatten(1, 2)  # as they lie in memory
-    found = torch.baddbmm(bias[:, None], pixels, matrix.transpose(1, 2))
-    return found.unflatten(1, images.shape[2:]).permute(0, 3, 1, 2)
+    colours = torch.baddbmm(bias[:, None], pixels, matrix.transpose(1, 2))
+    return colours.unflatten(1, images.shape[2:]).permute(0, 3, 1, 2)
 
 
 def lit(

@@ -54,12 +54,12 @@ def entropy(x: Float[Tensor, "n d"], *, neighbours: int = 3) -> Float[Tensor, ""
     if not 1 <= neighbours < n:
         raise IdentboxError(f"neighbours: expected 1 to {n - 1} for {n} samples, got {neighbours}")
     with torch.no_grad():
-        found = []
+        neighbour_of = []
         for part in _blocks(n, n, x.device, None):
             distance = _similarities(x[part], x, "euclidean").neg_()
             distance[torch.arange(part.stop - part.start), torch.arange(part.start, part.stop)] = torch.inf
-            found.append(distance.topk(neighbours, dim=1, largest=False).indices[:, -1])
-        nearest = torch.cat(found)
+            neighbour_of.append(distance.topk(neighbours, dim=1, largest=False).indices[:, -1])
+        nearest = torch.cat(neighbour_of)
     radius = torch.linalg.vector_norm(x - x[nearest], dim=1)
     constant = torch.special.digamma(torch.tensor([n, neighbours], dtype=torch.float64))
     ball = d / 2 * math.log(math.pi) - math.lgamma(d / 2 + 1)

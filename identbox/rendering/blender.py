@@ -40,11 +40,11 @@ class Blender:
         """
         worker = str(files.packaged("render") / "worker.py")
         if self.executable is not None:
-            found = shutil.which(self.executable)
-            if found is None:
+            program = shutil.which(self.executable)
+            if program is None:
                 raise IdentboxError(f"--blender: expected an executable Blender, got {self.executable}")
             options = ["--background", "--factory-startup", "--disable-autoexec", "--python-exit-code", "1"]
-            return [found, *options, "--python", worker, "--"]
+            return [program, *options, "--python", worker, "--"]
         if find_spec("bpy") is None:
             raise IdentboxError(
                 f"Blender: expected the bpy module, which needs Python 3.11, got Python "
@@ -173,13 +173,13 @@ def describe_blender(blender: Blender) -> WorkerReport:
     return run_once(blender, {"task": "probe"}, [])[0]
 
 
-def choose_render_device(wanted: str, found: dict[str, list[str]]) -> str:
+def choose_render_device(wanted: str, devices: dict[str, list[str]]) -> str:
     """The device to render on: the one wanted, or with ``auto`` the fastest kind that there is.
 
     Raises IdentboxError where the one wanted is not there.
     """
     if wanted == "auto":
-        return next(device for device in DEVICES if device in found)
-    if wanted not in found:
-        raise IdentboxError(f"--device: expected one of {', '.join(found)} on this machine, got {wanted}")
+        return next(device for device in DEVICES if device in devices)
+    if wanted not in devices:
+        raise IdentboxError(f"--device: expected one of {', '.join(devices)} on this machine, got {wanted}")
     return wanted

@@ -139,19 +139,19 @@ def accuracy_by_size(pixels: dict[str, np.ndarray]) -> dict[str, float]:
 
 def warnings(rows: list[ShapeFigures]) -> list[str]:
     """A sentence for each shape that has holes or tangled edges, or that its size alone identifies."""
-    found = [
+    lines = [
         f"{row.shape}: {row.open_edges} open and {row.tangled_edges} tangled edges; "
         f"its volume, and so its centre, may be off"
         for row in rows
         if not row.manifold
     ]
-    found += [
+    lines += [
         f"{row.shape}: {row.accuracy_by_size:.0%} right by the number of covered pixels alone (50% is chance, "
         f"from {IDENTIFIED_BY_SIZE:.0%} on a learner need not look at the shape); scale it in pack.toml"
         for row in rows
         if row.accuracy_by_size >= IDENTIFIED_BY_SIZE
     ]
-    return found
+    return lines
 
 
 def table(rows: list[ShapeFigures]) -> Table:

@@ -36,13 +36,13 @@ def picture_records(shapes: tuple[str, ...], size: int) -> list[dict]:
     latents["object_color"] = np.full(count, HUE)
     latents["background_color"] = np.full(count, GROUND_HUE)
     latents["spotlight_color"] = np.full(count, SPOT_HUE)
-    found = Scene().records(latents, shapes)
-    for place, record in enumerate(found):
+    records = Scene().records(latents, shapes)
+    for place, record in enumerate(records):
         step = place % DIRECTIONS
         record["rotation"] = [0.0, 0.0, 2 * pi * step / DIRECTIONS]  # latents cover only half of a turn
         record["file"] = f"{size}/{record['shape']}-{step}.png"
         record["seed"] = 0
-    return found
+    return records
 
 
 def count_pictures(pack: Pack) -> int:

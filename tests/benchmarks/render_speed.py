@@ -77,8 +77,8 @@ def records(folder: Path, n: int, name: str) -> list[dict]:
     latents = recipe.draw_latents(presets.multimodal3dident(), 0, "train", n)["image"]
     latents["object_shape"] = np.arange(n) % len(presets.SHAPE_NAMES)
     (folder / name).mkdir(exist_ok=True)
-    found = Scene().records(latents, presets.SHAPE_NAMES)
-    return [record | {"file": f"{name}/{k:06d}.png", "seed": k} for k, record in enumerate(found)]
+    records = Scene().records(latents, presets.SHAPE_NAMES)
+    return [record | {"file": f"{name}/{k:06d}.png", "seed": k} for k, record in enumerate(records)]
 
 
 def speed(folder: Path, pack: shapes.Pack, samples: int, options: argparse.Namespace) -> float:

@@ -6,7 +6,7 @@ import sys
 import click
 import pytest
 
-from conftest import ROOT, identbox
+from conftest import ROOT, identbox, identbox_process
 from identbox.commands.main import cli
 from identbox.process import presets, tables
 
@@ -119,6 +119,11 @@ def test_a_mistake_gets_one_line_and_exit_code_1(arguments, message):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_mistake_gets_one_line_from_a_process_too():
+    done = identbox_process("process", "show", "nobody")
+    assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (1, 1, "")
+
+
 def test_doctor():
     done = identbox("doctor")
     assert done.returncode == 0, done.stdout
@@ -130,4 +135,4 @@ def test_doctor():
 
 
 def test_version():
-    assert re.fullmatch(r"identbox, version \d+\.\d+\.\d+\n", identbox("--version").stdout)
+    assert re.fullmatch(r"identbox, version \d+\.\d+\.\d+\n", identbox_process("--version").stdout)

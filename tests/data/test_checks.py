@@ -203,8 +203,8 @@ def test_undeclared_dependence_is_noticed(causes: bool):
     process = presets.multimodal3dident()
     image = data_recipe.draw_latents(process, 0, "train", 20_000)["image"]
     declared = process if causes else presets.multimodal3dident(position_causes_color=False)
-    found = {f.what: f.good for f in checks._check_dependencies(declared, image, "train")}
-    assert found["independence"] is causes
+    verdicts = {f.what: f.good for f in checks._check_dependencies(declared, image, "train")}
+    assert verdicts["independence"] is causes
 
 
 def test_contingency_counts_pairs_of_classes():

@@ -49,14 +49,14 @@ def thousand(small: Path, tmp_path_factory) -> Path:
 
 def expect_equal(one: formats.Source, other: formats.Source) -> None:
     assert one.sentences == other.sentences
-    for columns, found in (
+    for columns, exported in (
         (one.image_latents, other.image_latents),
         (one.text_latents, other.text_latents),
     ):
-        assert list(columns) == list(found)
+        assert list(columns) == list(exported)
         for name, column in columns.items():
-            assert column.dtype == found[name].dtype
-            np.testing.assert_array_equal(column, found[name])
+            assert column.dtype == exported[name].dtype
+            np.testing.assert_array_equal(column, exported[name])
     assert all(one.png(k) == other.png(k) for k in range(len(one.sentences)))
 
 
@@ -76,8 +76,8 @@ def test_identbox_reads_an_export_as_it_reads_the_dataset(small: Path, exported:
         assert data[k]["text"].equal(there[k]["text"])
         assert data[k]["z_text"] == there[k]["z_text"]
     folders = [shutil.copytree(folder, tmp_path / folder.name) for folder in (small, exported)]
-    pixels, found = (open_split(folder, "train", 32) for folder in folders)
-    np.testing.assert_array_equal(pixels.pixels, found.pixels)
+    pixels, other = (open_split(folder, "train", 32) for folder in folders)
+    np.testing.assert_array_equal(pixels.pixels, other.pixels)
 
 
 def test_an_export_of_an_export_is_the_same_again(small: Path, exported: Path, tmp_path: Path):
@@ -97,16 +97,16 @@ def test_datasets_opens_parquet_as_images_with_named_classes(thousand: Path, tmp
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     exports.export_dataset(thousand, "parquet", tmp_path / "out", per_shard=400)
-    found = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
-    assert {split: len(part) for split, part in found.items()} == {"train": 1000, "val": 3, "test": 2}
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(part) for split, part in loaded.items()} == {"train": 1000, "val": 3, "test": 2}
     data = Multimodal3DIdent(thousand)
-    for k, row in enumerate(found["train"]):
+    for k, row in enumerate(loaded["train"]):
         assert isinstance(row["image"], Image.Image)
         assert row["image"].tobytes() == data.image(k).tobytes()
         assert row["text"] == data.sentences[k]
         assert row["z_image"] == {name: column[k] for name, column in data.image_latents.items()}
         assert row["z_text"] == {name: column[k] for name, column in data.text_latents.items()}
-    assert found["train"].features["z_image"]["object_xpos"].names == ["left", "center", "right"]
+    assert loaded["train"].features["z_image"]["object_xpos"].names == ["left", "center", "right"]
 
 
 def test_webdataset_streams_tar_shards(thousand: Path, tmp_path: Path):

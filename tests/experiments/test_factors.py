@@ -31,17 +31,17 @@ def split(name: str, n: int, process=None) -> Split:
 
 @pytest.fixture(scope="module")
 def splits() -> tuple[Split, Split]:
-    return split("train", 900), split("test", 900)
+    return split("train", 600), split("test", 600)
 
 
 def perfect(one: Split, n: int, train_mode: bool) -> dict[str, torch.Tensor]:
-    """Encodings of content alone, from both views."""
-    return dict.fromkeys(("image", "text"), content_columns([one], [n])[0])
+    """Encodings of content alone, from one view: those of the other would be the same."""
+    return {"image": content_columns([one], [n])[0]}
 
 
 @pytest.fixture(scope="module")
-def found(splits) -> dict:
-    return probes(perfect, *splits, FactorProbeSettings(samples=900, bootstrap=20), seed=0)
+def probed(splits) -> dict:
+    return probes(perfect, *splits, FactorProbeSettings(samples=600, bootstrap=20), seed=0)
 
 
 def score(records: list[dict], view: str, target: str) -> float:
@@ -49,27 +49,27 @@ def score(records: list[dict], view: str, target: str) -> float:
     return one["score"]
 
 
-def test_content_tells_content_and_eight_ninths_of_the_hue(found):
+def test_content_predicts_content_and_eight_ninths_of_the_hue(probed):
     """hue = (x + U) / 3: of its variance 1/12 the third of x explains (2/3) / 9 = 8/9 of it.
 
-    900 samples leave a standard error of 0.01 on R2.
+    600 samples leave a standard error of 0.012 on R2.
     """
-    for view in ("image", "text", "content"):
-        records = found["from_content"] if view == "content" else found["probes"]
+    for view, key in (("image", "probes"), ("content", "from_content")):
+        records = probed[key]
         for target in ("object_shape", "object_xpos", "object_ypos"):
             assert score(records, view, target) > 0.99
         assert score(records, view, "object_color") == pytest.approx(8 / 9, abs=0.03)
 
 
-def test_content_tells_nothing_of_what_is_specific(found):
-    """Independent of content: R2 of 0, accuracy of 1/5; three standard errors of 900 samples are 0.04."""
+def test_content_predicts_no_specific_factor(probed):
+    """Independent of content: R2 of 0, accuracy of 1/5; three standard errors of 600 samples are 0.05."""
     for target in ("object_alpharot", "spotlight_pos", "spotlight_color", "background_color"):
-        assert abs(score(found["probes"], "image", target)) < 0.05
-    assert score(found["probes"], "text", "text_phrasing") == pytest.approx(0.2, abs=0.06)
+        assert abs(score(probed["probes"], "image", target)) < 0.05
+    assert score(probed["probes"], "image", "text_phrasing") == pytest.approx(0.2, abs=0.06)
 
 
 def test_a_hue_is_also_a_point_on_the_circle_and_constants_are_left_out(splits):
-    made = {target.name: target for target in targets(*splits, 900, 900)}
+    made = {target.name: target for target in targets(*splits, 600, 600)}
     assert made["object_color (circle)"].kind == "circular"
     assert made["object_color"].kind == "continuous"
     assert made["object_color_index"].kind == "discrete"
@@ -84,13 +84,13 @@ def test_training_mode_is_probed_where_asked_for(splits):
         asked.append(train_mode)
         return {"text": content_columns([one], [n])[0][:, :3]}
 
-    found = probes(encode, *splits, FactorProbeSettings(samples=60, bootstrap=5, train_mode=True), seed=0)
+    probed = probes(encode, *splits, FactorProbeSettings(samples=60, bootstrap=5, train_mode=True), seed=0)
     assert asked == [False, False, True, True]
-    assert len(found["probes_train_mode"]) == len(found["probes"])
+    assert len(probed["probes_train_mode"]) == len(probed["probes"])
 
 
 def test_the_process_says_what_is_content_and_both_versions_of_a_factor_are_kept_apart():
-    """In this process the hue is content, and the x-position style, drawn anew for the text."""
+    """In this process the hue is content, and the x-position style, drawn anew for the text; nothing turns."""
     table = {
         "name": "other",
         "views": ["image", "text"],
@@ -98,7 +98,7 @@ def test_the_process_says_what_is_content_and_both_versions_of_a_factor_are_kept
             **{
                 name: variable
                 for name, variable in table_from_process(presets.multimodal3dident())["variables"].items()
-                if name not in ("object_xpos", "object_color")
+                if name not in ("object_xpos", "object_color") and not name.endswith("rot")
             },
             "object_xpos": {
                 "role": "style",
@@ -110,15 +110,15 @@ def test_the_process_says_what_is_content_and_both_versions_of_a_factor_are_kept
         },
     }
     other = process_from_table(table, "test")
-    splits = [split(name, 900, other) for name in ("train", "test")]
-    found = probes(perfect_for(table), *splits, FactorProbeSettings(bootstrap=5), process=table, seed=0)
-    names = {r["target"] for r in found["probes"]}
+    splits = [split(name, 600, other) for name in ("train", "test")]
+    probed = probes(perfect_for(table), *splits, FactorProbeSettings(bootstrap=5), process=table, seed=0)
+    names = {r["target"] for r in probed["probes"]}
     assert {"object_xpos", "object_xpos (text)", "object_color (circle)"} <= names
     assert "object_ypos (text)" not in names
-    # Three standard errors of 900 samples are 0.05.
+    # Three standard errors of 600 samples are 0.06.
     for target in ("object_xpos", "object_xpos (text)"):
-        assert score(found["from_content"], "content", target) == pytest.approx(1 / 3, abs=0.06)
-    assert score(found["from_content"], "content", "object_color (circle)") > 0.99
+        assert score(probed["from_content"], "content", target) == pytest.approx(1 / 3, abs=0.06)
+    assert score(probed["from_content"], "content", "object_color (circle)") > 0.99
     assert factors.role("object_xpos (text)", table) == "style"
     assert factors.role("object_color_index", table) == "content"
     assert factors.seen_by("text", names) == [n for n in names if n in SAID_BY_TEXT]
@@ -129,7 +129,7 @@ SAID_BY_TEXT = ("object_shape", "object_ypos", "object_xpos (text)", "object_col
 
 def perfect_for(table):
     def encode(one, n, train_mode):
-        return dict.fromkeys(("image", "text"), content_columns([one], [n], table)[0])
+        return {"image": content_columns([one], [n], table)[0]}
 
     return encode
 

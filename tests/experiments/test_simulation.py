@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import threading
 
 import pytest
@@ -37,9 +38,21 @@ def without_time(record):
     return {key: value for key, value in record.items() if key != "seconds"}
 
 
-def test_a_run_leaves_its_record(tmp_path):
-    record = simulations.run_simulation(Simulation.from_preset("quick", TINY), tmp_path / "run", seed=3)
-    assert json.loads((tmp_path / "run" / "results.json").read_text()) == record
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run of seed 3; not to be written to."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    simulations.run_simulation(Simulation.from_preset("quick", TINY), folder, seed=3)
+    return folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def test_a_run_leaves_its_record(finished):
+    record = json.loads((finished / "results.json").read_text())
     assert record["seed"] == 3
     assert record["steps"] == 300
     assert record["config"]["process"]["content"] == 1
@@ -59,10 +72,10 @@ def test_a_run_leaves_its_record(tmp_path):
         "chance",
     }
     assert all(set(probe) == keys for probe in record["probes"])
-    found = {(p["view"], label(p), p["intervention"]) for p in record["probes"]}
-    assert {v for v, _, _ in found} == {"1", "2"}
-    assert {t for _, t, i in found if i is None} == {"content", "style", "specific_1", "specific_2"}
-    assert {t for _, t, i in found if i == "style"} == {
+    probed = {(p["view"], label(p), p["intervention"]) for p in record["probes"]}
+    assert {v for v, _, _ in probed} == {"1", "2"}
+    assert {t for _, t, i in probed if i is None} == {"content", "style", "specific_1", "specific_2"}
+    assert {t for _, t, i in probed if i == "style"} == {
         "content",
         "style",
         "style'",
@@ -74,7 +87,8 @@ def test_a_run_leaves_its_record(tmp_path):
 
 def test_content_is_read_and_follows_its_permutation(tmp_path):
     """One dimension each, so a small net is enough; 0.9 and 0.1 leave room for 120 probe samples."""
-    table = config.merge(TINY, {"training": {"steps": 1200, "batch": 256}})
+    training = {"steps": 400, "batch": 256, "learning_rate": 0.03, "log_every": 200}
+    table = config.merge(TINY, {"training": training})
     record = simulations.run_simulation(Simulation.from_preset("quick", table), tmp_path / "run", seed=0)
     score = {
         (label(p), p["intervention"]): p["score"]
@@ -89,17 +103,17 @@ def test_content_is_read_and_follows_its_permutation(tmp_path):
     assert score["content", "style"] > 0.9
 
 
-def test_the_same_folder_gives_the_record_back_and_no_other_configuration_may_use_it(tmp_path):
+def test_the_same_folder_gives_the_record_back_and_no_other_configuration_may_use_it(finished):
     made = Simulation.from_preset("quick", TINY)
-    first = simulations.run_simulation(made, tmp_path, seed=0)
-    assert simulations.run_simulation(made, tmp_path, seed=0) == first
+    record = json.loads((finished / "results.json").read_text())
+    assert simulations.run_simulation(made, finished, seed=3) == record
     other = Simulation.from_preset("quick", config.merge(TINY, {"process": {"causal": True}}))
     with pytest.raises(
         IdentboxError, match=r"differs in process.causal \(False in the folder, True asked for\)"
     ):
-        simulations.run_simulation(other, tmp_path, seed=0)
-    with pytest.raises(IdentboxError, match=r"differs in seed \(0 in the folder, 1 asked for\)"):
-        simulations.run_simulation(made, tmp_path, seed=1)
+        simulations.run_simulation(other, finished, seed=3)
+    with pytest.raises(IdentboxError, match=r"differs in seed \(3 in the folder, 1 asked for\)"):
+        simulations.run_simulation(made, finished, seed=1)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
@@ -112,24 +126,23 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "checkpoint.pt", "results.json"])
-def test_what_was_cut_short_is_made_again(tmp_path, name):
+def test_damaged_files_of_a_run_are_made_again(copy, name):
     """A finished run whose checkpoint or record was cut short is finished again; the other files matter only before."""
-    made_of = Simulation.from_preset("quick", TINY)
-    made = simulations.run_simulation(made_of, tmp_path, seed=0)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    made = json.loads(before["results.json"])
     if name == "metrics.jsonl":
-        (tmp_path / "results.json").unlink()
-    (tmp_path / name).write_bytes(before[name][: len(before[name]) // 2])
-    again = simulations.run_simulation(made_of, tmp_path, seed=0)
+        (copy / "results.json").unlink()
+    (copy / name).write_bytes(before[name][: len(before[name]) // 2])
+    again = simulations.run_simulation(Simulation.from_preset("quick", TINY), copy, seed=3)
     assert again["probes"] == made["probes"]
     assert again["losses"] == made["losses"]
-    assert (tmp_path / "config.toml").read_bytes() == before["config.toml"]
+    assert (copy / "config.toml").read_bytes() == before["config.toml"]
 
     def steps(lines):
         return [json.loads(line)["step"] for line in lines.splitlines()]
 
-    assert steps((tmp_path / "metrics.jsonl").read_bytes()) == steps(before["metrics.jsonl"])
-    assert run.is_finished(tmp_path)
+    assert steps((copy / "metrics.jsonl").read_bytes()) == steps(before["metrics.jsonl"])
+    assert run.is_finished(copy)
 
 
 def test_two_processes_cannot_claim_one_run(tmp_path, monkeypatch):
@@ -173,7 +186,12 @@ def test_checkpoint_holds_the_mixing_and_the_optimiser_does_not():
 
 
 def test_discrete_blocks_are_scored_by_accuracy(tmp_path):
-    table = config.merge(TINY, {"process": {"discrete": ["style"], "classes": 4}})
+    change = {
+        "process": {"discrete": ["style"], "classes": 4},
+        "training": {"steps": 20},
+        "probes": {"interventions": False},
+    }
+    table = config.merge(TINY, change)
     record = simulations.run_simulation(Simulation.from_preset("quick", table), tmp_path, seed=0)
     probes = [p for p in record["probes"] if p["target"] == "style" and p["intervention"] is None]
     assert {(p["probe"], p["metric"]) for p in probes} == {("linear", "accuracy"), ("mlp", "accuracy")}

@@ -88,19 +88,19 @@ def test_of_many_processes_at_once_one_gets_a_stale_lease(path):
     for _ in range(20):
         held_elsewhere(path)
         age(path, leases.STALE + 5)
-        found = []
+        holders = []
         barrier = threading.Barrier(8)
 
-        def take(found=found, barrier=barrier) -> None:
+        def take(holders=holders, barrier=barrier) -> None:
             barrier.wait()
-            found.append(Lease.take(path))
+            holders.append(Lease.take(path))
 
         threads = [threading.Thread(target=take) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sum(lease is not None and lease.is_mine() for lease in found) == 1
+        assert sum(lease is not None and lease.is_mine() for lease in holders) == 1
         path.unlink()
 
 

@@ -86,7 +86,7 @@ def test_a_continued_run_ends_in_the_same_bits(tmp_path, schedule):
     assert without_time(tmp_path / "parts") == without_time(tmp_path / "whole")
 
 
-def test_metrics_say_how_it_goes(tmp_path):
+def test_metrics_are_written_during_training(tmp_path):
     seen = []
     run(tmp_path, 25, watch=lambda: {"r2": 0.5}, callbacks=Callbacks(on_metrics=seen.append))
     assert [line["step"] for line in seen] == [10, 20, 25]
@@ -118,7 +118,7 @@ def test_gradients_are_clipped(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 100, -100])
-def test_a_checkpoint_cut_short_is_told_and_the_one_before_taken(tmp_path, cut):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(tmp_path, cut):
     whole, _ = run(tmp_path / "whole", 60)
     folder = tmp_path / "cut"
     run(folder, 50)
@@ -133,7 +133,7 @@ def test_a_checkpoint_cut_short_is_told_and_the_one_before_taken(tmp_path, cut):
     assert torch.equal(weights(made), weights(whole))
 
 
-def test_with_both_checkpoints_cut_short_it_starts_anew(tmp_path):
+def test_training_starts_again_where_both_checkpoints_are_damaged(tmp_path):
     whole, _ = run(tmp_path, 50)
     for name in (CHECKPOINT, PREVIOUS):
         (tmp_path / name).write_bytes(b"PK")

@@ -77,20 +77,20 @@ def test_inverse_of_the_published_mixing(seed):
 def test_layers_are_those_of_a_naive_loop(dim, settings, block, monkeypatch):
     monkeypatch.setattr(mixing, "BLOCK_ENTRIES", block)
     layers, threshold = naive(dim, settings, seed=3)
-    found = draw(dim, settings, seed=3).weights
-    assert found.shape == (settings.layers, dim, dim)
+    weights = draw(dim, settings, seed=3).weights
+    assert weights.shape == (settings.layers, dim, dim)
     # Another order of summation in the lengths of the columns may move the last digits of float32.
-    np.testing.assert_allclose(found, layers, atol=3e-7)
-    assert max(np.linalg.cond(found.double().numpy())) <= threshold * (1 + 1e-5)
+    np.testing.assert_allclose(weights, layers, atol=3e-7)
+    assert max(np.linalg.cond(weights.double().numpy())) <= threshold * (1 + 1e-5)
 
 
 def test_threshold_of_the_published_pool():
-    found = draw(DIM, Mixing(), seed=0)
+    drawn = draw(DIM, Mixing(), seed=0)
     pool = random_matrices(25_000, DIM, seeding.generator(0, "mixing"))
     numbers = np.linalg.cond(pool.double().numpy())
     best = np.flatnonzero(numbers <= np.sort(numbers)[24])
     assert len(best) == 25
-    assert torch.equal(found.weights, pool[best[:3]])
+    assert torch.equal(drawn.weights, pool[best[:3]])
 
 
 @pytest.mark.parametrize("dim", [2, 5, DIM, 40])
@@ -120,9 +120,9 @@ def test_singular_matrices_have_an_infinite_condition_number(monkeypatch):
     repeated[:, 1] = repeated[:, 0]
     dependent[:, 2] = 0
     singular = torch.stack([zero, repeated, dependent])
-    found = condition_numbers_up_to(torch.cat([singular, good]), mixing.SINGULAR)
-    assert found[:3].isinf().all()
-    assert torch.equal(found[3:], condition_numbers(good))
+    numbers = condition_numbers_up_to(torch.cat([singular, good]), mixing.SINGULAR)
+    assert numbers[:3].isinf().all()
+    assert torch.equal(numbers[3:], condition_numbers(good))
 
     def mostly_singular(n, dim, stream):
         matrices = random_matrices(n, dim, stream)
@@ -131,8 +131,8 @@ def test_singular_matrices_have_an_infinite_condition_number(monkeypatch):
 
     monkeypatch.setattr(mixing, "random_matrices", mostly_singular)
     # Three quarters of the pool are asked for and only one half is invertible: all of that half will do.
-    found = draw(6, Mixing(pool=40, ratio=0.75, layers=30), seed=0)
-    assert condition_numbers(found.weights).max() < mixing.SINGULAR
+    numbers = draw(6, Mixing(pool=40, ratio=0.75, layers=30), seed=0)
+    assert condition_numbers(numbers.weights).max() < mixing.SINGULAR
 
 
 def test_columns_have_length_one_and_directions_of_a_cube():
@@ -216,7 +216,7 @@ def test_slope_of_one_is_linear():
     assert found.minimum == pytest.approx(found.maximum)
 
 
-def test_seed_and_name_decide_alone():
+def test_weights_depend_on_seed_and_name_alone():
     state = torch.get_rng_state()
     weights = [
         draw(5, QUICK, seed=seed, name=name).weights
@@ -238,7 +238,7 @@ def test_drawing_leaves_the_number_of_threads():
         torch.set_num_threads(before)
 
 
-def test_more_layers_begin_with_the_same():
+def test_a_deeper_mixing_begins_with_the_layers_of_a_shallower_one():
     few, many = (draw(5, Mixing(pool=500, ratio=0.1, layers=n), seed=0).weights for n in (2, 9))
     assert torch.equal(many[:2], few)
 

@@ -69,10 +69,10 @@ def test_causal_dependence_is_the_linear_one():
     process, sample = simulate(causal=True)
     effect = process["style"].effects["content"]
     design = np.column_stack([np.ones(N), sample.values["content"].numpy()])
-    found, *_ = np.linalg.lstsq(design, sample.values["style"].numpy(), rcond=None)
+    fitted, *_ = np.linalg.lstsq(design, sample.values["style"].numpy(), rcond=None)
     # Least squares with unit noise has a standard error of about 1 / sqrt(N).
-    np.testing.assert_allclose(found[0], effect.intercept, atol=5 / N**0.5)
-    np.testing.assert_allclose(found[1:].T, effect.matrix, atol=5 / N**0.5)
+    np.testing.assert_allclose(fitted[0], effect.intercept, atol=5 / N**0.5)
+    np.testing.assert_allclose(fitted[1:].T, effect.matrix, atol=5 / N**0.5)
 
 
 def test_statistical_dependence_gives_every_block_its_own_covariance():
@@ -139,8 +139,8 @@ def test_table_of_probabilities_and_of_means():
     p = sample.values["p"][:, 0]
     for k in range(2):
         chosen = p == k
-        found = torch.bincount(sample.values["k"][chosen, 0], minlength=3) / chosen.sum()
-        np.testing.assert_allclose(found, rows[k], atol=5 * (0.25 / (N / 2)) ** 0.5)
+        shares = torch.bincount(sample.values["k"][chosen, 0], minlength=3) / chosen.sum()
+        np.testing.assert_allclose(shares, rows[k], atol=5 * (0.25 / (N / 2)) ** 0.5)
         centre = sample.values["x"][chosen].mean(0)
         np.testing.assert_allclose(centre, means.rows[k], atol=5 / (N / 2) ** 0.5)
 
@@ -157,7 +157,7 @@ def test_table_applies_component_by_component():
     assert torch.equal(sample.values["p"], sample.values["k"])
 
 
-def test_the_generator_alone_decides():
+def test_equal_generators_give_equal_samples():
     process = presets.multimodal3dident()
     state = torch.random.get_rng_state()
     first, second, third = (process.sample(50, generator=generator(seed)) for seed in (3, 3, 4))

@@ -28,7 +28,7 @@ def test_the_multi_view_setting_has_no_specific_blocks():
     assert [v.name for v in process.variables] == ["content", "style"]
 
 
-def test_load_names_what_it_knows(tmp_path):
+def test_an_unknown_process_is_refused_with_the_names_of_the_known_ones(tmp_path):
     with pytest.raises(
         IdentboxError, match="process: expected one of multimodal3dident, .* or a TOML file; got m3di"
     ):

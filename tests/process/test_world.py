@@ -42,11 +42,11 @@ def test_inversion_gives_what_the_sample_holds(discrete):
     made = world(discrete=discrete)
     sample = made.sample(300)
     for view in made.views:
-        found = made.invert(sample.x[view].numpy(), view=view)
-        assert list(found) == list(sample.z[view])
+        latents = made.invert(sample.x[view].numpy(), view=view)
+        assert list(latents) == list(sample.z[view])
         for name, values in sample.z[view].items():
-            assert found[name].dtype == values.dtype
-            torch.testing.assert_close(found[name], values, atol=1e-3, rtol=1e-4)
+            assert latents[name].dtype == values.dtype
+            torch.testing.assert_close(latents[name], values, atol=1e-3, rtol=1e-4)
 
 
 def test_a_cut_leaves_descendants_and_recomputing_moves_them():
@@ -85,8 +85,10 @@ def test_a_world_of_images_and_text_has_views_of_other_sizes():
     made = World(multimodal3dident(), seed=0, mixing=Mixing(orthogonal=True))
     sample = made.sample(30)
     assert sample.x["image"].shape[1] != sample.x["text"].shape[1]
-    found = made.invert(sample.x["image"], view="image")
-    torch.testing.assert_close(found["object_color"], sample.z["image"]["object_color"], atol=1e-3, rtol=1e-3)
+    latents = made.invert(sample.x["image"], view="image")
+    torch.testing.assert_close(
+        latents["object_color"], sample.z["image"]["object_color"], atol=1e-3, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from identbox.errors import IdentboxError
 from identbox.rendering import downloads, shapes
 from identbox.rendering.blender import Blender
 
+PUBLISHED = downloads.BLOBS
 CONTENT = {"ShapeCow.blend": b"a cow " * 1000, "ShapeHead.blend": b"a head"}
 
 
@@ -267,20 +268,21 @@ def test_the_published_pack_from_fetching_to_the_mesh(
     assert shapes.load_pack("published", ("cow",), Blender(executable="/nowhere"), offline=True) == pack
 
 
-def test_the_command_line_fetches_and_refuses(tmp_path: Path, server: Server):
-    import os
-
-    there = os.environ | {"IDENTBOX_CACHE": str(tmp_path)}
-    done = identbox("shapes", "fetch", "--offline", env=there)
+def test_the_command_line_fetches_and_refuses(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("IDENTBOX_CACHE", str(tmp_path))
+    done = identbox("shapes", "fetch", "--offline")
     assert done.returncode == 1
     assert "--offline: expected the published shapes in" in done.stderr
     assert server.asked == []
-    done = identbox("shapes", "check", "published", "--offline", env=there)
+    done = identbox("shapes", "check", "published", "--offline")
     assert done.returncode == 1
     assert server.asked == []
     # The real table of hashes: what this server has for a teapot, it cannot pass off as the published one.
+    monkeypatch.setattr(downloads, "BLOBS", PUBLISHED)
     server.files["/pinned/ShapeTeapot.blend"] = b"no teapot"
-    done = identbox("shapes", "fetch", env=there)
+    done = identbox("shapes", "fetch")
     assert done.returncode == 1
     assert "expected the git blob 7eb06cd43d91eef1dcf7b08355c7fc2e57598e2e, got" in done.stderr
-    assert "7 of 7 files not fetched" in identbox("shapes", "list", env=there).stdout
+    assert "7 of 7 files not fetched" in identbox("shapes", "list").stdout

@@ -11,7 +11,7 @@ from conftest import ROOT
 from identbox.process.presets import SHAPE_NAMES
 
 
-@pytest.mark.parametrize("name", ["horse"])
+@pytest.mark.parametrize("name", ["head"])
 def test_a_shape_made_again_is_the_one_committed(name, tmp_path):
     command = [sys.executable, str(ROOT / "render" / "sculpt.py"), name, "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

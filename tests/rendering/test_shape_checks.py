@@ -25,11 +25,11 @@ def sphere(radius: float, steps: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_outline_of_a_sphere_is_the_circle_of_perspective():
     vertices, faces = sphere(2.1)
-    found = shape_checks.covered(vertices, faces, shape_checks.orientations(4, seed=0))
+    pixels = shape_checks.covered(vertices, faces, shape_checks.orientations(4, seed=0))
     # Seen from distance d a sphere fills a cone of sine r / d: a circle of radius r / sqrt(d^2 - r^2) times the
     # zoom. The polygons lie inside by 0.2%; half a pixel of the finer mask at the edge adds 0.25 in 29.6, so 1.7%.
     radius = 0.7 * 224 * 2.1 / np.sqrt(128 - 2.1**2)
-    np.testing.assert_allclose(found, pi * radius**2, rtol=0.025)
+    np.testing.assert_allclose(pixels, pi * radius**2, rtol=0.025)
 
 
 def test_covered_pixels_are_those_that_the_renderer_fills(tmp_path: Path):
@@ -57,16 +57,16 @@ def test_covered_pixels_are_those_that_the_renderer_fills(tmp_path: Path):
 
 
 def test_orientations_are_rotations_as_the_dataset_draws_them():
-    found = shape_checks.orientations(500, seed=1)
+    rotations = shape_checks.orientations(500, seed=1)
     np.testing.assert_allclose(
-        found @ found.transpose(0, 2, 1), np.broadcast_to(np.eye(3), found.shape), atol=1e-12
+        rotations @ rotations.transpose(0, 2, 1), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-12
     )
-    np.testing.assert_allclose(np.linalg.det(found), 1)
+    np.testing.assert_allclose(np.linalg.det(rotations), 1)
     # Angles about Y lie within 90 degrees, and those about Z and X too: so the turned X axis never points back.
-    assert (found[:, 0, 0] >= 0).all()
-    assert (found[:, 2, 2] >= 0).all()
-    np.testing.assert_array_equal(found, shape_checks.orientations(500, seed=1))
-    assert not np.array_equal(found, shape_checks.orientations(500, seed=2))
+    assert (rotations[:, 0, 0] >= 0).all()
+    assert (rotations[:, 2, 2] >= 0).all()
+    np.testing.assert_array_equal(rotations, shape_checks.orientations(500, seed=1))
+    assert not np.array_equal(rotations, shape_checks.orientations(500, seed=2))
 
 
 def test_the_accuracy_by_size_is_that_of_the_best_interval():

@@ -33,11 +33,11 @@ def test_the_picture_of_a_pack(boxes: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_records_stand_in_the_middle_and_turn_once_around():
-    found = shape_pictures.picture_records(("a", "b"), 64)
-    assert [record["shape"] for record in found] == 8 * ["a"] + 8 * ["b"]
-    assert {tuple(record["location"]) for record in found} == {(0.0, 0.0, 0.0)}
-    np.testing.assert_allclose([record["rotation"][2] for record in found[:8]], np.arange(8) * pi / 4)
-    assert len({record["file"] for record in found}) == 16
+    records = shape_pictures.picture_records(("a", "b"), 64)
+    assert [record["shape"] for record in records] == 8 * ["a"] + 8 * ["b"]
+    assert {tuple(record["location"]) for record in records} == {(0.0, 0.0, 0.0)}
+    np.testing.assert_allclose([record["rotation"][2] for record in records[:8]], np.arange(8) * pi / 4)
+    assert len({record["file"] for record in records}) == 16
 
 
 @pytest.mark.parametrize("name", ["picture.jpg", "nowhere/picture.png", ""])

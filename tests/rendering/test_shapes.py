@@ -56,12 +56,12 @@ def test_every_kind_of_file_gives_the_same_mesh_and_no_script_runs(tmp_path: Pat
     hare = meshes.normalise(*meshes.load(builtin("hare")))  # the built-in ones have extents of their own
     wanted = meshes.measure(*hare)
     for kind in kinds:
-        found = meshes.measure(*meshes.load(pack.files[kind]))
+        measured = meshes.measure(*meshes.load(pack.files[kind]))
         for key in ("triangles", "vertices", "open_edges", "parts"):
-            assert found[key] == wanted[key], (kind, key)
+            assert measured[key] == wanted[key], (kind, key)
         # Coordinates are stored to 1/32767 of the extent, and exported as text to six digits.
-        assert abs(found["volume"] - wanted["volume"]) < 1e-4
-        np.testing.assert_allclose(found["centre"], 0, atol=1e-4)
+        assert abs(measured["volume"] - wanted["volume"]) < 1e-4
+        np.testing.assert_allclose(measured["centre"], 0, atol=1e-4)
         low = meshes.load(pack.files[kind])[0].min(0)
         np.testing.assert_allclose(low, hare[0].min(0), atol=2e-4)
     assert not evil.exists(), "a script or driver of the .blend was run"

@@ -1,135 +1,30 @@
-import csv
-import io
-import json
 import math
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from scipy import stats
 
 from identbox import config, files
-from identbox.errors import IdentboxError
 from identbox.experiments import records, sweeps
-from identbox.reports import report as reports_report
 from identbox.reports import runs, statistics, wording
-
-ROWS = [(1.0, False, False), (0.75, True, False), (0.75, True, True)]
-SEEDS = (0, 1, 2)
-
-
-def probe(view: str, target: str, score: float, **other) -> dict:
-    return {
-        "view": view,
-        "target": target,
-        "intervention": None,
-        "probe": "kernel_ridge",
-        "metric": "r2",
-        "score": score,
-        "low": score - 0.01,
-        "high": score + 0.01,
-        "chance": 0.0,
-        **other,
-    }
-
-
-def probes(content: float, style: float, modality: float | None = None, **other) -> list[dict]:
-    """Both views: the first scores 0.02 higher, linear probes are far off, and so is the other view's block."""
-    found = []
-    for view, shift in (("1", 0.02), ("2", 0.0)):
-        scores = {"content": content, "style": style}
-        if modality is not None:
-            scores |= {f"specific_{i}": modality if i == view else 0.5 for i in "12"}
-        for target, score in scores.items():
-            found.append(probe(view, target, score + shift, **other))
-            found.append(probe(view, target, -5.0, probe="linear", intervention=other.get("intervention")))
-    return found
-
-
-def write_run(folder: Path, *, seed: int = 0, scores: list[dict], **other) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    record = {
-        "format": 1,
-        "kind": "simulation",
-        "identbox": "0.1.0",
-        "seed": seed,
-        "config": {"process": {"content": 5}},
-        "versions": {"python": "3.11.9", "torch": "2.13.0+cpu"},
-        "machine": {"device": "cpu", "cpu": "A processor", "cores": 2},
-        "steps": 5000,
-        "seconds": 80.1,
-        "losses": {"train": 1.2, "validation": 1.25, "chance": 8.7},
-        "probes": scores,
-        **other,
-    }
-    (folder / "results.json").write_text(json.dumps(record))
-
-
-def write_sweep(folder: Path, cells: dict[str, dict], **other) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    table = {
-        "format": 1,
-        "name": "a",
-        "title": "A title",
-        "preset": "quick",
-        "report": "table",
-        "seeds": SEEDS,
-        "cells": [{"name": name, "values": values} for name, values in cells.items()],
-        **other,
-    }
-    config.write_toml(folder / "sweep.toml", table)
-    return folder
-
-
-def run_at(folder: Path, cell: str, seed: int) -> Path:
-    return folder / "runs" / f"{cell}-seed{seed}"
-
-
-def score(cell: int, seed: int, target: int) -> float:
-    """Content near one, style anywhere, modality a little below zero."""
-    draw = np.random.default_rng([cell, seed, target]).random()
-    return (0.97 + 0.02 * draw, draw, -0.004 * draw)[target]
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    """Six cells in two settings with three seeds; the last cell lacks one, the one before all."""
-    cells = {
-        f"{setting}-{place}": {
-            "setting": setting,
-            "change_probability": p,
-            "statistical": statistical,
-            "causal": causal,
-        }
-        for setting in ("multiview", "multimodal")
-        for place, (p, statistical, causal) in enumerate(ROWS)
-    }
-    folder = write_sweep(tmp_path / "table", cells, published="table_8_1.csv")
-    for number, (name, values) in enumerate(cells.items()):
-        for seed in SEEDS:
-            if (number, seed) == (5, 1) or number == 4:
-                continue
-            found = [score(number, seed, target) for target in range(3)]
-            write_run(
-                run_at(folder, name, seed),
-                seed=seed,
-                scores=probes(*found[: 2 if values["setting"] == "multiview" else 3]),
-            )
-    return folder
-
-
-def lines_of(report: reports_report.Report) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(report.csv())))
-
-
-def shown(report: reports_report.Report, width: int = 80) -> str:
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(report.terminal())
-    return console.export_text()
+from made_records import (
+    ROWS,
+    SEEDS,
+    bent,
+    check_files,
+    lines_of,
+    probe,
+    probes,
+    run_at,
+    score,
+    shown,
+    write_losses,
+    write_run,
+    write_sweep,
+)
 
 
 def test_mean_deviation_and_interval_are_those_of_numpy_and_scipy(table: Path):
@@ -208,16 +103,6 @@ def test_the_parts_have_their_columns(table: Path):
     assert list(multimodal.labels) == ["p(chg.)", "Stat.", "Cau."]
 
 
-def check_files(report: reports_report.Report, folder: Path, figure: str) -> None:
-    paths = report.write(folder)
-    assert [path.name for path in paths] == ["report.md", "table.csv", f"{figure}.png", f"{figure}.svg"]
-    assert (folder / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
-    root = ElementTree.parse(folder / f"{figure}.svg").getroot()
-    assert root.tag.endswith("svg")
-    assert f"({figure}.png)" in (folder / "report.md").read_text()
-    assert not list(folder.glob(".*"))
-
-
 def test_files_are_the_same_bytes_each_time(table: Path, tmp_path: Path):
     for name in ("one", "two"):
         check_files(runs.read_report(table), tmp_path / name, "comparison")
@@ -225,7 +110,7 @@ def test_files_are_the_same_bytes_each_time(table: Path, tmp_path: Path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
-def test_interventions(tmp_path: Path):
+def test_a_report_of_interventions(tmp_path: Path):
     cells = {
         str(place): {"change_probability": p, "statistical": s, "causal": c}
         for place, (p, s, c) in enumerate(ROWS)
@@ -271,7 +156,7 @@ def test_interventions(tmp_path: Path):
     check_files(report, tmp_path / "out", "comparison")
 
 
-def test_lines(tmp_path: Path):
+def test_a_report_of_lines(tmp_path: Path):
     cells = {f"{d}-{k}": {"discrete": d, "classes": k} for d in ("style", "content") for k in (3, 10, 4)}
     folder = write_sweep(tmp_path / "a5", cells, report="lines", x="classes", panel="discrete")
     for name, values in cells.items():
@@ -308,23 +193,7 @@ def test_lines(tmp_path: Path):
     assert (legend[0].get_fontweight(), legend[1].get_fontstyle()) == ("bold", "italic")
 
 
-def write_losses(folder: Path, losses: np.ndarray, **other) -> Path:
-    """Losses of 3 seeds (rows) over encoding sizes from 1; no run where one is not a number."""
-    cells = {f"size{k + 1}": {"encoding_size": k + 1} for k in range(losses.shape[1])}
-    write_sweep(folder, cells, report="elbow", x="encoding_size", **other)
-    for (seed, k), loss in np.ndenumerate(losses):
-        if not math.isnan(loss):
-            written = {"train": loss - 0.1, "validation": loss, "chance": 8.7}
-            write_run(run_at(folder, f"size{k + 1}", seed), seed=seed, scores=[], losses=written)
-    return folder
-
-
-def bent(sizes: int) -> np.ndarray:
-    noise = 0.01 * np.random.default_rng(0).standard_normal((3, sizes))
-    return 7 - np.minimum(np.arange(1.0, sizes + 1), 5) + noise
-
-
-def test_elbow(tmp_path: Path):
+def test_a_report_of_an_elbow(tmp_path: Path):
     losses = bent(9)
     report = runs.read_report(write_losses(tmp_path / "e", losses))
     assert report.notes == (
@@ -358,7 +227,7 @@ def test_an_estimate_needs_whole_curves(tmp_path: Path, sizes: int, holes: list[
     check_files(report, tmp_path / "out", "elbow")
 
 
-def test_a_run(tmp_path: Path):
+def test_a_report_of_a_run(tmp_path: Path):
     found = probes(0.98, 0.4, -0.001) + probes(0.1, 0.2, 0.0, intervention="content")
     found += [probe(view, "content'", 0.9, intervention="content") for view in "12"]
     write_run(tmp_path / "run", scores=found)
@@ -433,89 +302,6 @@ def test_sweeps_write_what_reports_read(tmp_path: Path):
         assert "1 of " in runs.read_report(folder).markdown()
     assert (records.SWEEP, records.run_folder(folder, "cell", 0).parent.name) == (records.SWEEP, records.RUNS)
     assert (records.RESULTS, records.RUN_FORMAT) == (records.RESULTS, records.RUN_FORMAT)
-
-
-def damage(folder: Path, text: str) -> None:
-    (folder / "results.json").write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"format": 1', "expected the record of a run, got Expecting"),
-        ("[]", "expected a table, got []"),
-        ('{"format": 1, "probes": 3}', "probes: expected a list, got 3"),
-        ('{"format": 1, "probes": []}', "expected the key identbox"),
-        ('{"format": 1, "probes": [{"view": "1"}]}', "probes[0]: expected the key target"),
-        ('{"format": 1, "probes": [7]}', "probes[0]: expected a table, got 7"),
-    ],
-)
-def test_damaged_records(tmp_path: Path, text: str, message: str):
-    damage(tmp_path, text)
-    with pytest.raises(IdentboxError) as error:
-        runs.read_report(tmp_path)
-    assert str(error.value).startswith(f"{tmp_path / 'results.json'}: ")
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_a_record_with_a_score_that_is_no_number_is_refused(tmp_path: Path):
-    write_run(tmp_path, scores=[probe("1", "content", math.nan)])
-    with pytest.raises(IdentboxError, match=r"probes\[0\].score: expected a number, got nan"):
-        runs.read_report(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        ({"report": "poem"}, "report: expected one of table, interventions, lines, elbow, factors; got poem"),
-        ({"report": "lines"}, "x: expected the name of a value for the report lines, got none"),
-        ({"report": "lines", "x": "classes"}, "cells: one: classes: expected a number, got None"),
-        ({"report": "elbow", "x": "causal"}, "cells: one: causal: expected a whole number, got True"),
-        ({"format": 2}, "format: expected 1, got 2"),
-        ({"seeds": []}, "cells and seeds: expected at least one of each"),
-        ({"published": "nowhere.csv"}, "published: expected a file in "),
-        ({"published": "../table_8_1.toml"}, "published: expected a file in "),
-        ({"colour": "red"}, "expected keys among format, name"),
-    ],
-)
-def test_sweeps_that_do_not_fit(tmp_path: Path, other: dict, message: str):
-    write_sweep(tmp_path, {"one": {"causal": True}}, **other)
-    with pytest.raises(IdentboxError) as error:
-        runs.read_report(tmp_path)
-    assert message in str(error.value)
-
-
-def test_cells_of_the_same_x_are_refused(tmp_path: Path):
-    cells = {name: {"classes": 3} for name in ("one", "two")}
-    with pytest.raises(IdentboxError, match="expected one cell of each classes in a panel, got one, two"):
-        runs.read_report(write_sweep(tmp_path, cells, report="lines", x="classes"))
-
-
-def test_runs_that_do_not_belong_together_are_refused(tmp_path: Path):
-    folder = write_sweep(tmp_path, {"one": {}})
-    write_run(run_at(folder, "one", 0), seed=1, scores=probes(0.9, 0.1))
-    with pytest.raises(IdentboxError, match="seed: expected 0, got 1"):
-        runs.read_report(folder)
-    write_run(run_at(folder, "one", 0), seed=0, scores=probes(0.9, 0.1))
-    write_run(run_at(folder, "one", 1), seed=1, scores=probes(0.9, 0.1), config={"setting": "multiview"})
-    with pytest.raises(IdentboxError, match="config: expected that of seed 0 of its cell, got another one"):
-        runs.read_report(folder)
-
-
-def test_folders_that_are_neither(tmp_path: Path):
-    with pytest.raises(
-        IdentboxError, match=r"expected a folder with sweep.toml or results.json, got neither"
-    ):
-        runs.read_report(tmp_path)
-    with pytest.raises(IdentboxError, match="got no folder"):
-        runs.read_report(tmp_path / "nowhere")
-
-
-def test_a_folder_that_cannot_be_written_is_an_error(table: Path, tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(IdentboxError, match="expected a folder to write to, got"):
-        runs.read_report(table).write(tmp_path / "file" / "within")
 
 
 def test_reports_of_simulations_load_no_torch():

@@ -1,0 +1,3 @@
+from drawn_folder import folder
+
+__all__ = ["folder"]

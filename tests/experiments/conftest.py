@@ -1,0 +1,3 @@
+from drawn_squares import data, squares
+
+__all__ = ["data", "squares"]

@@ -1,0 +1,3 @@
+from made_records import table
+
+__all__ = ["table"]
