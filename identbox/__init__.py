@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from identbox.process.effects import Interval as Interval
     from identbox.process.effects import Linear as Linear
     from identbox.process.effects import Table as Table
+    from identbox.process.heavy_tails import StudentT as StudentT
     from identbox.process.interventions import Permute as Permute
     from identbox.process.interventions import Resample as Resample
     from identbox.process.interventions import Set as Set
@@ -57,6 +58,7 @@ _PLACES = {
     "Change": "process.model",
     "Normal": "process.distributions",
     "Laplace": "process.distributions",
+    "StudentT": "process.heavy_tails",
     "Uniform": "process.distributions",
     "Categorical": "process.distributions",
     "Constant": "process.distributions",

@@ -148,10 +148,10 @@ def a_picture(n=400, seed=0):
     )
 
 
-SIZES = (1, 2, 3, 4)
+SIZES = (1, 2, 3, 4, 5, 6)
 
 
-CURVE = np.array([4.0, 2.0, 1.95, 1.9]) + 0.01 * np.random.default_rng(0).standard_normal((3, 4))
+CURVE = np.array([4.0, 3.2, 2.4, 2.35, 2.3, 2.25]) + 0.01 * np.random.default_rng(0).standard_normal((3, 6))
 
 
 ELBOW = elbow.estimate(SIZES, CURVE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -26,9 +27,11 @@ from identbox.identifiability.controls import Power, power_in_world
 from identbox.identifiability.measures import Encode, Measure, measured_in_world
 from identbox.identifiability.predictions import Prediction, declared, predict
 from identbox.identifiability.verdicts import Judgement, Margins, Outcome, judge, undecided
+from identbox.learning.contrastive import Objective
 from identbox.metrics import elbow
 from identbox.metrics.scores import Score
 from identbox.process.world import World, unique_mixings
+from identbox.settings import build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,7 +329,7 @@ DEFECTS = {
 }
 
 
-def content_factors(trials: Iterable[Trial]) -> elbow.Elbow | None:
+def content_factors(trials: Sequence[Trial]) -> elbow.Elbow | None:
     """The number of content factors from validation losses over encoding sizes (section 8.4.3).
 
     None where there are not the `validation_losses` of at least four sizes.
@@ -335,7 +338,18 @@ def content_factors(trials: Iterable[Trial]) -> elbow.Elbow | None:
     seeds, sizes = sorted({seed for seed, _ in found}), sorted({size for _, size in found})
     if len(sizes) < elbow.LEAST:
         return None
-    return elbow.estimate(sizes, np.array([[found[seed, size] for size in sizes] for seed in seeds]))
+    losses = np.array([[found[seed, size] for size in sizes] for seed in seeds])
+    return elbow.estimate(sizes, losses, **_bounds(trials))
+
+
+def _bounds(trials: Iterable[Trial]) -> dict[str, Any]:
+    """The chance and the floor of the losses of runs that differ in size and seed alone; empty where not recorded."""
+    first = next(iter(trials))
+    chance, objective = first.record["losses"].get("chance"), first.record["config"].get("objective")
+    if chance is None or not objective:
+        return {}
+    made = build(Objective, objective, f"{first.where}: objective")
+    return {"chance": chance, "floor": elbow.least_loss(made, round(math.exp(chance)))}
 
 
 def validation_losses(trials: Iterable[Trial]) -> dict[tuple[int, int], float]:

@@ -8,7 +8,8 @@ ceiling is known in closed form: of a component j of a variable z, as a view see
 where the last term stands for noise that changes the component with probability pi_j, and R2 is the mean over
 components. For s = a + B c + noise this is (B Sigma_c B^T)_jj / ((B Sigma_c B^T)_jj + Sigma_s,jj + pi_j Sigma_eps,jj).
 It is exact where all variables are Gaussian, and where nothing causes content, since E[z | c] is linear then.
-Elsewhere a nonlinear probe is fitted on content itself.
+Elsewhere a nonlinear probe is fitted on content itself, and so where a
+variance is infinite. R2 has no limit there, and the ceiling says so.
 
 After an intervention that permutes a block and leaves its effects alone, an encoder of content sees the new values of
 what was permuted. What was before can be predicted from content that was not permuted alone, so that to permute all
@@ -32,8 +33,9 @@ from identbox.metrics.scores import Score
 from identbox.metrics.targets import seen, target_of
 from identbox.process.covariances import covariance_matrix
 from identbox.process.model import ROLES, Process, Sample, Variable
-from identbox.process.moments import joint_covariances, linear
+from identbox.process.moments import infinite_variance, joint_covariances, linear
 
+CeilingSource = Literal["closed form", "probe", "probe, infinite variance"]
 PROBE_SAMPLES = 2048  # that a probe is fitted on, and as many that it is scored on
 
 
@@ -44,12 +46,14 @@ class Ceiling:
     score: float
     low: float  # interval of the estimate; the score itself in closed form
     high: float
-    how: Literal["closed form", "probe"]
+    # Known exactly, measured, or measured where no variance is finite, so that R2 hangs on the largest values.
+    how: CeilingSource
 
     @classmethod
-    def of_probe(cls, score: Score) -> Ceiling:
-        """The ceiling that a probe on true content measured."""
-        return cls(score=score.score, low=score.low, high=score.high, how="probe")
+    def of_probe(cls, score: Score, *, infinite: bool = False) -> Ceiling:
+        """The ceiling that a probe on true content measured; ``infinite`` is the variance of what it predicts."""
+        how: CeilingSource = "probe, infinite variance" if infinite else "probe"
+        return cls(score=score.score, low=score.low, high=score.high, how=how)
 
 
 CeilingKey = tuple[str, str, str | None]  # view, target, intervention, as in a run's record
@@ -92,7 +96,7 @@ class _Solver:
 
     def __init__(self, process: Process, seed: int, samples: int) -> None:
         self.process, self.seed, self.samples = process, seed, samples
-        self.linear = linear(process)
+        self.linear, self.heavy = linear(process), infinite_variance(process)
         self.gaussian = all(v.distribution.gaussian for v in process.variables)
         self.joint = joint_covariances(process) if self.linear else {}
         self.done: dict[tuple[str, str, tuple[str, ...]], Ceiling] = {}
@@ -105,11 +109,16 @@ class _Solver:
                 self.done[key] = _known(1.0)
             elif not any(self.process.dependent(variable.name, name) for name in names):
                 self.done[key] = _known(self._chance(variable))
-            elif self.linear and (self.gaussian or not any(v.effects for v in given)):
+            elif self._has_closed_form(variable, given):
                 self.done[key] = _known(self._closed(view, variable, names))
             else:
                 self.done[key] = self._probed(view, variable, given)
         return self.done[key]
+
+    def _has_closed_form(self, variable: Variable, given: Sequence[Variable]) -> bool:
+        """Whether covariances decide: E[z | c] is linear, and all variances are finite."""
+        finite = not self.heavy & {variable.name, *(v.name for v in given)}
+        return self.linear and finite and (self.gaussian or not any(v.effects for v in given))
 
     def _chance(self, variable: Variable) -> float:
         """The score of the best constant prediction."""
@@ -142,7 +151,7 @@ class _Solver:
             seed=seeding.derive(self.seed, "ceilings", view, variable.name),
             kinds=("nonlinear",),
         )
-        return Ceiling.of_probe(probed)
+        return Ceiling.of_probe(probed, infinite=variable.name in self.heavy)
 
     def _sample(self, part: str) -> Sample:
         return self.process.sample(self.samples, generator=seeding.generator(self.seed, "ceilings", part))

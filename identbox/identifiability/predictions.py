@@ -12,7 +12,7 @@ from identbox.identifiability.rows import Assumption
 from identbox.process.model import Process, Variable
 
 # Assumptions that are not needed, and whose violation a reader of the prediction should know.
-NOTED = ("style-redraw", "density-kinks", "near-degenerate")
+NOTED = ("style-redraw", "density-kinks", "near-degenerate", "finite-variance")
 
 
 @dataclass(frozen=True, kw_only=True)

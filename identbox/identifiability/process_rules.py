@@ -30,6 +30,7 @@ def process_rows(process: Process, changed: Collection[str] = ()) -> list[Assump
         _density(process),
         _density_kinks(process),
         _near_degenerate(process),
+        _finite_variance(process),
         _views(process),
     ]
 
@@ -197,6 +198,18 @@ def _near_degenerate(process: Process) -> Assumption:
         f"{'without end' if least == 0 else f'{least**-0.5:.0f} times'} to bring it to the scale of the others"
     )
     return row("near-degenerate", "violated", evidence, needed=False)
+
+
+def _finite_variance(process: Process) -> Assumption:
+    """The theorem needs no variance, and scores and ceilings do."""
+    heavy = infinite_variance(process)
+    if not heavy:
+        return row("finite-variance", "holds", "every variable has one", needed=False)
+    evidence = (
+        f"{first_few([v.name for v in process.variables if v.name in heavy], 3)}: infinite. The theorem does not need "
+        "it. But R2 compares with a variance, so that R2 and ceilings of these depend on the largest values of a sample"
+    )
+    return row("finite-variance", "violated", evidence, needed=False)
 
 
 def _views(process: Process) -> Assumption:

@@ -42,10 +42,8 @@ class Domain:
     """What kind of values a distribution has, and so how they are predicted and scored."""
 
     kind: DomainKind = "continuous"
-    # The length of a circle on which both ends are the same point, in the unit of the values.
-    period: float = 1.0
-    # The number of classes of each component of discrete values.
-    classes: int | None = None
+    period: float = 1.0  # length of a circle on which both ends are the same point, in the unit of the values
+    classes: int | None = None  # their number, for each component of discrete values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +99,8 @@ class Distribution(ABC):
     uniform_noise: ClassVar[bool] = True
     # Whether values that linear effects connect are jointly Gaussian (a constant counts as such).
     gaussian: ClassVar[bool] = False
-    # Whether the density jumps at the ends of an interval.
+    # Whether the density jumps at the ends of an interval, or is continuous and has a kink.
     bounded: ClassVar[bool] = False
-    # Whether the density is continuous and has a kink, so that it is not smooth.
     kinked: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -149,8 +146,8 @@ class Distribution(ABC):
         return value if draw.shift is None else value + draw.shift
 
     def own_covariance(self) -> Float[Tensor, "d d"]:
-        """The covariance of the values without any effect, in float64."""
-        return self.variance * torch.eye(self.dim, dtype=torch.float64)
+        """The covariance of the values without any effect, in float64; infinite variances are in it as they are."""
+        return torch.as_tensor(self.variance, dtype=torch.float64).expand(self.dim).diag()
 
     def features(self, values: Shaped[Tensor, "n d"]) -> Float[Tensor, "n f"]:
         """Values as a regression takes them best: classes one-hot, points on a circle as cosine and sine."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from identbox.process.model import Process
+from identbox.process.model import Process, Variable
 
 
 def linear(process: Process) -> bool:
@@ -25,10 +25,17 @@ def infinite_variance(process: Process) -> set[str]:
     """
     heavy: set[str] = set()
     for variable in process.variables:
-        own = torch.as_tensor(variable.distribution.variance, dtype=torch.float64)
-        if torch.isinf(own).any() or heavy & set(variable.effects):
+        if heavy & set(variable.effects) or _own_is_infinite(variable):
             heavy.add(variable.name)
     return heavy
+
+
+def _own_is_infinite(variable: Variable) -> bool:
+    # A Gaussian whose covariance is not drawn yet has no variance to look at, and none is infinite.
+    distribution = variable.distribution
+    if distribution.gaussian:
+        return False
+    return bool(torch.isinf(torch.as_tensor(distribution.variance, dtype=torch.float64)).any())
 
 
 def joint_covariances(process: Process) -> dict[tuple[str, str], Float[Tensor, "_ _"]]:

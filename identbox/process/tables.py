@@ -11,6 +11,7 @@ from identbox.config import read_toml
 from identbox.errors import IdentboxError
 from identbox.process.distributions import DISTRIBUTIONS
 from identbox.process.effects import EFFECTS, Effect
+from identbox.process.heavy_tails import StudentT as StudentT  # so that files know its kind
 from identbox.process.model import Change, Process, Variable
 from identbox.process.presets import PROCESSES
 from identbox.settings import build, table_of

@@ -78,12 +78,13 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class ElbowMark:
-    """An estimated encoding size with its interval, and the true one where it is known."""
+    """An estimated encoding size with its interval or a lower bound, and the true one where it is known."""
 
     size: int | None
     low: int | None
     high: int | None
     truth: int | None
+    at_least: int | None = None
     judged: bool = True  # whether there was enough to estimate from
 
 
@@ -264,6 +265,10 @@ def _plot_elbow_mark(ax: Axes, mark: ElbowMark | None) -> list[Line2D | Patch]:
             label += f" [{mark.low}, {mark.high}]"
         ax.axvline(mark.size, color=VERMILION, linewidth=1.4, zorder=1)
         handles.append(Line2D([], [], color=VERMILION, linewidth=1.4, label=label))
+    elif mark.at_least is not None:
+        ax.axvline(mark.at_least, color=VERMILION, linewidth=1.4, linestyle="--", zorder=1)
+        label = f"at least {mark.at_least}"
+        handles.append(Line2D([], [], color=VERMILION, linewidth=1.4, linestyle="--", label=label))
     elif mark.judged:
         handles.append(Patch(alpha=0, label="no elbow"))
     if mark.truth is not None:

@@ -249,7 +249,8 @@ def loss_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swee
     draw = partial(figures.draw_elbow, panels, title=sweep.title, xlabel=setting_name(sweep.x))
     lead = (
         f"Losses in nats, the validation loss on batches that training has not seen. {SPREAD}. The number of content "
-        "factors is where a broken stick, fitted to every seed's losses by least squares, bends."
+        "factors is where a broken stick, fitted to every seed's losses by least squares, bends. It is a lower bound "
+        "where the loss still falls or is used up. There is none where a smooth curve describes the losses as well."
     )
     return SweepContents(lead=lead, tables=tables, notes=notes, entries=all_entries, figures={"elbow": draw})
 
@@ -271,7 +272,8 @@ def _loss_panel(
         chance=chance,
     )
     size, low, high = (knee.size, knee.low, knee.high) if knee else (None, None, None)
-    mark = ElbowMark(size=size, low=low, high=high, truth=truth, judged=knee is not None)
+    bound = knee.at_least if knee else None
+    mark = ElbowMark(size=size, low=low, high=high, at_least=bound, truth=truth, judged=knee is not None)
     return Panel(title=title, series=(curve,), mark=mark)
 
 
@@ -286,6 +288,7 @@ def _estimate(
     if not whole:
         return None, "needs a seed of which the runs of all sizes are finished, there is none"
     losses = np.array([[entry.scores[seed] for entry in validation] for seed in whole])
-    estimated = elbow.estimate(sizes, losses)
+    chances = [entry.chance for entry in validation if entry.chance is not None]
+    estimated = elbow.estimate(sizes, losses, chance=min(chances, default=None))
     left_out = f", from {len(whole)} of {len(sweep.seeds)} seeds" if len(whole) < len(sweep.seeds) else ""
     return estimated, str(estimated) + left_out

@@ -30,7 +30,7 @@ from identbox.learning.contrastive import Objective, info_nce
 from identbox.metrics import elbow
 
 FACTORS = (8, 15)
-BATCHES = {512: 24, 1536: 12, 6144: 6}  # and the number of seeds for each
+BATCHES = {512: 24, 1536: 12, 6144: 3}  # and the number of seeds for each
 NATS = (0.25, 0.5, 1.0, 2.0)  # that one content factor carries
 TAILS = (0.0, 0.3)  # of that, what a style carries
 LARGEST = 20  # encoding size

@@ -268,26 +268,26 @@ def test_folders_that_are_none(made, tmp_path):
 
 
 def test_the_number_of_content_factors():
-    """Losses that fall to two dimensions and are flat from there, of runs that differ in encoding size alone."""
+    """Losses that fall to four dimensions and are flat from there, of runs that differ in encoding size alone."""
     rng = np.random.default_rng(0)
-    process = presets.numerical_simulation(content=2, style=1, specific=0).realise(seed=0)
+    process = presets.numerical_simulation(content=4, style=1, specific=0).realise(seed=0)
     trials = [
         Trial(
             folder=Path(),
             record={
                 "seed": seed,
                 "config": {"encoder": {"encoding_size": size}, "objective": {}},
-                "losses": {"validation": 5.0 - 2 * min(size, 2) + 0.02 * rng.standard_normal()},
+                "losses": {"validation": 9.0 - 2 * min(size, 4) + 0.02 * rng.standard_normal()},
             },
             probes=(),
             process=process,
         )
         for seed in range(3)
-        for size in range(1, 7)
+        for size in range(1, 9)
     ]
     found = verification.content_factors(trials)
     assert isinstance(found, elbow.Elbow)
-    assert found.size == 2
+    assert found.size == 4
     assert verification.content_factors(trials[:3]) is None
 
 

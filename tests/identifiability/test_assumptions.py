@@ -14,6 +14,7 @@ from identbox.identifiability.assumptions import (
 from identbox.process import mixing, presets
 from identbox.process.distributions import Categorical, Constant, Laplace, Normal, Uniform
 from identbox.process.effects import Linear
+from identbox.process.heavy_tails import StudentT
 from identbox.process.model import Change, Process, Variable
 
 
@@ -37,6 +38,7 @@ def test_the_numerical_simulation_satisfies_what_can_be_known():
         "factorisation",
         "density",
         "density-kinks",
+        "finite-variance",
         "views",
     }
     assert found["near-degenerate"][1] == "the random parameters of the process are not drawn yet"
@@ -200,3 +202,21 @@ def test_effective_dimensions_leave_out_classes_and_circles():
     found = effective_dimensions(process)
     assert list(found) == ["content"]
     assert found["content"] == (2, pytest.approx(2, abs=0.02))
+
+
+def test_infinite_variances_are_named_with_what_they_cause():
+    effect = Linear(matrix=((1.0,),), intercept=(0.0,))
+    process = Process(
+        name="x",
+        variables=(
+            variable("c", StudentT(degrees=2.0)),
+            variable("d", Normal(), effects={"c": effect}),
+            variable("e", StudentT(degrees=2.1)),
+        ),
+    )
+    found = one("finite-variance", process)
+    assert (found.verdict, found.needed) == ("violated", False)
+    assert found.evidence.startswith("c, d: infinite")
+    assert one("near-degenerate", process).verdict == "unknown"
+    assert one("density-kinks", process).verdict == "holds"
+    assert effective_dimensions(process)["content"][0] == 1

@@ -10,6 +10,7 @@ from identbox.identifiability.ceilings import Ceiling
 from identbox.process import presets
 from identbox.process.distributions import Categorical, Laplace, Normal, Uniform
 from identbox.process.effects import Interval, Linear, Table
+from identbox.process.heavy_tails import StudentT
 from identbox.process.interventions import Permute
 from identbox.process.model import Change, Process, Variable
 
@@ -187,3 +188,32 @@ def test_probe_and_closed_form_agree():
     probed, closed = solver._probed("2", style, content), solver.ceiling("2", style, content)
     assert probed.score == pytest.approx(closed.score, abs=0.04)
     assert torch.tensor([probed.low - 0.01, probed.high + 0.01]).sub(closed.score).prod() < 0
+
+
+def heavy(degrees, parent=None):
+    """Content c, and style 2 c + noise of which one is Student's t."""
+    content = Variable(name="c", role="content", distribution=parent or Normal())
+    effect = Linear(matrix=((2.0,),), intercept=(0.0,))
+    style = Variable(
+        name="s",
+        role="style",
+        distribution=StudentT(degrees=degrees),
+        effects={"c": effect},
+        change=Change(),
+    )
+    return Process(name="x", variables=(content, style)).realise(seed=0)
+
+
+def test_the_ceiling_of_heavy_tails_with_a_variance_is_in_closed_form():
+    """By hand: noise of 6 degrees has the variance 6 / 4. R2 is 4 / 5.5 in the first view and 4 / 6.5 in the second."""
+    found = ceilings.ceilings(heavy(6.0), interventions=False)
+    assert found["1", "s", None].score == pytest.approx(4 / 5.5)
+    assert found["2", "s", None].score == pytest.approx(4 / 6.5)
+    assert found["1", "s", None].how == "closed form"
+
+
+@pytest.mark.parametrize("process", [heavy(2.0), heavy(5.0, parent=StudentT(degrees=1.5))])
+def test_a_ceiling_without_a_variance_says_so(process):
+    found = ceilings.ceilings(process, interventions=False, samples=200)
+    assert found["1", "s", None].how == "probe, infinite variance"
+    assert found["1", "c", None] == Ceiling(score=1.0, low=1.0, high=1.0, how="closed form")

@@ -6,6 +6,8 @@ from scipy import stats
 from identbox.errors import IdentboxError
 from identbox.process.covariances import draw_covariance
 from identbox.process.distributions import Categorical, Constant, Laplace, Normal, Uniform
+from identbox.process.heavy_tails import StudentT
+from identbox.process.tables import load_process
 
 N = 20_000
 
@@ -111,3 +113,26 @@ def test_bad_parameters_are_named(make, message):
     with pytest.raises(IdentboxError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("degrees", [1.0, 2.5, 30.0])
+def test_students_t_has_the_quantiles_of_scipy(degrees):
+    """Against scipy's own distribution, to relative 1e-9, far into both tails."""
+    distribution = StudentT(dim=3, degrees=degrees, mean=1.0, scale=2.0)
+    p = torch.tensor([[1e-12, 0.2, 0.5], [0.7, 0.9, 1 - 1e-12]], dtype=torch.float64)
+    law = stats.t(degrees, loc=1.0, scale=2.0)
+    np.testing.assert_allclose(distribution.value(p).numpy(), law.ppf(p.numpy()), rtol=1e-9)
+    values = torch.linspace(-50, 50, 30, dtype=torch.float64).reshape(10, 3)
+    np.testing.assert_allclose(distribution.cdf(values).numpy(), law.cdf(values.numpy()), rtol=1e-9)
+
+
+def test_students_t_is_finite_for_the_noise_zero_and_checks_its_degrees():
+    assert torch.isfinite(StudentT(degrees=1.0).value(torch.zeros(1, 1))).all()
+    with pytest.raises(IdentboxError, match="^degrees: expected at least 1, got 0.5$"):
+        StudentT(degrees=0.5)
+
+
+def test_students_t_in_a_file(tmp_path):
+    path = tmp_path / "heavy.toml"
+    path.write_text('[variables.c]\nrole = "content"\ndistribution = "student_t"\ndegrees = 3\nscale = 2.0\n')
+    assert load_process(path)["c"].distribution == StudentT(degrees=3.0, scale=2.0)

@@ -8,6 +8,7 @@ from identbox.errors import IdentboxError
 from identbox.process import presets
 from identbox.process.distributions import DISTRIBUTIONS, Categorical, Constant, Laplace, Normal, Uniform
 from identbox.process.effects import EFFECTS, Interval, Linear, Table
+from identbox.process.heavy_tails import StudentT
 from identbox.process.interventions import Intervention, Permute, Resample, Set, Shift
 
 EXAMPLES = [
@@ -15,6 +16,8 @@ EXAMPLES = [
     Normal(dim=3, covariance="wishart"),
     Normal(dim=2, covariance=((1.0, 0.6), (0.6, 2.0)), mean=3.0),
     Laplace(dim=2, mean=-1.0, scale=0.5),
+    StudentT(dim=2, degrees=5.0, mean=-1.0, scale=2.0),
+    StudentT(dim=2, degrees=1.0),
     Uniform(dim=2, low=-2.0, high=3.0),
     Uniform(dim=2, high=4.0, circular=True),
     Categorical(dim=2, classes=3),

@@ -307,7 +307,7 @@ def test_a_longer_cycle_is_named():
 def test_effects_that_do_not_fit():
     parent = Variable(name="p", role="content", distribution=Categorical(classes=2))
     for child, effect, message in (
-        (Normal(), Interval(), "among laplace, uniform, categorical; got normal"),
+        (Normal(), Interval(), "among laplace, uniform, categorical.*; got normal"),
         (Categorical(classes=2), Linear(), "expected a continuous child"),
         (Uniform(), Linear(matrix=((1.0, 2.0),)), "matrix: expected 1 rows of 1 numbers, got 1 of 2"),
         (Normal(dim=2), Table(rows=((1.0, 1.0),)), "rows: expected 2, one a class of the parent, got 1"),

@@ -48,8 +48,8 @@ def test_the_elbow_is_shown_with_its_losses():
     chart = next(f for f in TREE.all("svg") if f.children[0].words.startswith("Mean validation loss"))
     for place, size in enumerate(SIZES):
         assert f"{CURVE[:, place].mean():.3f} nats at {size}" in chart.attributes["aria-label"]
-    assert ELBOW.size == 2
-    assert "estimate: 2" in chart.words
+    assert ELBOW.size == 3
+    assert "estimate: 3" in chart.words
     assert "How many" not in pages.verification_page(SIX[:1], Margins(), None)
 
 

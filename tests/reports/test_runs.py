@@ -197,7 +197,7 @@ def test_a_report_of_an_elbow(tmp_path: Path):
     losses = bent(9)
     report = runs.read_report(write_losses(tmp_path / "e", losses))
     assert report.notes == (
-        "Estimated number of content factors: 5 (95% interval over seeds 5 to 5; by seed: 5 in 3 of 3). "
+        "Estimated number of content factors: 5 (95% interval 5 to 5; by seed: 5 in 3 of 3). "
         "The true number is 5.",
     )
     rows = {(row["cell"], row["target"]): row for row in lines_of(report)}
@@ -209,7 +209,7 @@ def test_a_report_of_an_elbow(tmp_path: Path):
 @pytest.mark.parametrize(
     ("sizes", "holes", "text"),
     [
-        (9, [(1, 4)], "5 (95% interval over seeds 5 to 5; by seed: 5 in 2 of 2), from 2 of 3 seeds"),
+        (9, [(1, 4)], "5 (95% interval 5 to 5; by seed: 5 in 2 of 2), from 2 of 3 seeds"),
         (
             9,
             [(0, 0), (1, 4), (2, 7)],
