@@ -74,6 +74,15 @@ class Run:
             key: (fmean(s for s, _ in pairs), fmean(c for _, c in pairs)) for key, pairs in pairs_of.items()
         }
 
+    def components(self, intervention: str | None) -> dict[tuple[str, str], tuple[float, float]]:
+        """Nonlinear scores of the worst and the best component of each (block, metric), over views and variables."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for probe in self.probes:
+            block = self.block(probe)
+            if probe.intervention == intervention and probe.nonlinear and block is not None:
+                found.setdefault((block, probe.metric), []).extend(probe.components)
+        return {key: (min(values), max(values)) for key, values in found.items() if values}
+
     @cached_property
     def content(self) -> int | None:
         """The true number of content factors, where the record has it."""

@@ -103,7 +103,7 @@ def minimise(
 
     Continues from the last whole checkpoint in ``folder``, if there is one; leaves ``metrics.jsonl`` and
     ``checkpoint.pt`` there. Only every ``log_every`` steps are numbers copied from the device: the mean loss, the mean
-    norm of the gradient before clipping, what ``watch`` returns, and what ``curves`` returns for the steps done.
+    norm of the gradient before clipping, what ``watch`` returns, and what ``curves`` returns for the steps done so far.
 
     Raises IdentboxError where a loss or a gradient is not finite: it names the step, the learning rate and the losses
     before. No checkpoint is written after that step, so that the last one has finite weights.

@@ -13,6 +13,7 @@ from identbox import files as files_
 from identbox.errors import IdentboxError, first_few
 from identbox.experiments.records import Run
 from identbox.reports import figures as reports_figures
+from identbox.reports.agreement import Agreement
 from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Point
 from identbox.reports.statistics import SeedScores
@@ -38,6 +39,7 @@ class SweepContents:
     notes: list[str]
     entries: list[SeedScores]  # every quantity, for the CSV
     figures: dict[str, Callable[[], Figure]]
+    agreements: Sequence[Agreement] = ()  # of the entries that have a published figure
 
 
 def mean_points(

@@ -2,13 +2,13 @@
 
 A sweep has cells, each run with several seeds. For every cell and quantity a report gives the mean over the seeds that
 are finished, the sample standard deviation (ddof = 1; the convention of the published ones is not stated), and the 95%
-confidence interval of the mean by Student's t, beside the published figure and the difference from it. Runs that are
-missing are counted in their cell and named below.
+confidence interval of the mean by Student's t, beside the published figure and the test of the difference from it.
+Runs that are missing are counted in their cell and named below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from identbox.experiments.records import (
 )
 from identbox.metrics.scores import Score
 from identbox.reports import figures, sweeps
+from identbox.reports.agreement import Agreement
+from identbox.reports.ceilings import Ceilings, run_ceilings
+from identbox.reports.curves import run_curves, sweep_curves
 from identbox.reports.figures import Panel, Point, Series
 from identbox.reports.report import Report, SweepContents, made_with
 from identbox.reports.statistics import Published, SeedScores, read_published
@@ -33,8 +36,10 @@ from identbox.reports.wording import METRIC_NAMES, MISSING, fixed_digits, number
 from identbox.tables import Table
 
 ENTRY_COLUMNS = ("intervention", "target", "metric", "seeds", "planned", "mean", "sd", "ci_low", "ci_high")
+FEW = 6  # components of a target that are all shown
 SCORE_COLUMNS = ("intervention", "probe", "metric", "score", "low", "high", "chance")  # of a run
-PUBLISHED_COLUMNS = ("chance", "published", "published_sd", "difference")
+PUBLISHED_COLUMNS = ("chance", "ceiling", "published", "published_sd", "published_seeds", "difference")
+AGREEMENT_COLUMNS = ("informative", "difference_low", "difference_high", "p", "p_holm", "agreement")
 
 
 def read_report(path: Path) -> Report:
@@ -58,15 +63,17 @@ def sweep_report(path: Path) -> Report:
     contents = contents_of(sweep.report)(sweep, runs, published)
     settings = list(dict.fromkeys(key for cell in sweep.cells for key in cell.values))
     seeds = (f"seed_{seed}" for seed in sweep.seeds)
+    drawn, converged = sweep_curves(path, sweep, runs)
+    tested = {id(one.entry): one for one in contents.agreements}
     return Report(
         title=sweep.title,
         lead=contents.lead,
         tables=tuple(contents.tables),
-        notes=tuple(contents.notes),
+        notes=(*contents.notes, *converged),
         provenance=provenance(sweep, runs, published),
-        columns=("cell", *settings, *ENTRY_COLUMNS, *PUBLISHED_COLUMNS, *seeds),
-        rows=tuple(_csv_row(entry, settings, sweep.seeds) for entry in contents.entries),
-        figures=contents.figures if any(runs.values()) else {},
+        columns=("cell", *settings, *ENTRY_COLUMNS, *PUBLISHED_COLUMNS, *AGREEMENT_COLUMNS, *seeds),
+        rows=tuple(_csv_row(entry, settings, sweep.seeds, tested) for entry in contents.entries),
+        figures={**contents.figures, **drawn} if any(runs.values()) else {},
     )
 
 
@@ -85,14 +92,22 @@ def contents_of(kind: str) -> Callable[[Sweep, Runs, Published | None], SweepCon
     }[kind]
 
 
-def _csv_row(entry: SeedScores, settings: Sequence[str], seeds: Sequence[int]) -> tuple[object, ...]:
+def _csv_row(
+    entry: SeedScores, settings: Sequence[str], seeds: Sequence[int], tested: Mapping[int, Agreement]
+) -> tuple[object, ...]:
     """A quantity of a cell, in the order of the columns of a sweep's CSV."""
-    cell = entry.cell
+    cell, one = entry.cell, tested.get(id(entry))
+    agreement: tuple[object, ...] = (None,) * len(AGREEMENT_COLUMNS)
+    if one is not None:
+        test = one.difference
+        numbers = (None,) * 3 if test is None else (*test.interval, test.p)
+        agreement = (one.informative, *numbers, one.adjusted, one.outcome)
     return (
         *(cell.name, *(cell.values.get(key) for key in settings)),
         *(entry.intervention, entry.target, entry.metric),
         *(len(entry.scores), entry.planned, entry.mean, entry.sd, *(entry.interval or (None, None))),
-        *(entry.chance, entry.published, entry.published_sd, entry.difference),
+        *(getattr(entry, name) for name in PUBLISHED_COLUMNS),
+        *agreement,
         *(entry.scores.get(seed) for seed in seeds),
     )
 
@@ -132,9 +147,12 @@ def run_report(path: Path) -> Report:
         tables=tuple(tables),
         notes=(*notes, f"Losses in nats: {losses}."),
         provenance=(f"Seed {run.seed}. {made_with([run])}",),
-        columns=("view", "target", *SCORE_COLUMNS),
-        rows=tuple((p.view, p.label, *(getattr(p, name) for name in SCORE_COLUMNS)) for p in run.probes),
-        figures={"probes": draw} if panels else {},
+        columns=("view", "target", *SCORE_COLUMNS, "components"),
+        rows=tuple(
+            (p.view, p.label, *(getattr(p, name) for name in SCORE_COLUMNS), " ".join(map(str, p.components)))
+            for p in run.probes
+        ),
+        figures={**({"probes": draw} if panels else {}), **run_curves(path, run)},
     )
 
 
@@ -144,8 +162,15 @@ def _before_interventions(run: Run) -> list[Score]:
 
 def _simulation_tables(run: Run) -> tuple[str, list[Table], list[str]]:
     """The first sentence, the tables and the notes of a run of a simulation."""
-    lead = "Scores of probes on held-out samples; the interval is a bootstrap over those samples."
-    return lead, [_score_table(_before_interventions(run))], []
+    probes = _before_interventions(run)
+    ceilings = run_ceilings(run)
+    lead = (
+        "Scores of probes on held-out samples. The interval is for the best predictor of its kind: its lower end is "
+        "that of the test score, its upper end comes from the residuals of training."
+    )
+    if ceilings:
+        lead += " The ceiling is the best score that content alone allows."
+    return lead, [_score_table(probes, ceilings), *_component_tables(probes)], []
 
 
 def _factor_tables(run: Run) -> tuple[str, list[Table], list[str]]:
@@ -155,8 +180,8 @@ def _factor_tables(run: Run) -> tuple[str, list[Table], list[str]]:
     return factors.FACTOR_LEAD, factors.factor_tables(run), factors.effect_of_train_mode(run)
 
 
-def _score_table(probes: Sequence[Score]) -> Table:
-    """Every target from every view, by both predictors."""
+def _score_table(probes: Sequence[Score], ceilings: Ceilings) -> Table:
+    """Every target from every view, by both predictors, beside chance and, where known, the ceiling."""
     at = {(probe.label, probe.view, not probe.nonlinear): probe for probe in probes}
     rows = []
     for target, view in dict.fromkeys((probe.label, probe.view) for probe in probes):
@@ -166,9 +191,38 @@ def _score_table(probes: Sequence[Score]) -> Table:
         interval = f"[{fixed_digits(nonlinear.low)}, {fixed_digits(nonlinear.high)}]" if nonlinear else ""
         first, second = (fixed_digits(p.score) if p else MISSING for p in (nonlinear, linear))
         metric = METRIC_NAMES.get(one.metric, one.metric)
-        rows.append((target, view, metric, first, interval, second, fixed_digits(one.chance)))
-    head = ("target", "view", "metric", "nonlinear", "95% CI", "linear", "chance")
+        row = [target, view, metric, first, interval, second, fixed_digits(one.chance)]
+        if ceilings:
+            best = ceilings.get((view, target, None))
+            row.append(MISSING if best is None else fixed_digits(best))
+        rows.append(tuple(row))
+    head = (
+        "target",
+        "view",
+        "metric",
+        "nonlinear",
+        "95% CI",
+        "linear",
+        "chance",
+        *["ceiling"] * bool(ceilings),
+    )
     return number_table("What the encodings predict", head, rows)
+
+
+def _component_tables(probes: Sequence[Score]) -> list[Table]:
+    """The worst and the best component of every target of several, and all of them where they are few."""
+    own = [probe for probe in probes if probe.nonlinear and len(probe.components) > 1]
+    if not own:
+        return []
+    few = max(len(probe.components) for probe in own) <= FEW
+    rows = []
+    for probe in own:
+        worst, best = min(probe.components), max(probe.components)
+        at = probe.components.index(worst) + 1
+        row = [probe.label, probe.view, f"{fixed_digits(worst)} ({at})", fixed_digits(best)]
+        rows.append((*row, *[" ".join(map(fixed_digits, probe.components))] * few))
+    head = ("target", "view", "worst (its number)", "best", *["all components"] * few)
+    return [number_table("Components by themselves, nonlinear", head, rows)]
 
 
 def _panels(probes: Sequence[Score]) -> list[Panel]:

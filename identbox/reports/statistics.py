@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -13,6 +14,7 @@ from typing import Any
 from identbox import files
 from identbox.errors import IdentboxError
 from identbox.experiments.records import BLOCKS, Cell, Runs, Sweep
+from identbox.reports.ceilings import block_ceilings, run_ceilings
 
 SEED_CONFIDENCE = 0.95  # of the intervals over seeds
 
@@ -30,6 +32,10 @@ class SeedScores:
     chance: float | None = None
     published: float | None = None
     published_sd: float | None = None
+    published_seeds: int | None = None
+    # the worst and the best component of any seed, where records have components
+    components: tuple[float, float] | None = None
+    ceiling: float | None = None  # the mean over seeds of the best score that content allows
 
     @property
     def mean(self) -> float | None:
@@ -64,6 +70,7 @@ class Published:
     source: str
     # The values of a cell, and by target the mean and the standard deviation.
     rows: tuple[tuple[dict[str, Any], dict[str, tuple[float, float]]], ...]
+    seeds: int | None = None  # that each mean is over, where the source says it
 
     def of(self, values: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation by target for the cell of those values; empty where none is published."""
@@ -76,8 +83,9 @@ class Published:
 def read_published(name: str) -> Published:
     """Read a file under simulations/published.
 
-    Its first line is ``# source: ...``; a column that has another beside it named NAME_sd is a target, any other one
-    a value of the cell. Raises IdentboxError for a file that is not there or not of this form.
+    Its first line is ``# source: ...``, in which "over 3 seeds" is the number of seeds. A column that has another
+    beside it named NAME_sd is a target, any other one a value of the cell. Raises IdentboxError for a file that is not
+    there or not of this form.
     """
     path = files.packaged("simulations") / "published" / name
     if Path(name).name != name or not path.is_file():
@@ -96,7 +104,10 @@ def read_published(name: str) -> Published:
             rows.append((key, {t: (float(mean), float(sd)) for t, (mean, sd) in numbers.items()}))
         except (TypeError, ValueError) as error:
             raise IdentboxError(f"{path}: expected numbers for {', '.join(targets)}; got {error}") from error
-    return Published(source=source.removeprefix("# source: "), rows=tuple(rows))
+    seeds = re.search(r"over (\d+) seeds", source)
+    return Published(
+        source=source.removeprefix("# source: "), rows=tuple(rows), seeds=int(seeds[1]) if seeds else None
+    )
 
 
 def _value(text: str) -> Any:
@@ -118,8 +129,11 @@ def entries(
 ) -> Iterator[SeedScores]:
     """Every block of every cell after each of ``interventions``; published figures are of ``published_after``."""
     for cell in sweep.cells:
+        best = {seed: run_ceilings(run) for seed, run in runs[cell.name].items()}
         for intervention in interventions:
+            allowed = [block_ceilings(run, best[seed], intervention) for seed, run in runs[cell.name].items()]
             scores = {seed: run.scores(intervention) for seed, run in runs[cell.name].items()}
+            parts = [run.components(intervention) for run in runs[cell.name].values()]
             figures = published.of(cell.values) if published and intervention == published_after else {}
             keys = {key for by_key in scores.values() for key in by_key}
             keys |= {(target, "r2") for target in figures}
@@ -127,6 +141,8 @@ def entries(
                 own = {seed: by_key.get((target, metric)) for seed, by_key in scores.items()}
                 pairs = {seed: pair for seed, pair in own.items() if pair is not None}
                 mean, sd = figures.get(target, (None, None)) if metric == "r2" else (None, None)
+                ends = [by_key[target, metric] for by_key in parts if (target, metric) in by_key]
+                ceilings = [by_key[target, metric] for by_key in allowed if (target, metric) in by_key]
                 yield SeedScores(
                     cell=cell,
                     target=target,
@@ -137,6 +153,9 @@ def entries(
                     chance=fmean(chance for _, chance in pairs.values()) if pairs else None,
                     published=mean,
                     published_sd=sd,
+                    published_seeds=published.seeds if published and mean is not None else None,
+                    components=(min(e[0] for e in ends), max(e[1] for e in ends)) if ends else None,
+                    ceiling=fmean(ceilings) if ceilings else None,
                 )
 
 

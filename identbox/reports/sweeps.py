@@ -11,6 +11,7 @@ from identbox.errors import IdentboxError, first_few
 from identbox.experiments.records import BLOCKS, INTERVENTIONS, ROLE_NAMES, SWEEP, Cell, Runs, Sweep
 from identbox.metrics import elbow
 from identbox.reports import figures
+from identbox.reports.agreement import Agreement, agreement_notes, agreements
 from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import ElbowMark, Panel, Series
 from identbox.reports.report import SPREAD, SweepContents, mean_points
@@ -28,7 +29,6 @@ from identbox.tables import Table
 
 SETTING_TITLES = {"multiview": "Multi-view setting", "multimodal": "Multimodal setting"}
 SYMBOLS = {"content": "content c", "content'": "content c'", "style": "style s", "modality": "modality m"}
-CLOSE = 0.05  # differences from published figures that are counted as small
 PROBE_SENTENCE = (
     "nonlinear probes (R² of kernel ridge regression; for discrete targets the accuracy of an MLP) on held-out "
     "samples, averaged over the views; modality is each view's own block, read from that view's encodings"
@@ -44,14 +44,16 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
     shown = [entry for entry in all_entries if entry.intervention == permuted]
     tables: list[Table | Comparison] = []
     panels = []
+    compared = agreements(shown)
     for setting in dict.fromkeys(cell.values.get("setting") for cell in sweep.cells):
         cells = [cell for cell in sweep.cells if cell.values.get("setting") == setting]
         title = SETTING_TITLES.get(str(setting), "" if setting is None else str(setting))
         own = [entry for entry in shown if entry.cell in cells]
         labels, columns = _labels(cells, ("setting",)), _entry_columns(own, cells, intervened)
-        tables.append(Comparison(title=title, labels=labels, columns=columns))
+        mine = [one for one in compared if one.entry.cell in cells]
+        tables.append(Comparison(title=title, labels=labels, columns=columns, agreements=mine))
         panels.append((title, _dot_panels(own, cells, intervened)))
-    lead = f"Scores of {PROBE_SENTENCE}. {SPREAD}."
+    lead = f"Scores of {PROBE_SENTENCE}. {SPREAD}.{_details_sentence(tables)}"
     if intervened:
         tables += [_cell_matrix(sweep, cell, len(runs[cell.name]), all_entries) for cell in sweep.cells]
         lead = (
@@ -62,10 +64,27 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
     return SweepContents(
         lead=lead,
         tables=tables,
-        notes=_published_notes(sweep, shown),
+        notes=_published_notes(sweep, compared),
         entries=all_entries,
+        agreements=compared,
         figures={"comparison": partial(figures.draw_dots, panels, title=sweep.title)},
     )
+
+
+def _details_sentence(tables: Iterable[Table | Comparison]) -> str:
+    """What the ceilings and components beside the scores are, where some are shown."""
+    shown = {
+        key
+        for table in tables
+        if isinstance(table, Comparison)
+        for own in table.details.values()
+        for key in own
+    }
+    sentences = {
+        "ceiling": " A ceiling is the best score that content alone allows, averaged over the seeds.",
+        "components": " Components are the worst and the best single one of any seed and view.",
+    }
+    return "".join(text for key, text in sentences.items() if key in shown)
 
 
 def _cell_matrix(sweep: Sweep, cell: Cell, done: int, all_entries: Iterable[SeedScores]) -> Table:
@@ -124,19 +143,10 @@ def intervention_matrix(title: str, means: Mapping[tuple[str | None, TargetMetri
     return number_table(title, ("permuted", *(target_name(*key) for key in keys)), rows)
 
 
-def _published_notes(sweep: Sweep, shown: list[SeedScores]) -> list[str]:
-    """In words, how close the means are to the published figures, and whether the settings are the same."""
-    compared = [entry for entry in shown if entry.difference is not None]
-    if not compared:
-        return []
-    close = sum(abs(entry.difference or 0.0) <= CLOSE for entry in compared)
-    most = max(compared, key=lambda entry: abs(entry.difference or 0.0))
-    largest = fixed_digits(most.difference or 0.0, sign=True)
-    notes = [
-        f"{close} of {len(compared)} means lie within {CLOSE} of the published ones; the largest difference is "
-        f"{largest} ({most.target}; {cell_label(most.cell.values) or most.cell.name})."
-    ]
-    if sweep.preset != "thesis":
+def _published_notes(sweep: Sweep, compared: Sequence[Agreement]) -> list[str]:
+    """In words, how many figures agree with the published ones, and whether the settings are the same."""
+    notes = agreement_notes(compared)
+    if compared and sweep.preset != "thesis":
         notes.append(
             f"The published figures are of the settings of the thesis (Table A.2a), these of the preset {sweep.preset}."
         )
@@ -212,7 +222,7 @@ def line_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swee
     return SweepContents(
         lead=f"Scores of {PROBE_SENTENCE}. Columns without a metric are R². {SPREAD}.",
         tables=tables,
-        notes=_published_notes(sweep, all_entries),
+        notes=_published_notes(sweep, agreements(all_entries)),
         entries=all_entries,
         figures={"lines": draw},
     )

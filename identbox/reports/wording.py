@@ -28,6 +28,15 @@ def fixed_digits(x: float, digits: int = 2, *, sign: bool = False) -> str:
     return text if float(text) else text.lstrip("+-")
 
 
+def p_text(p: float) -> str:
+    """A p-value with three digits.
+
+    >>> p_text(0.0312), p_text(0.00002)
+    ('0.031', '< 0.001')
+    """
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
+
+
 def value_text(value: Any) -> str:
     """A value of a cell as tables show it."""
     if isinstance(value, bool):

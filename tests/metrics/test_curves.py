@@ -80,7 +80,7 @@ def test_modules_that_change_when_they_are_looked_at_are_left_alone(tmp_path, mo
 def test_curves_show_what_the_encodings_hold():
     world = World(numerical_simulation(content=2, style=2, specific=2), seed=0, mixing=Mixing(pool=100))
     sample = world.sample(2 * curves.SAMPLES, "curves")
-    content, style = sample.block("1", "content").float(), sample.block("1", "style").float()
+    content = sample.block("1", "content").float()
 
     def scores(encoding):
         found = curves.curve_scores(world, lambda x, view: encoding)
