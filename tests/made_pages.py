@@ -7,11 +7,16 @@ import numpy as np
 
 from identbox.experiments.optimum import EqualScale, Optimum
 from identbox.experiments.pictures import Component, Picture
-from identbox.experiments.verification import GroupFinding
+from identbox.experiments.verification import Comparison, GroupFinding, SeedFinding, Verification
 from identbox.identifiability.assumptions import Assumption
+from identbox.identifiability.ceilings import Ceiling
+from identbox.identifiability.controls import Power
+from identbox.identifiability.measures import Measure
 from identbox.identifiability.oracle import Value
-from identbox.identifiability.verdicts import Condition, Judgement, Margins, Prediction, ViewVerdict
+from identbox.identifiability.predictions import Prediction
+from identbox.identifiability.verdicts import Condition, Judgement, Margins, ViewVerdict
 from identbox.metrics import elbow
+from identbox.metrics.scores import Score
 from identbox.process import presets
 from identbox.reports import pages
 
@@ -69,69 +74,92 @@ class Reader(HTMLParser):
         self.here.parts.append(data)
 
 
-def condition(target="content", intervention=None, kind="content", value=0.99, half=0.01, view="1", **other):
-    bound = 0.95 if kind == "content" else 0.05
-    ends = value - half, value + half
-    inside = [end >= bound if kind == "content" else end <= bound for end in ends]
+def condition(quantity="leak", value=0.01, half=0.005, view="1", regime="observed", **other):
+    """A condition whose state is that of its interval beside the default margins."""
+    bound = {"leak": 0.05, "recovery": 0.95, "degenerate": 0.05}[quantity]
+    low, high = value - half, value + half
+    inside = [end >= bound if quantity == "recovery" else end <= bound for end in (low, high)]
     state = "satisfied" if all(inside) else "open" if any(inside) else "violated"
-    given = {
-        "view": view, "target": target, "intervention": intervention, "kind": kind, "metric": "r2",
-        "score": value, "ceiling": 1.0 if kind == "content" else 0.0, "value": value, "low": ends[0],
-        "high": ends[1], "bound": bound, "state": state, "how": "closed form",
-    }  # fmt: skip
-    return Condition(**given | other)
+    how = {"leak": "redrawn", "recovery": "probe", "degenerate": "moves"}[quantity]
+    what = "content" if quantity == "recovery" else ""
+    given = {"value": value, "low": low, "high": high, "how": how, "what": what, **other}
+    measure = Measure(view=view, quantity=quantity, regime=regime, **given)
+    return Condition(measure=measure, bound=bound, state=state)
 
 
-def finding(
-    name="main", *, predicted="identified", found="identified", control=None, style=0.0, seeds=(0, 1, 2)
-):
-    """Two views of content and style, with style's excess as given, an optimum for each seed but the last."""
+def comparison(target, intervention, score, ceiling, view):
+    probe = Score(
+        view=view, target=target.removesuffix("'"), permuted=target.endswith("'"), intervention=intervention,
+        probe="kernel_ridge", metric="r2", score=score, low=score, high=score, chance=0.0,
+    )  # fmt: skip
+    limit = Ceiling(score=ceiling, low=ceiling, high=ceiling, how="closed form")
+    return Comparison(score=probe, ceiling=limit, encoded=target.startswith("content"))
+
+
+def seed_finding(seed, *, predicted="identified", outcome="identified", leak=0.01, optimum=True):
+    """Two views with this leak, and all else as it should be."""
     verdicts = tuple(
         ViewVerdict(
             view=view,
-            outcome=found,
-            reasons=("lowest: content",),
+            outcome=outcome,
+            reasons=(f"leak {leak}",),
             conditions=(
-                condition(view=view),
-                condition("style", None, "excess", style, view=view),
-                condition("content'", "content", view=view),
-                condition("style", "content", "excess", style, view=view),
-                condition("content", "style", view=view),
-                condition("style'", "style", "excess", style, 0.1, view=view),
+                condition("leak", leak, view=view),
+                condition("leak", leak, view=view, regime="cut"),
+                condition("recovery", 0.99, view=view),
+                condition("degenerate", 0.0, 0.0, view=view),
             ),
         )
         for view in ("1", "2")
     )
-    judgement = Judgement(
-        prediction=Prediction(block=("content",), outcome=predicted, reason="every assumption holds"),
-        verdicts=verdicts,
-        by_seed=dict.fromkeys(seeds, found),
-    )
     value = Value(alignment=0.03, entropies=(-0.01, 0.0), error=0.007)
-    optima = [
-        Optimum(
-            seed=seed,
-            how="closed form",
-            oracle=dataclasses.replace(value, alignment=1e-15),
-            trained=value,
-            equal_scale=EqualScale(trained=1.8, oracle=1.4, spread=2.0, error=0.01),
-        )
-        for seed in seeds[:-1]
+    best = Optimum(
+        seed=seed,
+        how="closed form",
+        oracle=dataclasses.replace(value, alignment=1e-15),
+        trained=value,
+        equal_scale=EqualScale(trained=1.8, oracle=1.4, spread=2.0, error=0.01),
+    )
+    pairs = [("content", None), ("style", None), ("content'", "content"), ("style'", "style")]
+    scores = [
+        comparison(target, block, 0.99 if target[0] == "c" else 0.02, float(target[0] == "c"), view)
+        for view in ("1", "2")
+        for target, block in pairs
     ]
-    return GroupFinding(
-        name=name,
-        control=control,
-        seeds=seeds,
-        encoding_size=2,
+    return SeedFinding(
+        seed=seed,
         assumptions=(
             Assumption("content-invariance", "content invariance", "holds", "c < d"),
             Assumption("mixing", "mixing", "unknown", "?"),
         ),
         effective={"content": (2, 1.9)},
-        judgements=(judgement,),
-        optima=tuple(optima),
-        without="no checkpoint",
+        judgements=(
+            Judgement(
+                prediction=Prediction(block=("content",), outcome=predicted, reason="every assumption holds"),
+                verdicts=verdicts,
+            ),
+        ),
+        scores=tuple(scores),
+        optimum=best if optimum else None,
+        without=None if optimum else "no checkpoint",
+    )
+
+
+def finding(name="main", *, control=None, seeds=(0, 1, 2), **same):
+    """Seeds that are alike but for the last, which has no oracle."""
+    return GroupFinding(
+        name=name,
+        control=control,
+        encoding_size=2,
+        seeds=tuple(seed_finding(seed, optimum=seed != seeds[-1] or not seed, **same) for seed in seeds),
         provenance={"identbox": "0.1", "versions": {"torch": "2"}, "machine": {"cpu": NASTY}, "steps": None},
+    )
+
+
+def verification(*findings, factors=None, power=None):
+    """Findings as the report takes them; there are no runs behind them."""
+    return Verification(
+        margins=Margins(), runs=(), groups={}, findings=tuple(findings), factors=factors, power=power or {}
     )
 
 
@@ -165,18 +193,23 @@ PROCESS = presets.numerical_simulation(content=2, style=2, specific=1, causal=Tr
 
 SIX = [
     finding("main"),
-    finding(NASTY, found="not identified", style=0.3),
-    finding("third", found="undecided", style=0.05),
+    finding(NASTY, outcome="not identified", leak=0.3),
+    finding("third", outcome="undecided", leak=0.05),
     finding("fourth", predicted=None, seeds=(0,)),
-    finding("untrained", predicted="not identified", found="not identified", control="untrained", style=0.3),
-    finding("fifth", predicted="not identified", found="not identified", control="small-encoder", style=0.3),
+    finding("untrained", predicted="not identified", outcome="not identified", control="untrained", leak=0.3),
+    finding("fifth", predicted="not identified", outcome="not identified", control="small-encoder", leak=0.3),
 ]  # fmt: skip
 
 
+POWER = Power(
+    positive={"content": "identified", "cubes": "undecided"},
+    leaks={"linear": 0.1, "even": None},
+    losses={"steps": 0.1},
+)
+
+
 TEXT = pages.verification_page(
-    SIX,
-    Margins(),
-    ELBOW,
+    verification(*SIX, factors=ELBOW, power={"main": POWER}),
     losses=LOSSES,
     processes={f.name: PROCESS for f in SIX},
     pictures={f.name: a_picture() for f in SIX},

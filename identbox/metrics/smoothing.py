@@ -61,16 +61,23 @@ def smooth(inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"], *, netwo
     if network and forms and n >= 10 * FOLDS:
         open_ = best.left_out.square().mean(0) > ENOUGH * centred.square().mean(0)
         if open_.any():
-            residuals = centred.clone()
-            residuals[:, open_] = _network(torch.cat(forms, dim=1), centred[:, open_])
-            best = _better(best, Smooth(left_out=residuals, corrected=residuals), open_)
+            residuals = _network(torch.cat(forms, dim=1), centred[:, open_], best.left_out[:, open_])
+            best = _where(open_, residuals, best)
     return best
 
 
-def _better(old: Smooth, new: Smooth, among: Tensor | None = None) -> Smooth:
-    """Of each target the residuals of the smaller leave-one-out error, where there is a choice."""
+def _where(open_: Tensor, residuals: Float[Tensor, "n o"] | None, old: Smooth) -> Smooth:
+    """The better residuals of the targets that are open; a network has no degrees of freedom to correct for."""
+    if residuals is None:
+        return old
+    every = old.left_out.clone()
+    every[:, open_] = residuals
+    return _better(old, Smooth(left_out=every, corrected=every))
+
+
+def _better(old: Smooth, new: Smooth) -> Smooth:
+    """Of each target the residuals of the smaller leave-one-out error."""
     better = new.left_out.square().mean(0) < old.left_out.square().mean(0)
-    better = better if among is None else better & among
     return Smooth(
         left_out=torch.where(better, new.left_out, old.left_out),
         corrected=torch.where(better, new.corrected, old.corrected),
@@ -110,27 +117,39 @@ def _ridges(features: Float[Tensor, "n f"], targets: Float[Tensor, "n q"]) -> It
         )
 
 
-def _network(inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
-    """The residuals of scikit-learn's network, each row predicted by the one that was not fitted to it."""
+def _network(
+    inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"], known: Float[Tensor, "n q"]
+) -> Float[Tensor, "n q"] | None:
+    """The residuals of scikit-learn's network, each row predicted by the one that was not fitted to it.
+
+    None where the network of the first fold leaves more than ``known`` of every target: others would too.
+    """
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(1))
+    folds: Sequence[Tensor] = order.tensor_split(FOLDS)
+    residuals = torch.empty_like(targets)
+    for number, fold in enumerate(folds):
+        rest = torch.cat([other for at, other in enumerate(folds) if at != number])
+        residuals[fold] = targets[fold] - _predicted(inputs, targets, rest, fold, number)
+        if number == 0 and (residuals[fold].square().mean(0) >= known[fold].square().mean(0)).all():
+            return None
+    return residuals
+
+
+def _predicted(
+    inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"], rest: Tensor, fold: Tensor, seed: int
+) -> Float[Tensor, "m q"]:
+    """The rows ``fold`` as a network predicts them that is fitted to ``rest``."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
-    residuals = torch.empty_like(targets)
-    folds: Sequence[Tensor] = torch.randperm(
-        len(inputs), generator=torch.Generator().manual_seed(1)
-    ).tensor_split(FOLDS)
-    for number, fold in enumerate(folds):
-        rest = torch.cat([other for at, other in enumerate(folds) if at != number])
-        model = MLPRegressor(
-            hidden_layer_sizes=HIDDEN,
-            learning_rate_init=3e-3,
-            max_iter=EPOCHS * max(1, 4096 // len(inputs)),
-            early_stopping=True,
-            random_state=number,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the setting
-            model.fit(inputs[rest].numpy(), targets[rest].squeeze(1).numpy())
-        predicted = torch.from_numpy(model.predict(inputs[fold].numpy())).reshape(len(fold), -1)
-        residuals[fold] = targets[fold] - predicted
-    return residuals
+    model = MLPRegressor(
+        hidden_layer_sizes=HIDDEN,
+        learning_rate_init=3e-3,
+        max_iter=EPOCHS * max(1, 4096 // len(inputs)),
+        early_stopping=True,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the setting
+        model.fit(inputs[rest].numpy(), targets[rest].squeeze(1).numpy())
+    return torch.from_numpy(model.predict(inputs[fold].numpy())).reshape(len(fold), -1)

@@ -7,22 +7,23 @@ import numpy as np
 import pytest
 
 from identbox.identifiability.oracle import Value
-from identbox.identifiability.verdicts import Margins, ViewVerdict
+from identbox.identifiability.verdicts import ViewVerdict
 from identbox.process import presets
 from identbox.reports import charts, graphs, pages
 from identbox.reports.svg import Axis
-from made_pages import CURVE, ELBOW, PROCESS, SIX, SIZES, TREE, Reader, condition
+from made_pages import CURVE, ELBOW, PROCESS, SIX, SIZES, TREE, Reader, condition, verification
 
 
 def test_numbers_that_are_not_finite_are_written_but_not_drawn():
     """Encodings with atoms have an entropy of minus infinity."""
     gone = Value(alignment=0.0, entropies=(-np.inf, -np.inf), error=0.0)
-    optimum = dataclasses.replace(SIX[0].optima[0], trained=gone, equal_scale=None)
-    blank = condition(low=float("nan"), high=float("nan"), state="open")
+    seed = SIX[0].seeds[0]
+    best = dataclasses.replace(seed.optimum, trained=gone, equal_scale=None)
+    blank = condition(low=float("nan"), high=float("nan"))
     verdict = ViewVerdict(view="1", outcome="undecided", reasons=(), conditions=(blank,))
-    judgement = dataclasses.replace(SIX[0].judgements[0], verdicts=(verdict,))
-    odd = dataclasses.replace(SIX[0], optima=(optimum,), judgements=(judgement,))
-    text = pages.verification_page([odd], Margins(), None)
+    judgement = dataclasses.replace(seed.judgements[0], verdicts=(verdict,))
+    seed = dataclasses.replace(seed, optimum=best, judgements=(judgement,))
+    text = pages.verification_page(verification(dataclasses.replace(SIX[0], seeds=(seed,))))
     assert "∞" in text
     for figure in Reader(text).root.all("svg"):
         for element in figure.all():
@@ -33,9 +34,11 @@ def test_numbers_that_are_not_finite_are_written_but_not_drawn():
 
 
 def test_an_interval_that_goes_on_has_an_arrow_and_leaves_the_margin_in_sight():
-    """Student's interval over two seeds can be many times wider than scores are."""
-    wide, narrow = condition(value=0.9, half=8.0), condition(intervention="style")
-    figure = Reader(charts.whiskers("t", [wide, narrow], [wide.low, wide.high])).root
+    wide = charts.Whisker(
+        group="view 1", label="seed 0", value=0.9, low=-8.0, high=8.0, state="open", words="w"
+    )
+    narrow = dataclasses.replace(wide, group="view 2", low=0.89, high=0.91)
+    figure = Reader(charts.whiskers("t", [wide, narrow], 0.95, at_least=True)).root
     first, second = figure.all("g")
     bar = next(iter(first.all("line"))).attributes
     assert (float(bar["x1"]), float(bar["x2"])) == (112, 288)
@@ -50,7 +53,7 @@ def test_the_elbow_is_shown_with_its_losses():
         assert f"{CURVE[:, place].mean():.3f} nats at {size}" in chart.attributes["aria-label"]
     assert ELBOW.size == 3
     assert "estimate: 3" in chart.words
-    assert "How many" not in pages.verification_page(SIX[:1], Margins(), None)
+    assert "How many" not in pages.verification_page(verification(SIX[0]))
 
 
 def test_a_process_is_described_in_words():

@@ -7,11 +7,24 @@ import re
 
 import numpy as np
 
-from identbox.identifiability.verdicts import Margins, Prediction, ViewVerdict
+from identbox.identifiability.predictions import Prediction
+from identbox.identifiability.verdicts import Judgement, ViewVerdict
 from identbox.process.distributions import Constant
 from identbox.process.model import Process, Variable
 from identbox.reports import pages
-from made_pages import ELBOW, LOSSES, NASTY, SIX, TEXT, TREE, Reader, cells, condition, finding
+from made_pages import (
+    ELBOW,
+    LOSSES,
+    NASTY,
+    SIX,
+    TEXT,
+    TREE,
+    Reader,
+    cells,
+    condition,
+    finding,
+    verification,
+)
 
 
 def test_the_page_is_one_document_that_needs_nothing_else():
@@ -44,16 +57,14 @@ def test_six_groups_stay_below_a_megabyte():
 
 
 def test_equal_arguments_give_equal_text():
-    arguments = SIX[:1], Margins(), ELBOW
-    assert pages.verification_page(*arguments, losses=LOSSES) == pages.verification_page(
-        *arguments, losses=LOSSES
-    )
+    one = verification(SIX[0], factors=ELBOW)
+    assert pages.verification_page(one, losses=LOSSES) == pages.verification_page(one, losses=LOSSES)
 
 
 def test_every_figure_says_what_it_shows():
     figures = list(TREE.all("svg"))
-    # For each group: graph, two kinds in two views, two scatters, Eq. 8.9 and InfoNCE where a seed has an optimum.
-    assert len(figures) == 1 + 5 * (1 + 4 + 2 + 2) + (1 + 4 + 2)
+    # For each group: graph, three quantities, two scatters, Eq. 8.9 and InfoNCE.
+    assert len(figures) == 1 + 6 * (1 + 3 + 2 + 2)
     for figure in figures:
         assert figure.attributes["role"] == "img"
         assert figure.children[0].name == "title"
@@ -97,20 +108,20 @@ def test_names_that_users_give_are_escaped():
     assert NASTY in [heading.words for heading in TREE.all("h3")]
     assert NASTY in [link.words for link in TREE.all("a")]
     assert NASTY in [value.words for value in TREE.all("dd")]
-    nasty = dataclasses.replace(
-        condition(), target='"><script>', intervention="' onload='x", view="</svg>", how="<i>"
-    )
+    nasty = condition(view="</svg>", what="' onload='x")
     verdict = ViewVerdict(view="</svg>", outcome="undecided", reasons=("<u>",), conditions=(nasty,))
-    judgement = dataclasses.replace(
-        SIX[0].judgements[0],
-        verdicts=(verdict,),
-        prediction=Prediction(block=("<td>",), outcome=None, reason="<s>"),
+    prediction = Prediction(block=("<td>",), outcome=None, reason="<s>")
+    seed = dataclasses.replace(
+        SIX[0].seeds[0],
+        judgements=(Judgement(prediction=prediction, verdicts=(verdict,)),),
+        effective={"<q>": (1, 1.0)},
+        without="<q>",
     )
-    odd = dataclasses.replace(SIX[0], judgements=(judgement,), effective={"<q>": (1, 1.0)}, without="<q>")
+    odd = dataclasses.replace(SIX[0], seeds=(seed,))
     process = Process(
         name="<svg>", variables=(Variable(name="<em>", role="content", distribution=Constant()),), views=("<a>", "b")
     )  # fmt: skip
-    tree = Reader(pages.verification_page([odd], Margins(), None, processes={"main": process})).root
+    tree = Reader(pages.verification_page(verification(odd), processes={"main": process})).root
     assert not list(tree.all("script", "i", "u", "s", "q", "em"))
     assert not any(key.startswith("on") for element in tree.all() for key in element.attributes)
 
@@ -155,10 +166,6 @@ def test_colour_is_never_alone():
         if "state" in element.attributes.get("class", "").split():
             assert element.children[0].words in "✓✗?–"
             assert len(element.words) > 3
-    (bad,) = {
-        e.words for e in TREE.all("td") if e.attributes.get("class") == "bad" and "style" in e.attributes
-    }
-    assert bad == "0.30 ✗of 0.00"
     marks = {
         group.attributes["class"]: group.children[-1].attributes["class"]
         for group in TREE.all("g")
@@ -168,7 +175,7 @@ def test_colour_is_never_alone():
 
 
 def headline(*findings):
-    tree = Reader(pages.verification_page(findings, Margins(), None)).root
+    tree = Reader(pages.verification_page(verification(*findings))).root
     return [next(iter(tree.all("h1"))).words, *[item.words for box in tree.all("ul") if
             box.attributes["class"] == "failures" for item in box.all("li")]]  # fmt: skip
 
@@ -176,28 +183,33 @@ def headline(*findings):
 def test_the_headline_says_what_failed():
     control = SIX[4]
     called = finding("untrained", predicted="not identified", control="untrained")
-    open_control = finding("x", predicted="not identified", found="undecided", control="untrained")
-    assert headline(SIX[0], control) == ["Every prediction came true"]
+    assert headline(SIX[0], control) == ["Every prediction came true (3 of 3)"]
     assert headline(SIX[3]) == ["Nothing was predicted of these runs"]
-    assert headline(SIX[0], open_control) == ["No prediction failed"]
+    assert headline(SIX[0], SIX[2]) == ["3 of 6 predictions came true, the others are undecided"]
     assert headline(SIX[0], called) == [
         "1 of 2 groups of runs failed",
-        "control untrained: content: predicted not identified, measured identified.",
+        "control untrained: the control untrained is called identified (seeds 0, 1, 2).",
     ]
     assert headline(*SIX) == [
-        "2 of 6 groups of runs failed",
-        f"{NASTY}: content: predicted identified, measured not identified.",
-        "third: content: identified predicted, undecided.",
+        "1 of 6 groups of runs failed",
+        f"{NASTY}: content: identified predicted, not identified found for 3 of 3 seeds (0, 1, 2).",
     ]
+
+
+def test_the_exit_code_tells_true_refuted_and_open_apart():
+    assert verification(SIX[0], SIX[3], SIX[4]).exit_code == 0
+    assert verification(SIX[0], SIX[1]).exit_code == 2
+    assert verification(SIX[3]).exit_code == 3
+    assert verification(SIX[0], SIX[2]).exit_code == 3
 
 
 def test_predicted_stands_beside_measured_and_controls_come_last_and_folded():
     summary = next(table for table in TREE.all("table") if table.attributes.get("class") == "summary")
     rows = [[cell.words for cell in row.children] for row in summary.all("tr")]
-    assert rows[1] == ["main", "✓ came true", "identified", "identified", "content", "2", "0-2"]
-    assert rows[2][1:4] == ["✗ refuted", "identified", "not identified"]
-    assert rows[3][1:4] == ["? undecided", "identified", "undecided"]
-    assert rows[4][1:4] == ["– nothing predicted", "nothing", "identified"]
+    assert rows[1] == ["main", "✓ came true: 3 of 3", "identified", "3", "", "", "content", "2", "0-2"]
+    assert rows[2][1:6] == ["✗ refuted: 3 of 3", "identified", "", "3", ""]
+    assert rows[3][1:6] == ["? undecided: 3 of 3", "identified", "", "", "3"]
+    assert rows[4][1:6] == ["– nothing predicted", "nothing", "1", "", ""]
     assert rows[5] == ["Negative controls"]
     assert [heading.words for heading in TREE.all("h3")][-2:] == ["untrained", "fifth"]
     folded = [element for element in TREE.all("details") if list(element.all("h3"))]
@@ -212,26 +224,32 @@ def test_cells_of_matrices_hold_number_ceiling_and_depth():
     table = next(table for table in TREE.all("table") if table.attributes.get("class") == "heat")
     rows = {row.children[0].words: row.children[1:] for row in table.all("tr")}
     assert list(rows)[1:] == ["content", "content'", "style", "style'"]
-    assert [cell.words for cell in rows["content"]] == ["0.99of 1.00", "", "0.99of 1.00"]
+    assert [cell.words for cell in rows["content"]] == ["0.99of 1.00", "", ""]
     assert rows["content"][0].attributes["style"] == "--v:99%"
     assert list(rows["content"][0].all("b"))
     assert not list(rows["style"][0].all("b"))
-    assert "at most 0.05 is required: satisfied" in rows["style"][0].attributes["title"]
+    assert rows["style"][0].attributes["title"] == "style: 0.020, ceiling 0.000 (closed form)"
 
 
 def test_two_blocks_of_a_group_share_its_rows():
     """Of a process whose style never changes, content and content with style are judged."""
-    one = SIX[0].judgements[0]
-    both = dataclasses.replace(
-        one, prediction=Prediction(block=("content", "style"), outcome="identified", reason="")
-    )
-    tree = Reader(
-        pages.verification_page([dataclasses.replace(SIX[0], judgements=(one, both))], Margins(), None)
-    ).root
+    one = SIX[0].seeds[0]
+    (alone,) = one.judgements
+    prediction = Prediction(block=("content", "style"), outcome="identified", reason="")
+    both = dataclasses.replace(one, judgements=(alone, dataclasses.replace(alone, prediction=prediction)))
+    made = verification(dataclasses.replace(SIX[0], seeds=(both,)))
+    tree = Reader(pages.verification_page(made)).root
     for table in tree.all("table"):
         assert len(set(cells(table))) == 1
     summary = next(iter(tree.all("table")))
-    assert [cell.words for row in summary.all("tr") for cell in row.all("td")][3::6] == [
-        "content",
-        "content and style",
-    ]
+    blocks = [row.children[-3].words for row in summary.all("tr")][1:]
+    assert blocks == ["content", "content and style"]
+
+
+def test_what_a_verdict_would_have_seen_is_told_with_its_group():
+    words = TREE.words
+    assert (
+        "Positive controls: 1 of 2 invertible functions of content are called identified, 1 undecided"
+        in words
+    )
+    assert "Smallest planted leak that is seen: linear 10%, even none up to 20%." in words

@@ -19,6 +19,7 @@ from identbox.process.model import Process, Variable
 from identbox.process.world import World
 from identbox.reports import pages
 from made_pages import ELBOW, LOSSES, SIX, Reader, cells
+from made_pages import verification as findings_of
 
 BROWSER = next(
     filter(
@@ -96,9 +97,7 @@ def real(tmp_path_factory):
     (item,) = trials.groups([trials.read(folder)]).items()
     name, (trial,) = item
     return pages.verification_page(
-        [verification.verify_group(*item, Margins()), *SIX[1:]],
-        Margins(),
-        ELBOW,
+        findings_of(verification.verify_group(*item, Margins()), *SIX[1:], factors=ELBOW),
         losses=LOSSES,
         processes={name: trial.process},
         pictures={name: pictures.encoding_picture(trial.learner())},
@@ -112,7 +111,11 @@ def test_a_real_run_makes_a_page(real):
     versions = [value.words for value in tree.all("dd")]
     assert torch.__version__ in versions
     titles = [figure.children[0].words for figure in tree.all("svg")]
-    for title in ("Process numerical_simulation", "View 2: scores of the block", "Eq. 8.9, at best 0"):
+    for title in (
+        "Process numerical_simulation",
+        "Recovery: content that can be read from it",
+        "Eq. 8.9, at best 0",
+    ):
         assert title in titles or title.replace("_", "-") in titles
 
 
