@@ -180,10 +180,20 @@ def verify_trials(
         groups=named,
         findings=tuple(verify_group(name, members, margins) for name, members in named.items()),
         factors=content_factors(runs),
-        power={name: power_of(members[0], margins) for name, members in groups(runs).items()}
-        if power
-        else {},
+        power=powers(runs, margins) if power else {},
     )
+
+
+def powers(runs: Sequence[Trial], margins: Margins) -> dict[str, Power]:
+    """What a verdict on the first run of each group would have seen; once where groups share world and probes."""
+    known: dict[str, Power] = {}
+    named = {}
+    for name, members in groups(runs).items():
+        record = members[0].record
+        key = json.dumps([record["process"], record["seed"], record["config"].get("probes")], sort_keys=True)
+        if key not in known:
+            known[key] = named[name] = power_of(members[0], margins)
+    return named
 
 
 def power_of(trial: Trial, margins: Margins) -> Power:

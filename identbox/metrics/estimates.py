@@ -19,6 +19,9 @@ from scipy import stats
 from torch import Tensor
 
 CONFIDENCE = 0.95  # of all intervals, two-sided
+# Of standard errors below an estimate: scores of a sample are rougher than the map that they estimate, so that shares
+# come out too large by 1 to 3% of themselves at 512 samples, and half of that at 1024.
+ROUGHNESS = 1.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,7 @@ def largest_share(
         direction = _worst(parts[choose], None if less is None else less[choose])
         held.append(sample.along(direction, measure))
     error = torch.cat([influence for _, influence in held]).std().item() / math.sqrt(n)
-    low = sum(one for one, _ in held) / 2 - quantile(confidence) * error
+    low = sum(one for one, _ in held) / 2 - ROUGHNESS * quantile(confidence) * error
     value = min(max(value, 0.0), 1.0)
     return Estimate(value=value, low=min(max(low, 0.0), value), high=max(min(high, 1.0), value))
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox.metrics.estimates import CONFIDENCE, Estimate, largest_share
-from identbox.metrics.normal_scores import by_ranks, normal_scores, tempered, whitened
+from identbox.metrics.normal_scores import by_ranks, tempered
 from identbox.metrics.smoothing import smooth
 
 
@@ -24,7 +24,7 @@ def redrawn_leak(
 ) -> Estimate:
     """The leak from encodings of the same content with everything else drawn twice, independently."""
     n = len(first)
-    directions = whitened(normal_scores(first, second))
+    directions = by_ranks(torch.cat([first, second]))
     half = (directions[:n] - directions[n:]) / 2**0.5
     return largest_share(half, (directions[:n], directions[n:]), confidence=confidence)
 

@@ -6,14 +6,20 @@ matter of what an encoding tells, not of the scale on which it tells it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.interpolate import PchipInterpolator
 from scipy.special import ndtri
 from torch import Tensor
 
 ROUNDING = 10.0  # spacings of floating point numbers: components that vary by less are constant
 NEGLIGIBLE = 1e-4  # of the variance of one component: directions that vary by less are left out
+KNOTS = 1.5  # between the knots of the map from normal scores to values
+FINE = 1024  # points at which that map is inverted
+FEW = 30  # different values, up to which each is a knot
 HEAVY = 4.0  # excess kurtosis: beyond it a component has tails that a regression cannot follow
 FARTHEST = 4.0  # standard deviations, at which numbers are clipped that come by their values
 
@@ -25,23 +31,29 @@ def varying(values: Float[Tensor, "n k"]) -> Float[Tensor, "n _"]:
     return given[:, spread > ROUNDING * torch.finfo(given.dtype).eps * largest].double()
 
 
-def normal_scores(
-    values: Float[Tensor, "n k"], more: Float[Tensor, "m k"] | None = None
-) -> Float[Tensor, "n_and_m _"]:
+def normal_scores(values: Float[Tensor, "n k"]) -> Float[Tensor, "n _"]:
     """Each component by its ranks as standard normal numbers, of mean 0 and variance 1; equal values have one rank.
 
-    The map is that of ``values``; ``more`` rows are mapped by it as well, linearly between the values, so that rows
-    that differ by rounding stay close. Components that are constant but for rounding are left out: there may be none.
+    The quantile function is a monotone cubic between knots that are ``KNOTS`` apart as scores: ranks themselves are
+    rough, so that neighbours would seem farther apart than they are. Components that are constant but for rounding are
+    left out: there may be none.
     """
-    rows = varying(values if more is None else torch.cat([values, more]))
-    columns = []
-    for column in rows.numpy().T:
-        known, counts = np.unique(column[: len(values)], return_counts=True)
-        ranks = (np.cumsum(counts) - counts / 2) / len(values)
-        columns.append(torch.from_numpy(np.interp(column, known, ndtri(ranks))))
-    # A component may vary in the further rows alone: then it has no scores, and stays as it is.
-    scores = [column if column.std() > 0 else rows[:, i] for i, column in enumerate(columns)]
-    return standardised(torch.stack(scores, dim=1)) if scores else rows
+    rows = varying(values)
+    columns = [torch.from_numpy(_scores(column)) for column in rows.numpy().T]
+    return standardised(torch.stack(columns, dim=1)) if columns else rows
+
+
+def _scores(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The normal scores of one component."""
+    known, counts = np.unique(column, return_counts=True)
+    scores = ndtri((np.cumsum(counts) - counts / 2) / len(column))
+    if len(known) <= FEW:
+        return np.interp(column, known, scores)
+    knots = np.linspace(scores[0], scores[-1], 1 + math.ceil((scores[-1] - scores[0]) / KNOTS))
+    quantiles = PchipInterpolator(knots, np.interp(knots, scores, known))
+    fine = np.linspace(scores[0], scores[-1], FINE)
+    points, first = np.unique(quantiles(fine), return_index=True)
+    return np.interp(column, points, fine[first])
 
 
 def standardised(values: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
