@@ -87,7 +87,7 @@ def test_a_run_leaves_its_record(finished):
 
 def test_content_is_read_and_follows_its_permutation(tmp_path):
     """One dimension each, so a small net is enough; 0.9 and 0.1 leave room for 120 probe samples."""
-    training = {"steps": 400, "batch": 256, "learning_rate": 0.03, "log_every": 200}
+    training = {"steps": 600, "batch": 256, "learning_rate": 0.03, "log_every": 200}
     table = config.merge(TINY, {"training": training})
     record = simulations.run_simulation(Simulation.from_preset("quick", table), tmp_path / "run", seed=0)
     score = {
