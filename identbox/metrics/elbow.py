@@ -94,6 +94,8 @@ class Elbow:
         if self.size is not None:
             return slopes
         rival = min(self.advantages, key=lambda name: self.advantages[name])
+        if self.advantages[rival] == -math.inf:
+            return "there are too few losses to tell a bend from a smooth curve"
         if self.advantages[rival] < MARGIN:
             return (
                 f"a {rival} describes the losses as well ({self.advantages[rival]:+.1f} for the broken stick)"
@@ -120,7 +122,7 @@ def estimate(
     if chance is not None:
         errors["used up"] = (_used_up_error(d, y - floor), len(y) + 2)
     own = _criterion(y, sticks.error, 3 * len(y) + 1)
-    others = {name: _criterion(y, *entry) for name, entry in errors.items()}
+    others: dict[str, float] = {name: _criterion(y, *entry) for name, entry in errors.items()}
     advantages = {name: value - own for name, value in others.items()}
     before, behind = sticks.slopes
     bent = min(advantages.values()) >= MARGIN and before < 0 and abs(behind) <= FLATTER * abs(before)
@@ -133,7 +135,8 @@ def estimate(
         low, high = sticks.interval(np.random.default_rng(seeding.derive(seed, "elbow")))
     else:
         steep, level = _steep_to(d, y.mean(0))
-        spent = chance is not None and level - floor < ROOM * max(1.0, _steepest(d, y.mean(0)))
+        steepest = float(_falls(d, y.mean(0)).max())
+        spent = chance is not None and steepest > 0 and level - floor < ROOM * max(1.0, steepest)
         best = min(own, *others.values())
         used_up = bent or (spent and others.get("used up", math.inf) <= best + MARGIN)
         if used_up:
@@ -233,8 +236,8 @@ def _criterion(y: Losses, error: float, parameters: int) -> float:
     freedom = y.size - parameters
     if freedom < 1:
         return math.inf
-    error = max(error, _rounding(y), np.finfo(float).tiny)
-    return y.size * math.log(error / freedom) + parameters * math.log(y.size)
+    left = max(error, _rounding(y), float(np.finfo(float).tiny))
+    return y.size * math.log(left / freedom) + parameters * math.log(y.size)
 
 
 def _variance(y: Losses, errors: Mapping[Description, tuple[float, int]]) -> float:
@@ -276,13 +279,11 @@ def _falls(d: Float[np.ndarray, " sizes"], mean: Float[np.ndarray, " sizes"]) ->
     return -np.diff(mean) / np.diff(d)
 
 
-def _steepest(d: Float[np.ndarray, " sizes"], mean: Float[np.ndarray, " sizes"]) -> float:
-    return float(_falls(d, mean).max())
-
-
 def _steep_to(d: Float[np.ndarray, " sizes"], mean: Float[np.ndarray, " sizes"]) -> tuple[int, float]:
     """The last size up to which the loss fell at least half as steeply as at its steepest, and the loss there."""
     falls = _falls(d, mean)
+    if falls.max() <= 0:
+        return int(d[0]), float(mean[0])
     flat = np.flatnonzero(falls < FLATTER * falls.max())
     flat = flat[flat > falls.argmax()]
     place = int(flat[0]) if len(flat) else len(d) - 1

@@ -34,6 +34,7 @@ BATCHES = {512: 24, 1536: 12, 6144: 3}  # and the number of seeds for each
 NATS = (0.25, 0.5, 1.0, 2.0)  # that one content factor carries
 TAILS = (0.0, 0.3)  # of that, what a style carries
 LARGEST = 20  # encoding size
+ANCHORS = 1536  # pairs, at most, that a loss is a mean over; the rest of a batch are candidates alone
 JITTER = 0.05  # standard deviation of the logarithm of a factor's nats, from run to run
 SEEDS = 3  # runs of each size that one estimate is made from
 
@@ -54,7 +55,10 @@ def one_loss(case: Case, size: int, seed: int) -> float:
     shared, *own = torch.randn(3, batch, size, generator=generator)
     views = [r.sqrt() * shared + (1 - r).sqrt() * noise for noise in own]
     scale = (r / (2 * (1 - r**2))).sqrt()
-    return info_nce([scale * view for view in views], Objective()).item()
+    anchors, others = zip(
+        *((scale * view).split([min(batch, ANCHORS), max(0, batch - ANCHORS)]) for view in views), strict=True
+    )
+    return info_nce(anchors, Objective(), further=others).item()
 
 
 def cases(largest: int) -> Iterator[Case]:

@@ -183,3 +183,10 @@ def test_losses_are_checked():
         elbow.estimate(SIZES, np.zeros((2, 9)))
     with pytest.raises(IdentboxError, match="chance: expected a number above the floor of 1, got 0.5"):
         elbow.estimate(SIZES, np.zeros((2, 10)), chance=0.5, floor=1.0)
+
+
+def test_too_few_losses_and_constant_ones_have_no_elbow():
+    few = elbow.estimate([1, 2, 3, 4], np.array([[4.0, 2.0, 1.9, 1.8]]))
+    assert str(few) == "no elbow: there are too few losses to tell a bend from a smooth curve"
+    constant = elbow.estimate(SIZES, np.zeros((2, 10)), chance=6.0)
+    assert (constant.size, constant.at_least) == (None, None)
