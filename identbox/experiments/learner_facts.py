@@ -18,8 +18,8 @@ HUES = ("object_color", "spotlight_color", "background_color")
 def learner_facts(trial: Trial, *, gap: float | None = None) -> LearnerFacts:
     """The facts of a finished run; ``gap`` is that of Eq. 8.9 to the oracle in nats, where it is known.
 
-    Encodings of images and sentences are of length 1 where the objective compares by the cosine; those of a simulation
-    are probed as they are. Sentences beyond the batch's own are candidates in one direction alone and do not count.
+    Encodings are read as the objective sees them: of length 1 where it compares by the cosine. Sentences beyond the
+    batch's own are candidates in one direction alone and do not count.
     """
     config = trial.record["config"]
     training = config.get("training") or {}
@@ -29,23 +29,23 @@ def learner_facts(trial: Trial, *, gap: float | None = None) -> LearnerFacts:
         encoding_size=trial.encoding_size,
         objective=build(Objective, objective, f"{trial.where}: objective") if objective else None,
         batch=training.get("batch"),
-        steps=training.get("steps"),
+        steps=trial.record.get("steps", training.get("steps")),
         gap=gap,
-        normalised=of_images,
+        normalised=True,
         changes=training_changes(config.get("data") or {}) if of_images else (),
     )
 
 
 def training_changes(data: Mapping[str, Any]) -> tuple[TrainingChange, ...]:
     """What the training on images changes in them at random, by its keys ``hue``, ``light`` and ``shift``."""
-    found = []
+    changes = []
     if hue := data.get("hue"):
         what = f"hues are turned by up to {hue:g} turns"
-        found.append(TrainingChange(view="image", what=what, variables=HUES, anew=hue >= FULL))
+        changes.append(TrainingChange(view="image", what=what, variables=HUES, anew=hue >= FULL))
     if light := data.get("light"):
-        found.append(
+        changes.append(
             TrainingChange(view="image", what=f"one side is brighter, by a logarithm of up to {light:g}")
         )
     if shift := data.get("shift"):
-        found.append(TrainingChange(view="image", what=f"images are moved by up to {shift} pixels"))
-    return tuple(found)
+        changes.append(TrainingChange(view="image", what=f"images are moved by up to {shift} pixels"))
+    return tuple(changes)

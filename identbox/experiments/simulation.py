@@ -20,6 +20,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments.identification import identification_record
 from identbox.experiments.learner import Learner
 from identbox.experiments.run import RunFolder, Trainable
+from identbox.identifiability.verify import read_by
 from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import MLP, MLPSettings
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
@@ -216,9 +217,14 @@ def measured_learner(learner: Learner, trained: Trained, settings: ProbeSettings
         "process": config.toml_values(table_from_process(world.process)),
         "losses": config.toml_values(losses),
         "mixing": config.toml_values(conditioning(world)),
-        "probes": [score.record() for score in probed(world, learner.encode, settings)],
+        "probes": [score.record() for score in probed(world, _as_compared(learner), settings)],
         **identification_record(learner, samples=2 * settings.samples, interventions=settings.interventions),
     }
+
+
+def _as_compared(learner: Learner) -> Encode:
+    """The encodings as the objective sees them: it leaves what it does not see to chance."""
+    return lambda x, view: read_by(learner.objective, learner.encode(x, view))
 
 
 def _called(control: str | None) -> str:

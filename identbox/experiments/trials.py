@@ -14,16 +14,13 @@ from identbox.experiments import records, simulation
 from identbox.experiments import run as experiments_run
 from identbox.experiments.learner import Learner
 from identbox.experiments.own_encoders import OWN_ENCODERS
-from identbox.identifiability.assumptions import LearnerFacts, TrainingChange
 from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
 from identbox.learning import training
-from identbox.learning.contrastive import Objective
 from identbox.metrics.scores import Score
 from identbox.process.mixing import InvertibleMLP
 from identbox.process.model import Process, Variable
 from identbox.process.tables import process_from_table
 from identbox.process.world import World
-from identbox.settings import build
 
 SIMULATION = "simulation"  # the kind of such a run, as its record says
 
@@ -74,21 +71,6 @@ class Trial:
             for view in self.process.views
         }
 
-    def facts(self, gap: float | None = None) -> LearnerFacts:
-        """What the record says of the learner; ``gap`` is its distance from the oracle by Eq. 8.9, in nats."""
-        config = self.record["config"]
-        where = f"{self.folder}: config: objective"
-        training = config.get("training", {})
-        return LearnerFacts(
-            encoding_size=self.encoding_size,
-            objective=build(Objective, config["objective"], where) if "objective" in config else None,
-            batch=training.get("batch"),
-            steps=self.record.get("steps"),
-            gap=gap,
-            normalised=True,
-            changes=_training_changes(config.get("data", {})),
-        )
-
     def world(self) -> World | None:
         """The world that the run was trained on; None where the run is of another kind or has no checkpoint.
 
@@ -128,26 +110,6 @@ class Trial:
                 f"{self.folder}: expected a checkpoint of the run's configuration, got another"
             ) from error
         return learner.eval()
-
-
-def _training_changes(data: Mapping[str, Any]) -> tuple[TrainingChange, ...]:
-    """What training changed in images at random, by the settings of its data."""
-    changes = []
-    if data.get("hue"):
-        # A hue that is turned by up to half the circle either way is drawn anew.
-        changes.append(
-            TrainingChange(
-                view="image", what="turned hues", variables=("object_color",), anew=data["hue"] >= HALF
-            )
-        )
-    if data.get("light"):
-        changes.append(TrainingChange(view="image", what="more light on a random side"))
-    if data.get("shift"):
-        changes.append(TrainingChange(view="image", what="shifted pictures"))
-    return tuple(changes)
-
-
-HALF = 0.5  # of the circle of hues
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:

@@ -18,6 +18,7 @@ from identbox.experiments.identification import (
     mixing_rows_of_record,
 )
 from identbox.experiments.learner import Learner
+from identbox.experiments.learner_facts import learner_facts
 from identbox.experiments.optimum import Optimum, optimum, optimum_of_record
 from identbox.experiments.own_encoders import OWN_ENCODERS
 from identbox.experiments.trials import Trial, groups
@@ -313,7 +314,7 @@ def _assumed(trial: Trial, learner: Learner | None, gap: float | None) -> list[A
     rows = assumptions(
         trial.process,
         mixings=None if world is None else unique_mixings(world.mixings),
-        learner=trial.facts(gap),
+        learner=learner_facts(trial, gap=gap),
         seed=trial.seed,
     )
     return [recorded.get(row.key, row) for row in rows]

@@ -7,7 +7,8 @@ deviation of the training sample. What a target holds decides on the predictors 
     continuous, circular   least squares          kernel ridge regression (RBF)      R2
     discrete               logistic regression    MLP with one hidden layer          accuracy
 
-R2 and accuracy are averaged over the components of a target, and have a bootstrap interval over the test sample.
+R2 and accuracy are averaged over the components of a target. Their intervals are those of `intervals`: they are to
+cover the score of the best predictor, not only that of the one that was fitted.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -24,7 +25,11 @@ from identbox.reports.figures import (
 
 ABREAST = 5  # panels beside each other
 TITLE_WIDTH = 26  # letters in a line above a panel
-STYLES = {"content": "-", "style": "--", "modality": ":"}  # of the lines; other blocks have "-."
+STYLES: dict[str, Any] = {
+    "content": "-",
+    "style": "--",
+    "modality": ":",
+}  # of the lines; other blocks have "-."
 
 
 @matplotlib.rc_context(FIGURE_STYLE)
@@ -43,10 +48,11 @@ def draw_curves(panels: Sequence[Panel], *, title: str) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(5 if single else 3, integer=True))
         # Below the last panel of a column there may be none that shows the steps.
         ax.tick_params(labelbottom=place + wide >= len(panels))
+        if place + wide >= len(panels):
+            ax.set_xlabel("steps of training", fontsize=8)
     series = [series for panel in panels for series in panel.series]
     _unit(grid[0][0], series, "y")
     figure.supylabel(_score_label(series), fontsize=9)
-    figure.supxlabel("steps of training", fontsize=9)
     names = list(dict.fromkeys(one.block for one in series))
     handles = [
         Line2D([], [], color=color(block, place), linestyle=STYLES.get(block, "-."), label=block)

@@ -29,7 +29,7 @@ from identbox.tables import Table
 ABREAST = 3  # factors side by side, so that a table fits a terminal of 80 characters
 FACTOR_LEAD = (
     "Scores of nonlinear probes (R² of kernel ridge regression for continuous factors, the accuracy of an MLP for "
-    "discrete ones), fitted on training samples and scored on the test split, with a bootstrap interval over it. "
+    "discrete ones), fitted on training samples and scored on the test split, with an interval for the best predictor. "
     "“From content” is the score of the same probes when they predict a factor from shape and position alone. "
     "Content factors are bold, style factors italic."
 )

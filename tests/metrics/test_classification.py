@@ -118,7 +118,9 @@ def test_the_interval_of_accuracy_is_as_wide_as_a_binomials():
     for confidence, deviations in ((0.95, 1.96), (0.6827, 1.0)):
         settings = PredictorSettings(bootstrap=4000, confidence=confidence)
         score = scores(x, target, settings=settings, kinds=["linear"])["y", "linear"]
-        width = 2 * deviations * (score.score * (1 - score.score) / 1000) ** 0.5
-        # The quantiles of 4000 resamples have a relative error of about 3%; accuracy moves in steps of 1 / 1000.
-        assert score.high - score.low == pytest.approx(width, rel=0.1)
+        half = deviations * (score.score * (1 - score.score) / 1000) ** 0.5
+        # Wilson's ends differ from these by some parts in 1000 of a trial. The mean with the training accuracy, which
+        # has an error of 0.02 of its own, may push the upper end further.
+        assert score.low == pytest.approx(score.score - half, abs=0.1 * half)
+        assert score.score + 0.9 * half <= score.high <= score.score + half + 0.03
         assert score.low < 0.8 < score.high or confidence < 0.95
