@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from identbox.experiments.image_text import KIND as IMAGE_TEXT
+from identbox.experiments.optimum import Optimum
 from identbox.experiments.trials import Trial
 from identbox.identifiability.learner_rules import LearnerFacts, TrainingChange
 from identbox.learning.contrastive import Objective
@@ -15,8 +16,8 @@ FULL = 0.5  # turns in either direction, with which a hue is drawn anew from the
 HUES = ("object_color", "spotlight_color", "background_color")
 
 
-def learner_facts(trial: Trial, *, gap: float | None = None) -> LearnerFacts:
-    """The facts of a finished run; ``gap`` is that of Eq. 8.9 to the oracle in nats, where it is known.
+def learner_facts(trial: Trial, best: Optimum | None = None) -> LearnerFacts:
+    """The facts of a finished run; ``best`` is the run beside the oracle, where that is known.
 
     Encodings are read as the objective sees them: of length 1 where it compares by the cosine. Sentences beyond the
     batch's own are candidates in one direction alone and do not count.
@@ -30,7 +31,8 @@ def learner_facts(trial: Trial, *, gap: float | None = None) -> LearnerFacts:
         objective=build(Objective, objective, f"{trial.where}: objective") if objective else None,
         batch=training.get("batch"),
         steps=trial.record.get("steps", training.get("steps")),
-        gap=gap,
+        alignment=None if best is None else best.trained.alignment,
+        leak_cost=None if best is None else best.leak_cost,
         normalised=True,
         changes=training_changes(config.get("data") or {}) if of_images else (),
     )

@@ -17,8 +17,12 @@ from identbox import config
 from identbox.errors import IdentboxError
 from identbox.experiments.learner import Learner
 from identbox.identifiability import oracle
+from identbox.identifiability.blocks import invariant
+from identbox.identifiability.learner_rules import PLANTED
 from identbox.identifiability.oracle import Oracle
 from identbox.learning import contrastive
+from identbox.metrics.normal_scores import normal_scores, standardised, varying
+from identbox.process.model import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,8 @@ class Optimum:
     oracle: oracle.Value
     trained: oracle.Value
     equal_scale: EqualScale | None
+    # The alignment of encodings of content that leak PLANTED of something else (`leak_cost`).
+    leak_cost: float | None = None
 
     @property
     def gap(self) -> float:
@@ -114,7 +120,32 @@ def optimum(seed: int, learner: Learner, *, samples: int = SAMPLES) -> Optimum |
             oracle=oracle.functional(perfect.encodings(sample.latent)),
             trained=trained,
             equal_scale=equal_scale(learner, perfect),
+            leak_cost=leak_cost(sample.latent),
         )
+
+
+def leak_cost(sample: Sample) -> float | None:
+    """The alignment of encodings of content of which each component leaks ``PLANTED`` of what differs between views.
+
+    Each component takes the leak that costs least, over the components of style and of what is specific to a view. None
+    where nothing differs.
+    """
+    first, second, *_ = sample.process.views
+    content = normal_scores(torch.cat([sample.values[v.name] for v in invariant(sample.process)], dim=1))
+    cheapest = None
+    for role in ("style", "specific"):
+        pairs = zip(*(_standard_columns(sample.block(view, role)) for view in (first, second)), strict=False)
+        for leaks in pairs:
+            mixed = [math.sqrt(1 - PLANTED) * content + math.sqrt(PLANTED) * leak[:, None] for leak in leaks]
+            apart = (torch.special.ndtr(mixed[0]) - torch.special.ndtr(mixed[1])).norm(dim=1).mean().item()
+            if apart > 0 and (cheapest is None or apart < cheapest):
+                cheapest = apart
+    return cheapest
+
+
+def _standard_columns(block: Float[Tensor, "n d"]) -> list[Float[Tensor, " n"]]:
+    """Columns of mean 0 and variance 1; those that are constant are left out."""
+    return list(standardised(varying(block)).T)
 
 
 def optimum_record(best: Optimum) -> dict[str, Any]:
@@ -137,6 +168,7 @@ def optimum_of_record(table: Any, where: str) -> Optimum | str:
             oracle=_value(table["oracle"]),
             trained=_value(table["trained"]),
             equal_scale=None if scale is None else EqualScale(**scale),
+            leak_cost=table.get("leak_cost"),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise IdentboxError(f"{where}: optimum: expected that of a run, got {error!r}") from error

@@ -243,8 +243,7 @@ def verify_trial(trial: Trial, margins: Margins) -> SeedFinding:
     if "identification" not in trial.record or "optimum" not in trial.record:
         learner = trial.learner()
     best = _optimum_of(trial, learner)
-    gap = best.gap if isinstance(best, Optimum) else None
-    assumed = _assumed(trial, learner, gap)
+    assumed = _assumed(trial, learner, best if isinstance(best, Optimum) else None)
     control = trial.record.get("control")
     predictions = predict(trial.process, assumed)
     if trial.from_content:  # which is of the content as declared
@@ -305,7 +304,7 @@ def _optimum_of(trial: Trial, learner: Learner | None) -> Optimum | str:
     return "no checkpoint of a simulation"
 
 
-def _assumed(trial: Trial, learner: Learner | None, gap: float | None) -> list[Assumption]:
+def _assumed(trial: Trial, learner: Learner | None, best: Optimum | None) -> list[Assumption]:
     """The assumptions of the theorem for a run; those on mixings from its record or its checkpoint."""
     world = None
     recorded = {row.key: row for row in mixing_rows_of_record(trial.record, trial.where)}
@@ -314,7 +313,7 @@ def _assumed(trial: Trial, learner: Learner | None, gap: float | None) -> list[A
     rows = assumptions(
         trial.process,
         mixings=None if world is None else unique_mixings(world.mixings),
-        learner=learner_facts(trial, gap=gap),
+        learner=learner_facts(trial, best),
         seed=trial.seed,
     )
     return [recorded.get(row.key, row) for row in rows]

@@ -34,6 +34,8 @@ ENOUGH = 0.01  # of a target's variance: where less is left, no network is fitte
 FOLDS = 4
 HIDDEN = (128, 128)
 EPOCHS = 60  # with 4096 rows, and accordingly more with fewer
+MOST = 6  # times as many
+FEWEST = 400  # rows, below which no network is fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ def smooth(inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"], *, netwo
         for features in _features(form):
             for candidate in _ridges(features, centred):
                 best = _better(best, candidate)
-    if network and forms and n >= 10 * FOLDS:
+    if network and forms and n >= FEWEST:
         open_ = best.left_out.square().mean(0) > ENOUGH * centred.square().mean(0)
         if open_.any():
             residuals = _network(torch.cat(forms, dim=1), centred[:, open_], best.left_out[:, open_])
@@ -145,7 +147,7 @@ def _predicted(
     model = MLPRegressor(
         hidden_layer_sizes=HIDDEN,
         learning_rate_init=3e-3,
-        max_iter=EPOCHS * max(1, 4096 // len(inputs)),
+        max_iter=EPOCHS * min(max(1, 4096 // len(inputs)), MOST),
         early_stopping=True,
         random_state=seed,
     )
