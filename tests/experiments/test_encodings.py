@@ -12,7 +12,6 @@ from identbox.data.arrays import read_arrays
 from identbox.data.folder import read_latents
 from identbox.errors import IdentboxError
 from identbox.experiments.encodings import verify_dataset, verify_files
-from identbox.identifiability.verdicts import Margins
 from identbox.process.mixing import Mixing
 from identbox.process.presets import numerical_simulation
 from identbox.process.world import World
@@ -36,13 +35,13 @@ def files(tmp_path: Path):
 
 def test_arrays_from_files_are_judged(files: Path):
     process = str(files / "process.toml")
-    latents, margins = files / "latents.npz", Margins(content=0.85, excess=0.25)  # of 300 rows to score
-    assert verify_files(files / "content.npz", latents, process, margins=margins).outcome == "identified"
-    assert verify_files(files / "style.npz", latents, process, margins=margins).outcome == "not identified"
+    latents = files / "latents.npz"
+    assert verify_files(files / "content.npz", latents, process).outcome == "identified"
+    assert verify_files(files / "style.npz", latents, process).outcome == "not identified"
 
 
 def test_the_command_says_the_verdict_and_ends_with_its_code(files: Path):
-    options = ["--latents", files / "latents.npz", "--process", files / "process.toml", "--excess", 0.25]
+    options = ["--latents", files / "latents.npz", "--process", files / "process.toml", "--leak", 0.1]
     good = identbox("verify", "--encodings", files / "content.npz", *options, "--out", files)
     assert good.returncode == 0, good.stderr
     assert "Content: identified" in good.stdout

@@ -159,10 +159,10 @@ def test_the_entropy_of_caused_classes_is_an_upper_bound():
 
 def test_nothing_is_predicted_of_what_was_not_trained_to_the_minimum():
     assert with_facts(steps=0) == (None, "the theorem is about the minimum, and nothing was trained")
-    outcome, reason = with_facts(steps=100, gap=0.85)
+    outcome, reason = with_facts(steps=100, alignment=0.2, leak_cost=0.05)
     assert outcome is None
-    assert reason.startswith("after 100 steps Eq. 8.9 is 0.85 nats above the oracle; at most 0.4")
-    assert with_facts(steps=100, gap=0.05)[0] == "identified"
+    assert reason.startswith("after 100 steps the views differ by 0.200 on the unit cube; with a leak of 5%")
+    assert with_facts(steps=100, alignment=0.03, leak_cost=0.05)[0] == "identified"
 
 
 def test_lengths_that_the_objective_never_saw_must_not_be_probed():

@@ -16,6 +16,7 @@ from identbox.learning.contrastive import Objective
 from identbox.process import mixing as mixings
 from identbox.process.distributions import Categorical, Normal, Uniform
 from identbox.process.effects import Linear
+from identbox.process.heavy_tails import StudentT
 from identbox.process.model import Change, Process, Variable
 from identbox.process.presets import numerical_simulation
 
@@ -35,6 +36,7 @@ class Case:
     view: str = "1"
     objective: Objective | None = None
     margins: dict[str, float] = field(default_factory=dict)
+    samples: int = 390
 
 
 def small(**keys):
@@ -93,8 +95,6 @@ def classes_and_number():
 
 
 def student(degrees):
-    from identbox.process.distributions import StudentT
-
     return StudentT(dim=2, degrees=degrees)
 
 
