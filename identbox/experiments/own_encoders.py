@@ -90,11 +90,7 @@ def train(
         seed=world.seed,
         config={
             "world": world.table(),
-            "encoder": {
-                "kind": "own encoder",
-                "encoding_size": size,
-                "views": {view: described_module(module) for view, module in encoders.items()},
-            },
+            "encoder": {"kind": "own encoder", "encoding_size": size, "views": described_modules(encoders)},
             "objective": dataclasses.asdict(objective),
             "training": dataclasses.asdict(training),
             "probes": dataclasses.asdict(probing),
@@ -116,6 +112,11 @@ def train(
         load_model(folder.path, learner)
     learner.eval()
     return record
+
+
+def described_modules(encoders: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
+    """`described_module` of each view's encoder."""
+    return {view: described_module(module) for view, module in encoders.items()}
 
 
 def described_module(module: nn.Module) -> dict[str, Any]:

@@ -114,10 +114,10 @@ _STATE_WORDS = {"satisfied": "met", "violated": "violated", "open": "open"}
 def condition_row(condition: Any) -> tuple[str | TableCell, ...]:
     """A condition as a row of a table, by `CONDITION_COLUMNS`."""
     m = condition.measure
-    what = {"leak": "leak", "recovery": f"recovery, {m.what}", "degenerate": "degenerate"}[m.quantity]
+    what = {"leak": "leak", "recovery": f"recovery of {m.what}", "degenerate": "degenerate"}[m.quantity]
     return (
         m.view,
-        f"{what}, content cut" if m.regime == "cut" else what,
+        f"{what} with content cut" if m.regime == "cut" else what,
         m.how,
         f"{m.value:.3f}",
         f"[{m.low:.3f}, {m.high:.3f}]",
