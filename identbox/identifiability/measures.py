@@ -64,8 +64,8 @@ def measure_of_record(table: dict[str, Any], where: str) -> Measure:
 
 
 def numbers_of(variables: Iterable[Variable], values: Latents) -> Float[Tensor, "n f"]:
-    """Variables as a regression takes them: circles as cosine and sine, classes one-hot."""
-    parts = [v.distribution.features(values[v.name]) for v in variables]
+    """Variables as a regression takes them, on the CPU: circles as cosine and sine, classes one-hot."""
+    parts = [v.distribution.features(values[v.name]).cpu() for v in variables]
     return torch.cat(parts, dim=1) if parts else torch.zeros(len(next(iter(values.values()))), 0).double()
 
 
@@ -149,7 +149,7 @@ def _moves(
             ends.append(target)
         moved = _apart(moving, *ends)
         lengths.append((moved @ move / move.square().sum()).abs().clamp(min=1e-6))
-    return sides[0], sides[1], torch.stack(lengths)
+    return sides[0], sides[1], torch.stack(lengths).cpu()
 
 
 def _inside(variables: Sequence[Variable], values: Tensor, move: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def recovery_measures(
         if variable.distribution.domain.classes is not None:
             for number, column in enumerate(values[variable.name].T):
                 name = variable.name if variable.distribution.dim == 1 else f"{variable.name}[{number}]"
-                estimate = recovery.recovered_classes(encodings, column)
+                estimate = recovery.recovered_classes(encodings, column.cpu())
                 measures.append(_measure(view, "recovery", "probe", estimate, what=name))
     return measures
 

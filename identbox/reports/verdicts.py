@@ -79,13 +79,13 @@ def verdict_summary(verification: Verification) -> Table:
                     f"control: {finding.name}" if finding.control else finding.name,
                     " and ".join(block),
                     " / ".join(predicted),
-                    *(str(outcomes.count(outcome)) for outcome in OUTCOMES),
+                    ", ".join(f"{outcomes.count(o)} {o}" for o in OUTCOMES if o in outcomes),
                     judged_cell(_became_text(became)),
                 )
             )
-    head = ("runs", "block", "predicted", *OUTCOMES, "prediction")
+    head = ("runs", "block", "predicted", "measured", "prediction")
     notes = (f"Seeds are counted. Identified: {verification.margins}.", tally_text(verification.findings))
-    return Table("Verdicts", head, rows, notes, align="lllrrrl")
+    return Table("Verdicts", head, rows, notes)
 
 
 def _became_text(became: Sequence[str]) -> str:
@@ -124,7 +124,7 @@ def seeds_of(finding: GroupFinding) -> str:
 def _finding_tables(finding: GroupFinding) -> Iterator[Table]:
     name = f"control {finding.name}" if finding.control else finding.name
     size = (
-        "" if finding.encoding_size is None else f", {count_of(finding.encoding_size, 'encoding dimension')}"
+        "" if finding.encoding_size is None else f"; {count_of(finding.encoding_size, 'encoding dimension')}"
     )
     title = f"{name}: assumptions of Theorem 2 (seeds {seeds_of(finding)}{size})"
     notes = [f"effective dimensions: {effective_dimensions_text(finding)}"]
@@ -177,10 +177,10 @@ def seed_table(finding: GroupFinding, block: tuple[str, ...], title: str, style:
         *_outcome_counts(finding, block),
         "Worst over views, with 95% intervals; gap: of Eq. 8.9 to the oracle, in nats.",
     ]
-    reasons = dict.fromkeys(j.prediction.reason for j in judged.values())
-    notes += [f"predicted, since {reason}" for reason in list(reasons)[:FEW]]
+    reasons = {j.prediction.reason: j.prediction.outcome or "nothing" for j in judged.values()}
+    notes += [f"predicted: {outcome}, since {reason}" for reason, outcome in list(reasons.items())[:FEW]]
     for seed, judgement in judged.items():
-        if len(judged) <= FEW or judgement.came_true is False:
+        if len(judged) == 1 or (len(judged) <= FEW and judgement.outcome != "identified"):
             notes += [f"seed {seed}: {line}" for line in _reasons(judgement)]
     align = "rll" + "r" * (len(head) - 3)
     return Table(title, head, rows, [judged_cell(note) for note in notes], align=align, style=style)
