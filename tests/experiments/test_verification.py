@@ -89,7 +89,7 @@ def test_a_learner_that_tells_style_is_not_identified_and_not_at_the_optimum(mad
     assert [verdict.outcome for verdict in judgement.verdicts] == ["not identified"] * 2
     assert judgement.verdicts[0].reasons[0].startswith("leak")
     assert judgement.prediction.outcome is None
-    assert "nats above the oracle" in judgement.prediction.reason
+    assert "the views differ by" in judgement.prediction.reason
 
 
 def refuted(trial):

@@ -148,6 +148,15 @@ def test_constant_encodings_are_not_identified():
     assert verdict.outcome == "not identified"
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_world_on_a_gpu_is_judged_as_one_on_the_cpu_is():
+    process = numerical_simulation(content=2, style=1, specific=0, causal=True)
+    made = World(process, seed=0, mixing=ROUGH, device="cuda")
+    encoders = {"1": lambda x: made.invert(x, "1")["content"], "2": lambda x: made.invert(x, "2")["style"]}
+    verdict = verify(made, encoders, samples=400)
+    assert [view.outcome for view in verdict.views] == ["identified", "not identified"]
+
+
 def test_a_verdict_prints_as_a_table_and_is_saved_as_a_page(tmp_path):
     made = World(numerical_simulation(content=1, style=1, specific=0), seed=0, mixing=Mixing(pool=200))
     verdict = verify(made, {"1": lambda x: made.invert(x, view="1")["style"]}, samples=100)
