@@ -27,6 +27,8 @@ FARTHEST = 4.0  # standard deviations, at which numbers are clipped that come by
 def varying(values: Float[Tensor, "n k"]) -> Float[Tensor, "n _"]:
     """The components that are not constant but for rounding, in float64."""
     given = values.detach().cpu()
+    if given.shape[1] == 0:
+        return given.double()
     spread, largest = given.double().std(0, correction=0), given.double().abs().amax(0)
     return given[:, spread > ROUNDING * torch.finfo(given.dtype).eps * largest].double()
 
