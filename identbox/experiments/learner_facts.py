@@ -32,6 +32,7 @@ def learner_facts(trial: Trial, best: Optimum | None = None) -> LearnerFacts:
         batch=training.get("batch"),
         steps=trial.record.get("steps", training.get("steps")),
         alignment=None if best is None else best.trained.alignment,
+        entropy=None if best is None else min(best.trained.entropies),
         leak_cost=None if best is None else best.leak_cost,
         normalised=True,
         changes=training_changes(config.get("data") or {}) if of_images else (),

@@ -54,7 +54,9 @@ class LearnerFacts:
     steps: int | None = None
     # The first term of Eq. 8.9, by ranks on the unit cube: how far the encodings of the views are apart. 0 at best.
     alignment: float | None = None
-    # What it is for encodings of content of which each component leaks ``PLANTED`` of style.
+    # The second term: the least entropy of a view's encodings there, in nats. 0 at best.
+    entropy: float | None = None
+    # What the first term is for encodings of content of which each component leaks ``PLANTED`` of style.
     leak_cost: float | None = None
     # Whether encodings were divided by their length before they were probed.
     normalised: bool | None = None
@@ -230,9 +232,13 @@ def _training(learner: LearnerFacts) -> Assumption:
         f"{steps}the views differ by {learner.alignment:.3f} on the unit cube; with a leak of {PLANTED:.0%} in each "
         f"component they would by {learner.leak_cost:.3f}"
     )
-    if learner.alignment <= learner.leak_cost:
-        return row("training", "holds", evidence)
-    return row("training", "violated", f"{evidence}, so that a leak may be for want of training")
+    if learner.alignment > learner.leak_cost:
+        return row("training", "violated", f"{evidence}, so that a leak may be for want of training")
+    if learner.entropy is not None:
+        evidence += f"; they fill {math.exp(learner.entropy):.0%} of it"
+        if learner.entropy < -ONE_BIT:
+            return row("training", "violated", f"{evidence}, and less than half counts as collapsed")
+    return row("training", "holds", evidence)
 
 
 def _training_changes(process: Process, learner: LearnerFacts) -> Assumption:

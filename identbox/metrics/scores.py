@@ -51,7 +51,7 @@ class Score:
 
     def record(self) -> dict[str, Any]:
         """The score as results.json holds it."""
-        table = dataclasses.asdict(self)
+        table = {**dataclasses.asdict(self), "components": list(self.components)}
         return {key: value for key, value in table.items() if key not in ("alpha", "gamma")}
 
 

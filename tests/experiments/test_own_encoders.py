@@ -91,9 +91,9 @@ def test_verify_and_report_read_the_run(trained, tmp_path):
     assert torch.equal(trial.world().mixings["2"].weights, world().mixings["2"].weights)
     assert trial.learner() is None
     done = identbox("verify", folder, "--out", tmp_path)
-    assert done.returncode in (0, 2), done.stderr
+    assert done.returncode == 3, done.stderr  # nothing is predicted after so few steps
     table = json.loads((tmp_path / "verification.json").read_text())
-    assert table["groups"][0]["assumptions"]
+    assert table["groups"][0]["seeds"][0]["assumptions"]
     assert "own encoders, whose code is not in the record" in (tmp_path / "verification.md").read_text()
     assert identbox("report", folder, "--out", tmp_path).returncode == 0
 

@@ -70,6 +70,7 @@ def test_a_run_leaves_its_record(finished):
         "low",
         "high",
         "chance",
+        "components",
     }
     assert all(set(probe) == keys for probe in record["probes"])
     probed = {(p["view"], label(p), p["intervention"]) for p in record["probes"]}

@@ -163,6 +163,10 @@ def test_nothing_is_predicted_of_what_was_not_trained_to_the_minimum():
     assert outcome is None
     assert reason.startswith("after 100 steps the views differ by 0.200 on the unit cube; with a leak of 5%")
     assert with_facts(steps=100, alignment=0.03, leak_cost=0.05)[0] == "identified"
+    assert with_facts(steps=100, alignment=0.03, leak_cost=0.05, entropy=-0.6)[0] == "identified"
+    outcome, reason = with_facts(steps=100, alignment=0.03, leak_cost=0.05, entropy=-0.8)
+    assert outcome is None
+    assert reason.endswith("they fill 45% of it, and less than half counts as collapsed")
 
 
 def test_lengths_that_the_objective_never_saw_must_not_be_probed():
