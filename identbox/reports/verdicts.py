@@ -311,6 +311,7 @@ def record(verification: Verification) -> dict[str, Any]:
 def _group_record(finding: GroupFinding) -> dict[str, Any]:
     table = dataclasses.asdict(finding)
     for entry, seed in zip(table["seeds"], finding.seeds, strict=True):
+        del entry["scores"]  # which the records of the runs have
         for judged, judgement in zip(entry["judgements"], seed.judgements, strict=True):
             judged |= {"outcome": judgement.outcome, "came_true": judgement.came_true}
         if seed.optimum is not None:

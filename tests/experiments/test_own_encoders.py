@@ -94,7 +94,7 @@ def test_verify_and_report_read_the_run(trained, tmp_path):
     assert done.returncode == 3, done.stderr  # nothing is predicted after so few steps
     table = json.loads((tmp_path / "verification.json").read_text())
     assert table["groups"][0]["seeds"][0]["assumptions"]
-    assert "own encoders, whose code is not in the record" in (tmp_path / "verification.md").read_text()
+    assert "Eq. 8.9, at best 0" in (tmp_path / "verification.md").read_text()
     assert identbox("report", folder, "--out", tmp_path).returncode == 0
 
 
