@@ -81,7 +81,7 @@ class ProcessSettings:
 class ProbeSettings:
     """How encodings are probed (section 2.5)."""
 
-    samples: Annotated[int, at_least(25)] = 4096  # to fit on, and as many others to score on
+    samples: Annotated[int, at_least(10)] = 4096  # to fit on, and as many others to score on
     interventions: bool = True  # probe after a permutation of each block, too (appendix A.6)
     bootstrap: Count = 200  # resamples of the intervals
 

@@ -71,13 +71,13 @@ def largest_share(
         return Estimate(value=0.0, low=0.0, high=0.0)
     sample = _Shares(parts, wholes, less)
     n = len(parts)
-    value, influence = sample.along(_worst(parts, less), torch.arange(n))
+    every = torch.arange(n)
+    value, influence = sample.along(sample.worst(every), every)
     high = upper_end(value, influence.std().item() / math.sqrt(n), confidence)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     held = []
     for choose, measure in ((order[::2], order[1::2]), (order[1::2], order[::2])):
-        direction = _worst(parts[choose], None if less is None else less[choose])
-        held.append(sample.along(direction, measure))
+        held.append(sample.along(sample.worst(choose), measure))
     error = torch.cat([influence for _, influence in held]).std().item() / math.sqrt(n)
     low = sum(one for one, _ in held) / 2 - ROUGHNESS * quantile(confidence) * error
     value = min(max(value, 0.0), 1.0)
@@ -90,16 +90,24 @@ class _Shares:
     wholes: Sequence[Tensor]
     less: Tensor | None
 
+    def worst(self, rows: Tensor) -> Float[Tensor, " q"]:
+        """The direction of the largest share on some rows, of which nothing else enters: not the scale either."""
+        matrix = self.parts[rows].T @ self.parts[rows]
+        if self.less is not None:
+            matrix = matrix - self.less[rows].T @ self.less[rows]
+        scale = torch.stack([one[rows].T @ one[rows] for one in self.wholes]).mean(0)
+        jitter = 1e-9 * scale.diagonal().mean() * torch.eye(len(scale), dtype=scale.dtype)
+        root = torch.linalg.cholesky(scale + jitter)
+        inner = torch.linalg.solve_triangular(root, matrix, upper=False)
+        inner = torch.linalg.solve_triangular(root, inner.T, upper=False)
+        chosen = torch.linalg.eigh((inner + inner.T) / 2).eigenvectors[:, -1:]
+        return torch.linalg.solve_triangular(root.T, chosen, upper=True)[:, 0]
+
     def along(self, direction: Tensor, rows: Tensor) -> tuple[float, Tensor]:
         """The share along a direction on some rows, and what each row contributes to its error."""
         squares = (self.parts[rows] @ direction).square()
         if self.less is not None:
             squares = squares - (self.less[rows] @ direction).square()
-        whole = sum((one[rows] @ direction).square() for one in self.wholes) / len(self.wholes)
-        share = squares.mean().item()
-        return share, squares - share * whole
-
-
-def _worst(parts: Tensor, less: Tensor | None) -> Float[Tensor, " q"]:
-    matrix = parts.T @ parts if less is None else parts.T @ parts - less.T @ less
-    return torch.linalg.eigh(matrix).eigenvectors[:, -1]
+        whole = torch.stack([(one[rows] @ direction).square() for one in self.wholes]).mean(0)
+        share = (squares.mean() / whole.mean()).item()
+        return share, (squares - share * whole) / whole.mean()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 ROUNDING = 10.0  # spacings of floating point numbers: components that vary by less are constant
 NEGLIGIBLE = 1e-4  # of the variance of one component: directions that vary by less are left out
-KNOTS = 1.5  # between the knots of the map from normal scores to values
+KNOTS = 0.75  # between the knots of the map from normal scores to values
 FINE = 1024  # points at which that map is inverted
 FEW = 30  # different values, up to which each is a knot
 HEAVY = 4.0  # excess kurtosis: beyond it a component has tails that a regression cannot follow

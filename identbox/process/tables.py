@@ -118,8 +118,10 @@ def inherits(name: str | Path, variable: str) -> bool:
     return str(name) in PROCESSES or variable not in read_toml(name).get("variables", {})
 
 
-def from_table(table: dict[str, Any], where: str, default_name: str = "process") -> Process:
-    """A process from the table of a TOML file, its ``base`` filled in."""
+def from_table(table: Any, where: str, default_name: str = "process") -> Process:
+    """A process from the table of a TOML file, its ``base`` filled in. Raises IdentboxError for anything else."""
+    if not isinstance(table, dict):
+        raise IdentboxError(f"{where}: expected a table, got {table!r:.60}")
     table = {"name": default_name, **table}
     base = table.pop("base", None)
     if base is not None:

@@ -4,8 +4,10 @@ import pytest
 
 from identbox.experiments.image_text import Experiment
 from identbox.experiments.learner_facts import HUES, learner_facts, training_changes
+from identbox.experiments.optimum import Optimum
 from identbox.experiments.simulation import Simulation
 from identbox.experiments.trials import Trial
+from identbox.identifiability.oracle import Value
 from identbox.learning.contrastive import Objective
 from identbox.process.presets import multimodal3dident, numerical_simulation
 
@@ -16,13 +18,14 @@ def trial(kind, made, process):
 
 
 def test_facts_of_a_simulation():
-    found = learner_facts(
-        trial("simulation", Simulation.from_preset("quick"), numerical_simulation()), gap=0.1
-    )
-    assert (found.encoding_size, found.batch, found.steps, found.gap) == (5, 512, 3000, 0.1)
-    assert found.objective == Objective()
-    assert found.normalised is False
-    assert found.changes == ()
+    value = Value(alignment=0.03, entropies=(-0.01, -0.2), error=0.007)
+    best = Optimum(seed=0, how="", oracle=value, trained=value, equal_scale=None, leak_cost=0.05)
+    facts = learner_facts(trial("simulation", Simulation.from_preset("quick"), numerical_simulation()), best)
+    assert (facts.encoding_size, facts.batch, facts.steps) == (5, 512, 3000)
+    assert (facts.alignment, facts.entropy, facts.leak_cost) == (0.03, -0.2, 0.05)
+    assert facts.objective == Objective()
+    assert facts.normalised is True
+    assert facts.changes == ()
 
 
 def test_facts_of_a_run_on_images_and_text():
