@@ -192,7 +192,7 @@ MORE = [  # of both kinds
          encode=lambda z: z[C].clamp(1e-5, 1 - 1e-5).logit(), world=YES, arrays=(YES,)),
     Case(name="5 classes on a circle", process=content_of(Categorical(classes=tuple("abcde"))),
          encode=lambda z: joined((z[C] * 2 * math.pi / 5).cos(), (z[C] * 2 * math.pi / 5).sin()),
-         world=YES, arrays=(YES,), samples=1500),
+         world=YES, arrays=(YES, OPEN), samples=1500),
     Case(name="classes and a number", process=classes_and_number,
          encode=lambda z: joined(one_hot(z["kind"], 3), z[C] * (1 + z["kind"])), world=YES, arrays=(YES, OPEN),
          samples=1500),

@@ -11,7 +11,7 @@ from identbox.process.distributions import Categorical, Normal, Uniform
 from identbox.process.effects import Interval, Linear, Table
 from identbox.process.interventions import Permute, Resample, Set, Shift
 from identbox.process.model import Change, Process, Variable
-from identbox.process.tables import process_from_table, table_from_process
+from identbox.process.tables import from_table, process_from_table, table_from_process
 
 N = 100_000
 # The standard error of a correlation of independent variables is 1 / sqrt(N) = 0.0032; five of them.
@@ -321,6 +321,11 @@ def test_effects_that_do_not_fit():
                     Variable(name="c", role="content", distribution=child, effects={"p": effect}),
                 ),
             )
+
+
+def test_a_process_that_is_no_table_gets_one_line():
+    with pytest.raises(IdentboxError, match="x: process: expected a table, got "):
+        from_table([], "x: process")
 
 
 @pytest.mark.parametrize(
