@@ -134,9 +134,8 @@ class Verification:
     groups: dict[str, list[Trial]]
     findings: tuple[GroupFinding, ...]
     factors: elbow.Elbow | None  # the number of content factors, where the runs show it
-    power: dict[
-        str, Power
-    ]  # by group, what a verdict on its first run would have seen, where that was asked for
+    # By group, what a verdict on its first run would have seen, where that was asked for.
+    power: dict[str, Power]
 
     @property
     def failures(self) -> list[str]:
@@ -199,7 +198,6 @@ def powers(runs: Sequence[Trial], margins: Margins) -> dict[str, Power]:
 
 def power_of(trial: Trial, margins: Margins) -> Power:
     """What a verdict on a run would have seen. Raises IdentboxError for runs whose observations cannot be drawn."""
-    probes = trial.record["config"].get("probes", {})
     if trial.record.get("kind") not in SIMULATED:
         raise IdentboxError(f"{trial.where}: --controls: expected a run in a world of its own, got another")
     world = World(trial.process, seed=trial.seed)
@@ -209,9 +207,8 @@ def power_of(trial: Trial, margins: Margins) -> Power:
             world,
             encode,
             declared(world.process),
-            samples=2 * probes.get("samples", 1024),
-            interventions=probes.get("interventions", True),
             views=views,
+            **_sampling(trial),
         )
 
     return power_in_world(world, measured, margins)
@@ -283,14 +280,13 @@ def _measured(trial: Trial, learner: Learner | None) -> Blocks:
     """Leak and recovery of each block, from the record or else from the learner."""
     if "identification" in trial.record or learner is None:
         return blocks_of_record(trial.record, trial.where)
+    return measured_blocks(learner.world, learner.encode, objective=learner.objective, **_sampling(trial))
+
+
+def _sampling(trial: Trial) -> dict[str, Any]:
+    """How many samples a run's own measures were taken on, and whether with interventions, by its configuration."""
     probes = trial.record["config"].get("probes", {})
-    return measured_blocks(
-        learner.world,
-        learner.encode,
-        objective=learner.objective,
-        samples=2 * probes.get("samples", 1024),
-        interventions=probes.get("interventions", True),
-    )
+    return {"samples": 2 * probes.get("samples", 1024), "interventions": probes.get("interventions", True)}
 
 
 def _optimum_of(trial: Trial, learner: Learner | None) -> Optimum | str:

@@ -21,7 +21,7 @@ from typing import Literal
 
 from identbox.identifiability.measures import Measure
 from identbox.identifiability.predictions import Prediction
-from identbox.metrics.estimates import CONFIDENCE, Estimate, quantile, share
+from identbox.metrics.estimates import CONFIDENCE, Estimate, holm, quantile, share
 from identbox.settings import Fraction, settings
 
 Outcome = Literal["identified", "not identified", "undecided"]
@@ -163,7 +163,7 @@ def judge(measures: Sequence[Measure], margins: Margins) -> tuple[ViewVerdict, .
     All conditions of all views share the rate of wrong violations (Holm).
     """
     chances = [_chance(measure, margins.of(measure)) for measure in measures]
-    violated = _holm(chances)
+    violated = [p <= ERROR_RATE for p in holm(chances)]
     conditions = [
         Condition(
             measure=measure,
@@ -198,16 +198,6 @@ def _chance(measure: Measure, bound: float) -> float:
     if half <= 0:
         return 0.0
     return NormalDist().cdf(-quantile(measure.confidence) * beyond / half)
-
-
-def _holm(chances: Sequence[float]) -> list[bool]:
-    """Which hypotheses are rejected at ``ERROR_RATE`` for all together."""
-    rejected = [False] * len(chances)
-    for number, at in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
-        if chances[at] > ERROR_RATE / (len(chances) - number):
-            break
-        rejected[at] = True
-    return rejected
 
 
 def _verdict(view: str, conditions: Sequence[Condition]) -> ViewVerdict:

@@ -46,6 +46,19 @@ def share(k: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
     return Estimate(value=k / n, low=float(low), high=float(high))
 
 
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: the i-th smallest of m times m - i + 1, never below a smaller one's.
+
+    >>> [round(p, 2) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, highest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
 def upper_end(value: float, error: float, confidence: float = CONFIDENCE) -> float:
     """The upper end for a share of variance: on the scale of logarithms where that is the larger one.
 

@@ -28,6 +28,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox import seeding
+from identbox.metrics.estimates import quantile
 from identbox.metrics.predictors import Fit, PredictorSettings, choose_by_gcv, fit_kernels
 
 GCV_ROWS = 400  # of the training sample, on which a bounding fit is chosen
@@ -59,7 +60,7 @@ def r2_interval(
     training residuals bound the best R2 from above.
     """
     low, high = _resampled_r2(y_test, prediction, counts, confidence)
-    deviations = _quantile(confidence)
+    deviations = quantile(confidence)
     for fit in fits:
         estimate, error = corrected_r2(y, fit)
         high = max(high, estimate + deviations * error)
@@ -102,7 +103,7 @@ def accuracy_interval(train: Float[Tensor, "n d"], test: Float[Tensor, "m d"], c
 
     The arguments are the hits (1) and misses (0) of a predictor on the training and on the test sample.
     """
-    deviations = _quantile(confidence)
+    deviations = quantile(confidence)
     trials = _trials(test)
     low, high = wilson(float(test.mean()), trials, deviations)
     # The mean of two proportions has a quarter of the sum of their variances.
@@ -126,12 +127,6 @@ def _trials(hits: Float[Tensor, "n d"]) -> float:
     n, d = hits.shape
     p, variance = float(hits.mean()), float(hits.mean(1).var(correction=0))
     return n * float(min(max(p * (1 - p) / variance, 1.0), d)) if variance > 0 else float(n)
-
-
-def _quantile(confidence: float) -> float:
-    """Half the width of an interval, in standard deviations of a normal variable."""
-    unit = torch.tensor((1 + confidence) / 2, dtype=torch.float64)
-    return float(torch.special.ndtri(unit))
 
 
 def bounding_fits(

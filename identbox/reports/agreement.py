@@ -15,6 +15,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Literal
 
+from identbox.metrics.estimates import holm
 from identbox.reports.statistics import SEED_CONFIDENCE, SeedScores
 from identbox.reports.wording import cell_label, fixed_digits, p_text
 
@@ -104,19 +105,6 @@ def pooled(found: Sequence[Difference]) -> Difference:
     return Difference(
         value=fmean(one.value for one in found), error=sqrt(sum(squares)) / len(found), freedom=freedom
     )
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: the i-th smallest of m times m - i + 1, never below a smaller one's.
-
-    >>> [round(p, 2) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    """
-    adjusted, highest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = highest
-    return adjusted
 
 
 def agreements(entries: Iterable[SeedScores]) -> list[Agreement]:
