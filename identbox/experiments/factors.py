@@ -17,9 +17,8 @@ from identbox import config, seeding
 from identbox.data.factors import CIRCLE, CIRCULAR, TEXT, role
 from identbox.data.folder import Columns
 from identbox.identifiability.encodings import latents_of
-from identbox.identifiability.measures import measured_from_arrays, with_weakness
+from identbox.identifiability.measures import measured_from_arrays
 from identbox.identifiability.predictions import declared
-from identbox.identifiability.verdicts import needs_reference
 from identbox.identifiability.verify import LEAST_ROWS
 from identbox.metrics import predictors, probing
 from identbox.metrics.targets import Target
@@ -200,7 +199,6 @@ def identification_of_split(
     for view, matrix in encodings.items():
         known = {name: values[: len(matrix)] for name, values in split_latents(process, split).items()}
         values = latents_of(process, known, view, rows=len(matrix))
-        own = measured_from_arrays(process, view, matrix.cpu(), values, content)
-        measures += with_weakness(own, content, values) if needs_reference(own) else own
+        measures += measured_from_arrays(process, view, matrix.cpu(), values, content)
     block = [v.name for v in content]
     return [{"block": block, "measures": [config.toml_values(m.record()) for m in measures]}]

@@ -24,7 +24,6 @@ from identbox.identifiability.measures import (
 )
 from identbox.identifiability.predictions import declared
 from identbox.identifiability.rows import Assumption
-from identbox.identifiability.verdicts import needs_reference
 from identbox.identifiability.verify import read_by
 from identbox.learning.contrastive import Objective
 from identbox.process.model import Process, Variable
@@ -53,10 +52,8 @@ def measured_blocks(
             samples=samples,
             interventions=interventions,
         )
-        if needs_reference(measures):
-            z = world.sample(samples, "verify", "base").z[world.views[0]]
-            measures = with_weakness(measures, block, z)
-        measured[tuple(v.name for v in block)] = measures
+        base = world.sample(samples, "verify", "base")
+        measured[tuple(v.name for v in block)] = with_weakness(measures, block, base.z[world.views[0]])
     return measured
 
 

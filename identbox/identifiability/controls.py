@@ -23,10 +23,9 @@ from identbox.identifiability.measures import (
     Measure,
     measured_from_arrays,
     numbers_of,
-    with_weakness,
 )
 from identbox.identifiability.predictions import declared
-from identbox.identifiability.verdicts import Margins, Outcome, judge, needs_reference, together
+from identbox.identifiability.verdicts import Margins, Outcome, judge, together
 from identbox.metrics.normal_scores import whitening
 from identbox.process import mixing
 from identbox.process.model import Process, Variable
@@ -155,8 +154,6 @@ def power_from_arrays(process: Process, values: Latents, view: str, margins: Mar
 
     def outcome(plant: Callable[[Latents], Numbers]) -> Outcome:
         measures = measured_from_arrays(process, view, plant(values), values, content)
-        if needs_reference(measures):
-            measures = with_weakness(measures, content, values)
         return together([one.outcome for one in judge(measures, margins)])
 
     return _power(process, view, values, outcome)

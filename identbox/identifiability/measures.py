@@ -31,6 +31,7 @@ How = Literal["redrawn", "pairs", "regression", "probe", "moves", "neighbours"]
 Regime = Literal["observed", "cut"]
 Encode = Callable[[Tensor, str], Tensor]  # observations and the name of their view -> encodings
 Latents = Mapping[str, Shaped[Tensor, "n _"]]
+SURE = 0.98  # a recovery above which the strength of the probe does not matter
 REFERENCE = mixing.Mixing(pool=200)  # of the invertible function of content that a probe is tried on
 
 
@@ -236,7 +237,7 @@ def measured_from_arrays(
     if numeric and len(numeric) == len(content):
         estimate = local.degenerate_by_neighbours(encodings, numbers_of(numeric, values))
         measures.append(_measure(view, "degenerate", "neighbours", estimate))
-    return measures
+    return with_weakness(measures, content, values)
 
 
 def _freedom(process: Process, view: str, content: Sequence[Variable], values: Latents) -> float | None:
@@ -259,8 +260,11 @@ def _freedom(process: Process, view: str, content: Sequence[Variable], values: L
 def with_weakness(measures: Sequence[Measure], block: Sequence[Variable], values: Latents) -> list[Measure]:
     """The measures, with what the same regressions fail to see of a known invertible function of content.
 
-    The function is a random invertible network of the size of content (numbers as normal scores, classes one-hot).
+    Where all content is recovered to at least ``SURE``, the strength of the probe does not matter, and it is not tried.
+    The function is a random invertible network of the size of content (numbers as they are, classes one-hot).
     """
+    if all(m.value >= SURE for m in measures if m.quantity == "recovery"):
+        return list(measures)
     content = [v for v in block if not v.distribution.constant]
     numbers = numbers_of(content, values)
     drawn = mixing.draw(numbers.shape[1], REFERENCE, seed=0, name="reference")

@@ -27,7 +27,6 @@ from identbox.settings import Fraction, settings
 Outcome = Literal["identified", "not identified", "undecided"]
 State = Literal["satisfied", "violated", "open"]
 ERROR_RATE = 1 - CONFIDENCE  # of a wrong "not identified", for all conditions of a verdict together
-SURE = 0.98  # a recovery above which the strength of the probe does not matter
 SHOWN_REASONS = 4  # of a verdict in its short form; its conditions have all
 
 
@@ -230,11 +229,6 @@ def _tightest(conditions: Sequence[Condition]) -> list[Condition]:
         if old is None or rank > (-old.measure.low if m.quantity == "recovery" else old.measure.high):
             kept[m.quantity] = condition
     return list(kept.values())
-
-
-def needs_reference(measures: Sequence[Measure]) -> bool:
-    """Whether some content is recovered so little that the strength of the probe matters."""
-    return any(m.quantity == "recovery" and m.value < SURE for m in measures)
 
 
 def undecided(view: str, reason: str) -> ViewVerdict:

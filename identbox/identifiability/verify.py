@@ -28,7 +28,6 @@ from identbox.identifiability.verdicts import (
     Outcome,
     ViewVerdict,
     judge,
-    needs_reference,
     together,
 )
 from identbox.learning.contrastive import Objective
@@ -224,9 +223,8 @@ def _verify_callables(one: _InWorld, margins: Margins, controls: bool) -> Verdic
     world, content = one.world, declared(one.world.process)
     expect_views(one.encoders, world.process, "encoders")
     measures = one.measured(one.encode, list(one.encoders))
-    if needs_reference(measures):
-        z = world.sample(one.samples, "verify", one.seed, "base").z[next(iter(one.encoders))]
-        measures = with_weakness(measures, content, z)
+    base = world.sample(one.samples, "verify", one.seed, "base")
+    measures = with_weakness(measures, content, base.z[next(iter(one.encoders))])
     assumed = assumptions(
         world.process,
         mixings=unique_mixings(world.mixings),
@@ -274,8 +272,7 @@ def _verify_arrays(
         again = redrawn.get(view)
         if again is not None:
             again = read_by(objective, encoding_matrix(again, f"redrawn encodings of view {view}", rows=n))
-        own = measured_from_arrays(process, view, read_by(objective, matrix), z, content, redrawn=again)
-        measures += with_weakness(own, content, z) if needs_reference(own) else own
+        measures += measured_from_arrays(process, view, read_by(objective, matrix), z, content, redrawn=again)
         lengths.add(n)
     rows = " and ".join(str(n) for n in sorted(lengths))
     evidence = f"regressions on {rows} rows of arrays"
