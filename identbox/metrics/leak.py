@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from identbox.metrics.estimates import CONFIDENCE, Estimate, largest_share
+from identbox.metrics.directions import largest_share
+from identbox.metrics.estimates import CONFIDENCE, Estimate
 from identbox.metrics.normal_scores import by_ranks, tempered
 from identbox.metrics.smoothing import smooth
 

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from identbox.metrics.estimates import CONFIDENCE, Estimate, largest_share, share
+from identbox.metrics.directions import largest_share
+from identbox.metrics.estimates import CONFIDENCE, Estimate, share
 from identbox.metrics.normal_scores import tempered
 from identbox.metrics.smoothing import smooth
 

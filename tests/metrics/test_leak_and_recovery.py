@@ -8,7 +8,8 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 
 from identbox.metrics import local, normal_scores, smoothing
-from identbox.metrics.estimates import largest_share, share, upper_end
+from identbox.metrics.directions import largest_share, upper_end
+from identbox.metrics.estimates import share
 from identbox.metrics.leak import freedom, redrawn_leak, regressed_leak
 from identbox.metrics.recovery import recovered, recovered_classes
 
