@@ -244,10 +244,10 @@ def test_all_from_nothing_and_again_without_training(tmp_path):
     assert "Every prediction came true (1 of 1)" in done.output  # that one dimension is too small
     assert "what a verdict on its first run would have seen" in done.output
     records = sorted((tmp_path / "all").glob("*/*/results.json"))
-    assert len(records) == 4 + 5  # sizes, controls
+    assert len(records) == 6 + 5  # sizes, controls
     times = [record.stat().st_mtime_ns for record in records]
     table = json.loads((tmp_path / "all" / "verification.json").read_text())
-    assert sorted(g["encoding_size"] for g in table["groups"] if not g["control"]) == [1, 2, 3, 4]
+    assert sorted(g["encoding_size"] for g in table["groups"] if not g["control"]) == [1, 2, 3, 4, 5, 6]
     assert {g["control"] for g in table["groups"]} == {None, *controls.CONTROLS}
     assert table["content_factors"] is not None
     assert CliRunner().invoke(verify_command, options).exit_code == 0
