@@ -7,6 +7,7 @@ the run is from the optimum of the theorem's proof.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from identbox.identifiability.measures import (
     Measure,
     measure_of_record,
     measured_in_world,
+    weakness,
     with_weakness,
 )
 from identbox.identifiability.predictions import declared
@@ -53,7 +55,9 @@ def measured_blocks(
             interventions=interventions,
         )
         base = world.sample(samples, "verify", "base")
-        measured[tuple(v.name for v in block)] = with_weakness(measures, block, base.z[world.views[0]])
+        measured[tuple(v.name for v in block)] = with_weakness(
+            measures, functools.partial(weakness, block, base.z[world.views[0]])
+        )
     return measured
 
 

@@ -9,8 +9,6 @@ from identbox.experiments.image_text import KIND as IMAGE_TEXT
 from identbox.experiments.optimum import Optimum
 from identbox.experiments.trials import Trial
 from identbox.identifiability.learner_rules import LearnerFacts, TrainingChange
-from identbox.learning.contrastive import Objective
-from identbox.settings import build
 
 FULL = 0.5  # turns in either direction, with which a hue is drawn anew from the whole circle
 HUES = ("object_color", "spotlight_color", "background_color")
@@ -25,10 +23,9 @@ def learner_facts(trial: Trial, best: Optimum | None = None) -> LearnerFacts:
     config = trial.record["config"]
     training = config.get("training") or {}
     of_images = trial.record.get("kind") == IMAGE_TEXT
-    objective = config.get("objective")
     return LearnerFacts(
         encoding_size=trial.encoding_size,
-        objective=build(Objective, objective, f"{trial.where}: objective") if objective else None,
+        objective=trial.objective,
         batch=training.get("batch"),
         steps=trial.record.get("steps", training.get("steps")),
         alignment=None if best is None else best.trained.alignment,

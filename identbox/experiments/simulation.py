@@ -144,7 +144,7 @@ def learner_of(
     shared = simulation.setting == "multiview"
     if world is None:
         world = World(process, seed=seed, mixing=simulation.mixing, shared_mixing=shared)
-    outputs = simulation.encoder.encoding_size or world.content_size
+    outputs = simulation.encoder.encoding_size or simulation.objective.encoding_size(world.content_size)
     encoders = {
         name: MLP(mixed.dim, outputs, simulation.encoder, seed=seed, name=f"encoder/{name}")
         for name, mixed in unique_mixings(world.mixings).items()

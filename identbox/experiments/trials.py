@@ -16,11 +16,13 @@ from identbox.experiments.learner import Learner
 from identbox.experiments.own_encoders import OWN_ENCODERS
 from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
 from identbox.learning import training
+from identbox.learning.contrastive import Objective
 from identbox.metrics.scores import Score
 from identbox.process.mixing import InvertibleMLP
 from identbox.process.model import Process, Variable
 from identbox.process.tables import process_from_table
 from identbox.process.world import World
+from identbox.settings import build
 
 SIMULATION = "simulation"  # the kind of such a run, as its record says
 
@@ -50,7 +52,16 @@ class Trial:
         encoder = self.record["config"].get("encoder")
         if not isinstance(encoder, Mapping):
             return None
-        return encoder.get("encoding_size") or self.content_size
+        size = self.content_size
+        return encoder.get("encoding_size") or (
+            self.objective.encoding_size(size) if self.objective else size
+        )
+
+    @property
+    def objective(self) -> Objective | None:
+        """What trained the run, where the record has it."""
+        table = self.record["config"].get("objective")
+        return build(Objective, table, f"{self.where}: objective") if table else None
 
     @property
     def content_size(self) -> int:

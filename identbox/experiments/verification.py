@@ -211,7 +211,7 @@ def power_of(trial: Trial, margins: Margins) -> Power:
             **_sampling(trial),
         )
 
-    return power_in_world(world, measured, margins)
+    return power_in_world(world, measured, margins, samples=_sampling(trial)["samples"])
 
 
 SIMULATED = ("simulation", OWN_ENCODERS)  # kinds of runs

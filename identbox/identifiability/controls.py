@@ -7,6 +7,7 @@ much a verdict would have seen: its power.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from identbox.identifiability.measures import (
     Measure,
     measured_from_arrays,
     numbers_of,
+    weakness,
+    with_weakness,
 )
 from identbox.identifiability.predictions import declared
 from identbox.identifiability.verdicts import Margins, Outcome, judge, together
@@ -133,15 +136,21 @@ def power_in_world(
     world: World,
     measured: Callable[[Callable[[Tensor, str], Tensor], Sequence[str]], list[Measure]],
     margins: Margins,
+    *,
+    samples: int,
 ) -> Power:
     """The power of a verdict on encoders, from encoders that invert the mixing of the first view.
 
-    ``measured`` measures an encoder of some views as those that are on trial were.
+    ``measured`` measures an encoder of some views as those that are on trial were, on ``samples`` observations.
     """
-    view = world.views[0]
+    view, content = world.views[0], declared(world.process)
+
+    @functools.cache
+    def missed() -> dict[str | None, float]:
+        return weakness(content, world.sample(samples, "controls", "weakness").z[view])
 
     def outcome(plant: Callable[[Latents], Numbers]) -> Outcome:
-        measures = measured(lambda x, _: plant(world.invert(x, view)), [view])
+        measures = with_weakness(measured(lambda x, _: plant(world.invert(x, view)), [view]), missed)
         return together([one.outcome for one in judge(measures, margins)])
 
     z = world.sample(2048, "controls").z[view]

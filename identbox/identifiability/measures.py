@@ -237,7 +237,7 @@ def measured_from_arrays(
     if numeric and len(numeric) == len(content):
         estimate = local.degenerate_by_neighbours(encodings, numbers_of(numeric, values))
         measures.append(_measure(view, "degenerate", "neighbours", estimate))
-    return with_weakness(measures, content, values)
+    return with_weakness(measures, lambda: weakness(content, values))
 
 
 def _freedom(process: Process, view: str, content: Sequence[Variable], values: Latents) -> float | None:
@@ -257,23 +257,30 @@ def _freedom(process: Process, view: str, content: Sequence[Variable], values: L
     return leak.freedom(numbers_of(content, values), numbers_of(dependent, values))
 
 
-def with_weakness(measures: Sequence[Measure], block: Sequence[Variable], values: Latents) -> list[Measure]:
-    """The measures, with what the same regressions fail to see of a known invertible function of content.
+def weakness(block: Sequence[Variable], values: Latents) -> dict[str | None, float]:
+    """What the regressions fail to see of a known invertible function of content, by what is recovered.
 
-    Where all content is recovered to at least ``SURE``, the strength of the probe does not matter, and it is not tried.
     The function is a random invertible network of the size of content (numbers as they are, classes one-hot).
     """
-    if all(m.value >= SURE for m in measures if m.quantity == "recovery"):
-        return list(measures)
     content = [v for v in block if not v.distribution.constant]
     numbers = numbers_of(content, values)
     drawn = mixing.draw(numbers.shape[1], REFERENCE, seed=0, name="reference")
     known = drawn(numbers.to(torch.float32)).double()
-    missed = {one.what: 1 - one.value for one in recovery_measures("", known, content, values)}
+    return {one.what: max(0.0, 1 - one.value) for one in recovery_measures("", known, content, values)}
+
+
+def with_weakness(
+    measures: Sequence[Measure], missed: Callable[[], Mapping[str | None, float]]
+) -> list[Measure]:
+    """The measures, with what `weakness` finds that their regressions fail to see; it is asked only where it matters.
+
+    Where all content is recovered to at least ``SURE``, the strength of the probe does not matter.
+    """
+    if all(m.value >= SURE for m in measures if m.quantity == "recovery"):
+        return list(measures)
+    by_what = missed()
     return [
-        dataclasses.replace(one, weakness=max(0.0, missed.get(one.what, 0.0)))
-        if one.quantity == "recovery"
-        else one
+        dataclasses.replace(one, weakness=by_what.get(one.what, 0.0)) if one.quantity == "recovery" else one
         for one in measures
     ]
 

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.identifiability.blocks import invariant
 from identbox.learning.entropy import cube_entropy
+from identbox.metrics.normal_scores import unit_ranks
 from identbox.process.distributions import Draw
 from identbox.process.mixing import SINGULAR
 from identbox.process.model import ROLES, Process, Sample, Variable
@@ -201,16 +201,6 @@ def functional(views: Sequence[Float[Tensor, "n d"]]) -> Value:
     return Value(alignment=gaps.mean().item(), entropies=tuple(h for h, _ in estimates), error=error)
 
 
-def by_ranks(encodings: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Encodings mapped to the unit cube by their own marginals: (rank - 1/2) / n of each component, ties sharing one.
-
-    The map increases in each component, so it loses no information. What entropy is left below 0 is that
-    of the dependence among components.
-    """
-    ranks = rankdata(encodings.detach().double().cpu().numpy(), axis=0)
-    return torch.from_numpy((ranks - 0.5) / len(ranks))
-
-
 def trained_value(views: Sequence[Float[Tensor, "n d"]]) -> Value:
     """Eq. 8.9 of a trained learner's encodings, mapped to the unit cube by their marginal ranks.
 
@@ -218,7 +208,7 @@ def trained_value(views: Sequence[Float[Tensor, "n d"]]) -> Value:
     of 2 components). So the estimate for the same ranks with components permuted independently is taken off, whose
     entropy is 0.
     """
-    mapped = [by_ranks(view) for view in views]
+    mapped = [unit_ranks(view) for view in views]
     estimated = functional(mapped)
     null = [_independent_entropy(view) for view in mapped]
     entropies = [

@@ -21,7 +21,13 @@ from identbox.errors import IdentboxError, first_few
 from identbox.files import write_whole
 from identbox.identifiability.assumptions import LearnerFacts, assumptions
 from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix, expect_views, latents_of
-from identbox.identifiability.measures import Measure, measured_from_arrays, measured_in_world, with_weakness
+from identbox.identifiability.measures import (
+    Measure,
+    measured_from_arrays,
+    measured_in_world,
+    weakness,
+    with_weakness,
+)
 from identbox.identifiability.predictions import Prediction, declared, predict
 from identbox.identifiability.verdicts import (
     Margins,
@@ -224,7 +230,8 @@ def _verify_callables(one: _InWorld, margins: Margins, controls: bool) -> Verdic
     expect_views(one.encoders, world.process, "encoders")
     measures = one.measured(one.encode, list(one.encoders))
     base = world.sample(one.samples, "verify", one.seed, "base")
-    measures = with_weakness(measures, content, base.z[next(iter(one.encoders))])
+    known = base.z[next(iter(one.encoders))]
+    measures = with_weakness(measures, lambda: weakness(content, known))
     assumed = assumptions(
         world.process,
         mixings=unique_mixings(world.mixings),
@@ -238,7 +245,7 @@ def _verify_callables(one: _InWorld, margins: Margins, controls: bool) -> Verdic
     if controls:
         from identbox.identifiability.controls import power_in_world
 
-        power = power_in_world(world, lambda encode, views: one.measured(encode, views), margins)
+        power = power_in_world(world, one.measured, margins, samples=one.samples)
     return verdict_on(measures, evidence, margins, predict(world.process, assumed)[0], power)
 
 

@@ -45,6 +45,10 @@ class Objective:
     temperature: Positive = 1.0
     negatives: Negatives = "other-view"
 
+    def encoding_size(self, content: int) -> int:
+        """Dimensions of an encoding that can hold ``content`` dimensions: cosine similarity ignores the length."""
+        return content + 1 if self.similarity == "cosine" else content
+
 
 def info_nce(
     views: Sequence[Float[Tensor, "n d"]],

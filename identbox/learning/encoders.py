@@ -22,7 +22,7 @@ from identbox.settings import Count, settings
 class MLPSettings:
     """A multilayer perceptron: one linear layer more than ``widths`` has entries, LeakyReLU between them."""
 
-    encoding_size: Count | None = None  # dimensions of the encoding; without it, those of content
+    encoding_size: Count | None = None  # dimensions; without it, as many as content needs
     widths: tuple[Count, ...] = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in input dimensions
     slope: float = 0.01  # of LeakyReLU below 0
 

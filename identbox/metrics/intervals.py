@@ -29,6 +29,7 @@ from torch import Tensor
 
 from identbox import seeding
 from identbox.metrics.estimates import quantile
+from identbox.metrics.normal_scores import unit_ranks
 from identbox.metrics.predictors import Fit, PredictorSettings, choose_by_gcv, fit_kernels
 
 GCV_ROWS = 400  # of the training sample, on which a bounding fit is chosen
@@ -157,12 +158,7 @@ def rank_normal(x: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
 
     What lies close together, as at the flat ends of a sigmoid, is moved apart. The information is the same.
     """
-    columns = []
-    for column in x.T:
-        _, place, count = column.unique(sorted=True, return_inverse=True, return_counts=True)
-        rank = count.cumsum(0) - (count - 1) / 2.0
-        columns.append(torch.special.ndtri((rank[place].double() - 0.5) / len(x)))
-    return torch.stack(columns, dim=1)
+    return torch.special.ndtri(unit_ranks(x))
 
 
 def components(values: Float[Tensor, " columns"], count: int) -> tuple[float, ...]:

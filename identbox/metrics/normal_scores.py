@@ -33,6 +33,19 @@ def varying(values: Float[Tensor, "n k"]) -> Float[Tensor, "n _"]:
     return given[:, spread > ROUNDING * torch.finfo(given.dtype).eps * largest].double()
 
 
+def unit_ranks(values: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    """(rank - 1/2) / n of each component, in float64 and between 0 and 1; equal values share their mean rank.
+
+    The map increases in each component, so that it loses no information.
+    """
+    columns = []
+    for column in values.T:
+        _, place, count = column.unique(sorted=True, return_inverse=True, return_counts=True)
+        rank = count.cumsum(0) - (count - 1) / 2.0
+        columns.append((rank[place].double() - 0.5) / len(values))
+    return torch.stack(columns, dim=1)
+
+
 def normal_scores(values: Float[Tensor, "n k"]) -> Float[Tensor, "n _"]:
     """Each component by its ranks as standard normal numbers, of mean 0 and variance 1; equal values have one rank.
 

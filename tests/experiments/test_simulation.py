@@ -169,6 +169,12 @@ def test_two_processes_cannot_claim_one_run(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "run.lease"]
 
 
+def test_an_encoding_has_room_for_content_as_the_objective_reads_it():
+    for similarity, size in (("euclidean", 2), ("cosine", 3)):
+        made = learner({"objective": {"similarity": similarity}, "process": {"content": 2}})
+        assert made.encode(made.world.sample(4, "x").x["1"], "1").shape == (4, size)
+
+
 def test_views_share_what_they_should():
     multimodal, multiview = learner(), learner({"setting": "multiview"})
     assert set(multimodal.encoders) == set(multimodal.mixings) == {"1", "2"}

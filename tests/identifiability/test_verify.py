@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from identbox.errors import IdentboxError
+from identbox.identifiability import controls
 from identbox.identifiability.verdicts import Margins
 from identbox.identifiability.verify import verify
 from identbox.process.interventions import Set
@@ -190,6 +191,18 @@ def test_controls_say_what_the_verdict_would_have_seen(arrays):
     for level in [*power.leaks.values(), *power.losses.values()]:
         assert level in (0.02, 0.05, 0.1, 0.2)
     assert "Smallest planted leak that is seen: linear" in " ".join(str(verdict).split())
+
+
+def test_a_probe_too_weak_for_a_known_network_refuses_no_positive_control(monkeypatch):
+    """With 5 dimensions and 500 samples no regression reads a network; then the control is undecided."""
+    monkeypatch.setattr(controls, "LEAKS", {})
+    monkeypatch.setattr(controls, "LOSSES", {})
+    name = "an invertible network"
+    monkeypatch.setattr(controls, "POSITIVE", {name: controls.POSITIVE[name]})
+    made = World(numerical_simulation(content=5, style=1, specific=0), seed=0, mixing=ROUGH)
+    verdict = verify(made, {"1": lambda x: made.invert(x, "1")["content"]}, samples=500, controls=True)
+    assert verdict.power.refused == []
+    assert verdict.power.positive == {name: "undecided"}
 
 
 def changing(x):

@@ -31,6 +31,12 @@ def leaking(p, n=4000, seed=0):
     return c, draws
 
 
+def test_unit_ranks_are_those_of_scipy_with_ties():
+    values = torch.tensor([[3.0, 1.0], [1.0, 1.0], [3.0, 2.0], [2.0, 1.0]])
+    expected = (stats.rankdata(values.numpy(), axis=0) - 0.5) / 4
+    assert normal_scores.unit_ranks(values).numpy() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("p", [0.02, 0.2, 1.0])
 def test_redrawing_measures_the_share_that_is_not_content(p):
     _, (first, second) = leaking(p)
