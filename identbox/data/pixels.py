@@ -61,6 +61,20 @@ class Split:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def part(self, rows: slice) -> Split:
+        """Some samples of the split, as a split of its own."""
+        images, texts = (
+            {name: column[rows] for name, column in columns.items()}
+            for columns in (self.image_latents, self.text_latents)
+        )
+        return replace(
+            self,
+            pixels=self.pixels[rows],
+            tokens=self.tokens[rows],
+            image_latents=images,
+            text_latents=texts,
+        )
+
 
 @settings
 class CacheNote:

@@ -27,13 +27,15 @@ from identbox.data.formats import fingerprint
 from identbox.data.pixels import Split, batch, open_split
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
-from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes
+from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes, targets
+from identbox.experiments.records import SCORES_KEY
 from identbox.experiments.run import CONFIG_FILE, RunFolder, Trainable
 from identbox.learning import contrastive, training
 from identbox.learning.augmentation import lit, moved, turned
 from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import image_encoder, text_encoder
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
+from identbox.metrics.curves import SAMPLES, cheap_scores, is_due
 from identbox.process import presets
 from identbox.process.tables import process_from_table, table_from_process
 from identbox.settings import Count, NonNegative, at_least, between, settings
@@ -215,6 +217,18 @@ class PairLearner(nn.Module):
             return {view: functional.normalize(encodings, dim=1) for view, encodings in whole.items()}
         return whole
 
+    def curves(self, step: int, split: Split) -> dict[str, Any]:
+        """The scores of every factor of a split's first samples, for about 20 of the steps; see `metrics.curves`."""
+        training = self.experiment.training
+        if not is_due(step, steps=training.steps, log_every=training.log_every):
+            return {}
+        n = min(len(split) // 2, SAMPLES)
+        wanted = targets(split.part(slice(n)), split.part(slice(n, 2 * n)), n, n)
+        found: list[dict[str, Any]] = []
+        for view, encodings in self.encodings(split, 2 * n).items():
+            found += cheap_scores(view, encodings[:n], encodings[n:], wanted)
+        return {SCORES_KEY: found}
+
     @contextmanager
     def _in_mode(self, *, training: bool) -> Iterator[None]:
         """Training or evaluation mode inside; outside the mode and the statistics of batch norms as before."""
@@ -305,6 +319,7 @@ def run_experiment(
         loss=learner.loss,
         settings=experiment.training,
         watch=lambda: {"validation_loss": learner.validation_loss(data.val)},
+        curves=lambda step: learner.curves(step, data.val),
         measure=lambda trained: _measured_experiment(learner, data, trained),
     )
     place = experiment_folder(folder, experiment, data.folder, data.sha256, seed=seed)

@@ -42,30 +42,37 @@ def is_due(step: int, *, steps: int, log_every: int) -> bool:
 def curve_scores(world: World, encode: Encode) -> list[dict[str, Any]]:
     """The scores of every variable but constants from the encodings of every view, linear and by one kernel.
 
-    Each is a table ``{"view", "target", "probe", "metric", "score"}``, as in the record of a run. Classes are predicted
-    by regression of their indicators. The samples are of a stream of their own, so that no other draw moves.
+    They are those of `cheap_scores`. The samples are of a stream of their own, so that no other draw moves.
     """
     sample = world.sample(2 * SAMPLES, "curves")
     found = []
     for view in world.views:
-        encoded = encode(sample.x[view], view)
-        x, x_test = standardise(encoded[:SAMPLES], encoded[SAMPLES:])
         targets = []
         for variable in world.process.variables:
             if not variable.distribution.constant:
                 values = seen(sample.latent, view, variable)
                 targets.append(target_of(variable, values[:SAMPLES], values[SAMPLES:]))
-        for probe, predictions in _predictions(x, x_test, [_columns(target) for target in targets]):
-            for target, prediction in zip(targets, predictions, strict=True):
-                metric, score = _score(target, prediction)
-                table = {
-                    "view": view,
-                    "target": target.name,
-                    "probe": probe,
-                    "metric": metric,
-                    "score": score,
-                }
-                found.append(table)
+        encodings = encode(sample.x[view], view)
+        found += cheap_scores(view, encodings[:SAMPLES], encodings[SAMPLES:], targets)
+    return found
+
+
+@torch.no_grad()
+def cheap_scores(
+    view: str, train: Float[Tensor, "n k"], test: Float[Tensor, "m k"], targets: Sequence[Target]
+) -> list[dict[str, Any]]:
+    """The scores of targets from the encodings of a view, fitted on n rows and taken on m others.
+
+    Each is a table ``{"view", "target", "probe", "metric", "score"}``, as in the record of a run. Classes are predicted
+    by regression of their indicators.
+    """
+    x, x_test = standardise(train, test)
+    found = []
+    for probe, predictions in _predictions(x, x_test, [_columns(target) for target in targets]):
+        for target, prediction in zip(targets, predictions, strict=True):
+            metric, score = _score(target, prediction)
+            named = {"view": view, "target": target.name, "probe": probe, "metric": metric}
+            found.append({**named, "score": score})
     return found
 
 

@@ -52,6 +52,23 @@ def test_a_few_dozen_steps_find_the_position_in_images_and_sentences(finished: P
     assert record["losses"]["chance"] == pytest.approx(math.log(24))
 
 
+def test_curves_show_the_position_as_it_is_learned(finished: Path):
+    """Scores of every factor from both views during training, which a report draws."""
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    scored = [line["scores"] for line in lines if "scores" in line]
+    assert len(scored) > 1
+    accuracy = [
+        next(
+            one["score"]
+            for one in scores
+            if (one["view"], one["target"], one["probe"]) == ("text", "object_xpos", "kernel_ridge")
+        )
+        for scores in scored
+    ]
+    assert accuracy[-1] > 0.8 > accuracy[0]
+    assert "curves" in runs.run_report(finished).figures
+
+
 def test_what_only_one_view_shows_is_not_encoded_from_the_other(finished: Path):
     """A rotation that the image does not even show, R2 = 0, and the phrasing, which no image tells, 1/5."""
     record = json.loads((finished / "results.json").read_text())
