@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @click.command("render")
 @click.option(
-    "--n", type=int, required=True, help="Number of training samples; the published dataset has 125000."
+    "--n",
+    type=int,
+    help="Number of training samples; the published dataset has 125000.  [required for a dataset]",
 )
 @click.option("--val", type=int, help="Number of validation samples.  [default: 8% of n]")
 @click.option("--test", type=int, help="Number of test samples.  [default: 8% of n]")
@@ -86,18 +88,55 @@ if TYPE_CHECKING:
     help="Render part I of K, so that K machines share one folder.",
 )
 @click.option("--overwrite", is_flag=True, help="First remove another dataset that is in the folder.")
+@click.option(
+    "--intervene",
+    "interventions",
+    multiple=True,
+    metavar="SPEC|FILE.toml",
+    help="Add to the dataset in --out the samples of a split once more under an intervention, as in "
+    "permute:object_color; may be repeated.",
+)
+@click.option(
+    "--of",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="For --intervene: the split.",
+)
 @cluster_options
 def render_command(
-    out: Path, workers: int | None, overwrite: bool, cluster: Cluster | None, **asked: Any
+    out: Path,
+    workers: int | None,
+    overwrite: bool,
+    interventions: tuple[str, ...],
+    of: str,
+    cluster: Cluster | None,
+    **asked: Any,
 ) -> None:
     """Make a Multimodal3DIdent dataset: latents, sentences and images.
 
     Interrupted, the same command goes on where it stopped. A ready-made process draws the shapes that the
     pack's pack.toml names; a process file that declares object_shape draws the shapes it names.
-    """
-    from identbox.rendering import generation, requests
 
-    plan = requests.plan_render(requests.RenderRequest(**asked), on_download=print_download)
+    With --intervene the folder must have a dataset. Its samples are rendered again with one variable changed and
+    everything else the same: HOW:TARGET[,TARGET...][=VALUE][:recompute][:first=N], where HOW is permute, set, shift,
+    resample or redraw, and TARGET a variable or a role.
+    """
+    from identbox.rendering import additions, generation, requests
+
+    if interventions:
+        _expect_only_of_additions(overwrite)
+        plan = additions.plan_counterfactuals(
+            out,
+            interventions,
+            of=of,
+            **{name: asked[name] for name in ("shapes", "offline", "executable", "shard")},
+            on_download=print_download,
+        )
+    elif asked["n"] is None:
+        raise click.UsageError("Missing option '--n', the number of training samples.")
+    else:
+        plan = requests.plan_render(requests.RenderRequest(**asked), on_download=print_download)
     if cluster is not None:
         _render_on_cluster(out, plan, cluster, workers, overwrite)
         whole = generation.is_complete(out, plan.recipe)
@@ -126,13 +165,43 @@ def render_command(
     )
 
 
+FROM_THE_DATASET = (
+    "n",
+    "val",
+    "test",
+    "process",
+    "seed",
+    "size",
+    "samples",
+    "scene",
+    "naming",
+    "device",
+    "splits",
+)
+
+
+def _expect_only_of_additions(overwrite: bool) -> None:
+    """Raise IdentboxError for options beside --intervene that the dataset in the folder has answered already."""
+    context = click.get_current_context()
+    given = [
+        name
+        for name in FROM_THE_DATASET
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given or overwrite:
+        name = given[0].removesuffix("s") if given == ["splits"] else given[0] if given else "overwrite"
+        raise IdentboxError(
+            f"--{name}: expected none beside --intervene, which takes it from the dataset, got one"
+        )
+
+
 def _render_on_cluster(
     out: Path, plan: RenderPlan, cluster: Cluster, workers: int | None, overwrite: bool
 ) -> None:
     """Render on a cluster behind a bar of all images, those of other machines too."""
     from identbox.rendering import shards
 
-    total = sum(plan.recipe.splits.get(split, 0) for split in plan.part.splits)
+    total = sum(plan.recipe.samples.get(split, 0) for split in plan.part.splits)
     with ExitStack() as stack:
         progress = images_bar()
         task = progress.add_task("images", total=total, start=False)
@@ -187,7 +256,7 @@ def check_command(folder: Path, rerender: int, shapes: str, offline: bool, execu
 
     good = True
     for finding in findings():
-        print_finding(f"{finding.split:<6}{finding.what}", finding.good, finding.detail)
+        print_finding(f"{finding.split:<5} {finding.what}", finding.good, finding.detail)
         good = good and finding.good is not False
     if not good:
         raise IdentboxError(f"{folder}: expected a whole dataset, got the faults above")

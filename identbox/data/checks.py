@@ -15,8 +15,9 @@ from jaxtyping import Int
 from PIL import Image
 
 from identbox.data.colors import DEFAULT_NAMING, Naming, color_index, name_colors, palette_index
+from identbox.data.counterfactual_checks import check_counterfactual
 from identbox.data.folder import SPLITS, Columns, image_name, read_latents, read_sentences
-from identbox.data.recipe import Recipe, draw_latents
+from identbox.data.recipe import Recipe
 from identbox.data.scene import IMAGE_FACTORS, check_classes, check_image_latents
 from identbox.data.text import TEXT_FACTORS, parse_sentence
 from identbox.errors import IdentboxError, first_few
@@ -53,7 +54,7 @@ def check_dataset(folder: Path) -> Iterator[DatasetFinding]:
         if not splits:
             raise IdentboxError(f"{folder}: expected a dataset with train, val or test, got none of them")
     else:
-        splits = [split for split, n in recipe.splits.items() if n]
+        splits = [split for split, n in recipe.samples.items() if n]
     for split in splits:
         yield from _check_split(folder, split, recipe)
     if (folder / "vocab.json").exists():
@@ -70,7 +71,7 @@ def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Da
     except IdentboxError as error:
         yield DatasetFinding(split, "files", False, str(error))
         return
-    n = recipe.splits[split] if recipe else len(sentences)
+    n = recipe.samples[split] if recipe else len(sentences)
     counts = {"sentences": len(sentences), "latents_image": _rows(image), "latents_text": _rows(text)}
     wrong = [f"{count} {name}" for name, count in counts.items() if count != n]
     yield DatasetFinding(
@@ -94,6 +95,10 @@ def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Da
     yield from _check_views(image, text, recipe, split)
     if recipe is not None:
         yield _check_seed(recipe, split, image, text)
+        if (added := recipe.intervention(split)) is not None:
+            for what, good, detail in check_counterfactual(place, added, recipe, image, text):
+                yield DatasetFinding(split, what, good, detail)
+            return
     process = recipe.process if recipe else _published_process(image)
     yield from _check_dependencies(process, image, split)
 
@@ -209,7 +214,7 @@ def _check_color_names(image: Columns, text: Columns, naming: Naming, split: str
 
 
 def _check_seed(recipe: Recipe, split: str, image: Columns, text: Columns) -> DatasetFinding:
-    drawn = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
+    drawn = recipe.latents(split)
     pairs = [(view, name) for view in ("image", "text") for name in drawn[view]]
     there = {"image": image, "text": text}
     differing = [

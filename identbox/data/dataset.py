@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from identbox.data.counterfactuals import find
 from identbox.data.folder import EOS, PAD, UNKNOWN, read_text, vocabulary_of
 from identbox.data.formats import has_split, open_source, sentences_of
 from identbox.data.text import tokenize
@@ -35,6 +36,11 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
     split. The vocabulary is ``vocab`` (a file, or indices by word), or else the folder's vocab.json, or else that of
     the training sentences; all unknown words have one token. ``length`` is the number of tokens (default: that of
     the longest sentence).
+
+    With ``intervention`` (``"permute:object_color"``, say) the items are pairs of dicts: sample i of the split before
+    the intervention, and after it. The split must have been rendered under it (`identbox render --intervene`); its
+    samples, which may be the first of the split alone, are ``sentences``, ``image_latents`` and ``text_latents``, and
+    ``before`` is the split itself.
 
     Raises IdentboxError where a file is missing, an image is, or counts differ.
 
@@ -64,8 +70,14 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         transform: Callable[[Image.Image], Any] | None = None,
         vocab: Path | str | Mapping[str, int] | None = None,
         length: int | None = None,
+        intervention: str | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self.before: Multimodal3DIdent | None = None
+        if intervention is not None:
+            added = find(self.folder, intervention, split)
+            self.before = Multimodal3DIdent(folder, split, transform=transform, vocab=vocab, length=length)
+            split = added.name
         self.source = open_source(self.folder, split)
         self.sentences = self.source.sentences
         self.image_latents, self.text_latents = self.source.image_latents, self.source.text_latents
@@ -74,6 +86,9 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         self.i2w = {index: word for word, index in self.w2i.items()}
         words = [tokenize(sentence) for sentence in self.sentences]
         self.length = length or max(map(len, words)) + 1
+        if self.before is not None:
+            self.length = max(self.length, self.before.length)
+            self.before.pad(self.length)
         self.tokens = torch.full((len(words), self.length), self.w2i[PAD])
         for line, tokens in enumerate(words):
             if len(tokens) >= self.length:
@@ -106,6 +121,12 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
                 raise IdentboxError(f"{where}: expected the token {mark}, got a vocabulary without it")
         return words
 
+    def pad(self, length: int) -> None:
+        """Make all sentences that many tokens long, at least as many as they have."""
+        wanted = (0, length - self.length)
+        self.tokens = torch.nn.functional.pad(self.tokens, wanted, value=self.w2i[PAD])
+        self.length = length
+
     def __len__(self) -> int:
         return len(self.sentences)
 
@@ -117,8 +138,14 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         except (OSError, SyntaxError, ValueError) as error:
             raise IdentboxError(f"{self.source.where(index)}: expected an image, got {error}") from error
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Any:
         index = range(len(self))[int(index)]
+        if self.before is not None:
+            return self.before[index], self.sample(index)
+        return self.sample(index)
+
+    def sample(self, index: int) -> dict[str, Any]:
+        """The dict of a sample of this split; of a counterfactual split the one after the intervention."""
         image = self.image(index)
         if self.transform is not None:
             pixels = self.transform(image)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from identbox import files
+from identbox import config, files
+from identbox.data.counterfactuals import FILE as INTERVENTION_FILE
+from identbox.data.counterfactuals import counterfactuals_of
 from identbox.data.folder import SPLITS, image_name
 from identbox.data.formats import Source, has_split, open_source, pyarrow, shard_name
 from identbox.data.png import PNG_END, PNG_SIGNATURE
@@ -49,7 +51,8 @@ def export_dataset(
     if out.exists():
         raise IdentboxError(f"{out}: expected a new folder, got one that exists")
     _expect_library(to)
-    sources = {split: open_source(dataset, split) for split in SPLITS if has_split(dataset, split)}
+    added = {one.name: one for one in counterfactuals_of(dataset)}
+    sources = {split: open_source(dataset, split) for split in (*SPLITS, *added) if has_split(dataset, split)}
     if not sources:
         raise IdentboxError(f"{dataset}: expected a dataset, got a folder without splits")
     on_start(sum(len(source.sentences) for source in sources.values()))
@@ -59,6 +62,8 @@ def export_dataset(
             for name in FILES_BESIDE_SHARDS:
                 if (dataset / name).exists():
                     shutil.copyfile(dataset / name, part / name)
+            for name, one in added.items():
+                config.write_toml(part / "data" / f"{name}.{INTERVENTION_FILE}", one.table())
             names = _write_shards(part / "data", to, sources, _classes(dataset), per_shard, on_sample)
     except OSError as error:
         raise IdentboxError(f"{out}: expected a folder to write to, got {error.strerror or error}") from error
@@ -183,7 +188,7 @@ def _write_tar(path: Path, split: str, source: Source, indices: range, on_sample
             latents = {view: sample[view] for view in ("z_image", "z_text")}
             writer.write(
                 {
-                    "__key__": f"{split}-{Path(image_name(index, len(source.sentences))).stem}",
+                    "__key__": f"{split.replace('.', '_')}-{Path(image_name(index, len(source.sentences))).stem}",
                     "png": sample["png"],
                     "txt": sample["text"].encode(),
                     "json": json.dumps(latents).encode(),

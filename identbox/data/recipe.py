@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
-
-from identbox import __version__, config, seeding
+from identbox import __version__, config
 from identbox.data.colors import DEFAULT_NAMING, Naming
+from identbox.data.counterfactuals import Counterfactual, counterfactuals_of
 from identbox.data.folder import Columns
+from identbox.data.latents import columns_of_sample, draw_latents
 from identbox.data.scene import Flavour
 from identbox.errors import IdentboxError
 from identbox.process import presets, tables
@@ -22,7 +19,6 @@ from identbox.process.model import Process
 from identbox.process.tables import table_from_process
 from identbox.settings import at_least, build, settings
 
-BLOCK_OF_SAMPLES = 4096  # drawn from one set of streams
 RECIPE_FORMAT = 1
 
 
@@ -37,6 +33,8 @@ class Recipe:
     naming: Naming = DEFAULT_NAMING  # the distance by which the nearest colour name is found
     shapes: dict[str, str]  # name and sha256 of the pack, its licence and credit
     renderer: dict[str, Any]  # size, samples, device, Blender's version
+    # Splits that were added to the dataset. Each says in its own folder what it is, and none is in dataset.toml.
+    counterfactuals: tuple[Counterfactual, ...] = ()
 
     def __post_init__(self) -> None:
         for split, n in self.splits.items():
@@ -47,6 +45,22 @@ class Recipe:
     @property
     def shape_names(self) -> tuple[str, ...]:
         return shape_names(self.process)
+
+    @property
+    def samples(self) -> dict[str, int]:
+        """The number of samples of each split, the counterfactual ones included."""
+        return {**self.splits, **{one.name: one.size(self.splits) for one in self.counterfactuals}}
+
+    def intervention(self, split: str) -> Counterfactual | None:
+        """The intervention of a counterfactual split, or None for another split."""
+        return next((one for one in self.counterfactuals if one.name == split), None)
+
+    def latents(self, split: str) -> dict[str, Columns]:
+        """The latents of any split: for each view its variables as columns of shape (n,)."""
+        n, one = self.samples[split], self.intervention(split)
+        if one is None:
+            return draw_latents(self.process, self.seed, split, n)
+        return columns_of_sample(one.sample(self.process, self.seed, n))
 
     def table(self) -> dict[str, Any]:
         """The table of dataset.toml. The naming of colours is in it only where it is not the default."""
@@ -75,7 +89,9 @@ class Recipe:
         table = {key: value for key, value in table.items() if key not in ("format", "identbox")}
         if "process" in table:
             table["process"] = tables.from_table(table["process"], f"{path}: process")
-        return build(Recipe, table, str(path))
+        if "counterfactuals" in table:
+            raise IdentboxError(f"{path}: expected no key counterfactuals, got one")
+        return replace(build(Recipe, table, str(path)), counterfactuals=counterfactuals_of(folder))
 
 
 def shape_names(process: Process) -> tuple[str, ...]:
@@ -109,41 +125,6 @@ def with_shapes(process: Process, names: tuple[str, ...]) -> Process:
         for variable in process.variables
     )
     return replace(process, variables=variables)
-
-
-def draw_latents(process: Process, seed: int, split: str, n: int) -> dict[str, Columns]:
-    """The first n samples of a split: for each view its variables as columns of shape (n,).
-
-    Sample i depends on the seed, the split and i alone: samples are drawn in blocks of fixed size, each
-    variable of a block from a stream of its own. Raises IdentboxError for variables of several dimensions.
-    """
-    for variable in process.variables:
-        if variable.distribution.dim != 1:
-            raise IdentboxError(
-                f"variables.{variable.name}.dim: expected 1 to be rendered, got {variable.distribution.dim}"
-            )
-    process = process.realise(seed=seed)
-    blocks = [
-        process.sample(
-            BLOCK_OF_SAMPLES,
-            generator=partial(_stream, seed, split, block),
-            dtype=torch.float64,
-        ).views
-        for block in range(math.ceil(n / BLOCK_OF_SAMPLES))
-    ]
-    columns: dict[str, Columns] = {}
-    for view in process.views:
-        columns[view] = {}
-        for variable in process.seen_by(view):
-            parts = [block[view][variable.name][:, 0] for block in blocks]
-            column = torch.cat(parts)[:n].numpy() if parts else np.zeros(0)
-            whole = variable.distribution.discrete and np.array_equal(column, np.round(column))
-            columns[view][variable.name] = column.astype(np.int64) if whole else column
-    return columns
-
-
-def _stream(seed: int, split: str, block: int, variable: str) -> torch.Generator:
-    return seeding.generator(seed, "latents", split, block, variable)
 
 
 def check_views(process: Process) -> None:

@@ -298,7 +298,7 @@ class Process:
         """
         noise, overrides = sample.noise, dict(sample.overrides)
         for intervention in interventions:
-            targets = self._targets(intervention.target)
+            targets = self.targets(intervention.target)
             names = [variable.name for variable in targets]
             before = Targets(
                 n=len(sample),
@@ -313,7 +313,8 @@ class Process:
             sample = self._solve(noise, overrides)
         return sample
 
-    def _targets(self, target: str) -> list[Variable]:
+    def targets(self, target: str) -> list[Variable]:
+        """The variable of that name, or all variables of a role. Raises IdentboxError where there is neither."""
         if target in ROLES and target not in {variable.name for variable in self.variables}:
             return [variable for variable in self.variables if variable.role == target]
         return [self[target]]

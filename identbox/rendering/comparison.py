@@ -43,7 +43,7 @@ def rerender(
         raise IdentboxError(
             f"--shapes {pack}: expected the pack {recipe.shapes['name']} of the recipe, got one of another content"
         )
-    records = [record for split, n in recipe.splits.items() if n for record in records_of(recipe, split)]
+    records = [record for split, n in recipe.samples.items() if n for record in records_of(recipe, split)]
     records = random.Random(seed).sample(records, min(count, len(records)))
     with tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True) as scratch:
         again = Path(scratch)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from identbox import config, seeding
-from identbox.data import cards, png
+from identbox import config, files, seeding
+from identbox.data import cards, counterfactuals, png
+from identbox.data.counterfactuals import Counterfactual
 from identbox.data.folder import (
     SPLITS,
     Columns,
@@ -16,7 +18,7 @@ from identbox.data.folder import (
     write_split,
     write_vocabulary,
 )
-from identbox.data.recipe import Recipe, check_views, draw_latents
+from identbox.data.recipe import Recipe, check_views
 from identbox.data.scene import Scene, check_image_latents
 from identbox.data.text import describe
 from identbox.errors import IdentboxError, first_few
@@ -24,6 +26,8 @@ from identbox.jobs import leases
 from identbox.rendering.blender import Blender
 from identbox.rendering.workers import ATTEMPTS_PER_IMAGE, RenderOutcome, RenderRun, RenderSettings
 from identbox.settings import settings
+
+LONGEST_NAME = 100  # characters of the splits in the name of a part; file systems allow 255 in all
 
 
 @settings
@@ -41,7 +45,10 @@ class Part:
     @property
     def name(self) -> str:
         """A name that a file may have."""
-        return f"{'+'.join(self.splits)}-{self.shard[0]}of{self.shard[1]}"
+        named = "+".join(self.splits)
+        if len(named) > LONGEST_NAME:
+            named = f"{named[:LONGEST_NAME]}-{seeding.derive(0, *self.splits):x}"
+        return f"{named}-{self.shard[0]}of{self.shard[1]}"
 
     def indices(self, n: int) -> range:
         """The indices of a split of n that belong to the part."""
@@ -56,7 +63,7 @@ def prepare_folder(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> 
     dataset (the keys that differ are named), or files of no dataset.
     """
     check_views(recipe.process)
-    ready = {split: _observe(recipe, split) for split, n in recipe.splits.items() if n}
+    ready = {split: _observe(recipe, split) for split, n in recipe.samples.items() if n}
     replaces = overwrite and (folder / "dataset.toml").exists()
     if replaces:
         _remove_dataset(folder)
@@ -70,6 +77,9 @@ def prepare_folder(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> 
     )
     try:
         for split, (latents, sentences, text) in ready.items():
+            added = recipe.intervention(split)
+            if added is not None:
+                _claim_counterfactual(folder / split, added)
             write_split(folder / split, latents, sentences, text)
             if split == "train":
                 write_vocabulary(folder / "vocab.json", sentences)
@@ -77,9 +87,20 @@ def prepare_folder(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> 
         raise IdentboxError(f"{folder}: expected a folder to write to, got {error.strerror}") from error
 
 
+def _claim_counterfactual(place: Path, added: Counterfactual) -> None:
+    """Write into the folder of a counterfactual split what it is. Raises IdentboxError where it is another."""
+    config.claim(
+        place / counterfactuals.FILE,
+        added.table(),
+        what=f"the samples of {added.of} under {added}",
+        advice="; remove it first",
+    )
+
+
 def _remove_dataset(folder: Path) -> None:
     """Remove all files of a dataset; other files in the folder stay."""
-    for name in (*SPLITS, "logs", ".cache"):
+    added = [one.name for one in counterfactuals.counterfactuals_of(folder)]
+    for name in (*SPLITS, *added, "logs", ".cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("vocab.json", "README.md", "gallery.png", "dataset.toml"):
         (folder / name).unlink(missing_ok=True)
@@ -87,7 +108,7 @@ def _remove_dataset(folder: Path) -> None:
 
 def _observe(recipe: Recipe, split: str) -> tuple[dict[str, Columns], list[str], dict[str, list]]:
     """Latents, sentences and text latents of a split. Their ranges are checked before anything is written."""
-    latents = draw_latents(recipe.process, recipe.seed, split, recipe.splits[split])
+    latents = recipe.latents(split)
     check_image_latents(latents["image"], len(recipe.shape_names), f"process {recipe.process.name}: {split}")
     return latents, *describe(latents["text"], recipe.shape_names, recipe.naming)
 
@@ -98,13 +119,16 @@ def settings_of(recipe: Recipe) -> RenderSettings:
 
 
 def records_of(recipe: Recipe, split: str) -> list[dict]:
-    """The scene records of a split, each with its ``file`` below the dataset folder and its sampling ``seed``."""
-    n = recipe.splits[split]
-    latents = draw_latents(recipe.process, recipe.seed, split, n)["image"]
-    records = Scene(flavour=recipe.scene).records(latents, recipe.shape_names)
+    """The scene records of a split, each with its ``file`` below the dataset folder and its sampling ``seed``.
+
+    A sample of a counterfactual split has the sampling seed of the sample that it is made from.
+    """
+    n, added = recipe.samples[split], recipe.intervention(split)
+    drawn = split if added is None else added.of
+    records = Scene(flavour=recipe.scene).records(recipe.latents(split)["image"], recipe.shape_names)
     for index, record in enumerate(records):
         record["file"] = f"{split}/images/{image_name(index, n)}"
-        record["seed"] = seeding.derive(recipe.seed, "render", split, index) % 2**31
+        record["seed"] = seeding.derive(recipe.seed, "render", drawn, index) % 2**31
     return records
 
 
@@ -112,14 +136,31 @@ def missing_records(folder: Path, recipe: Recipe, part: Part) -> tuple[list[dict
     """The records of a part whose images are missing or not whole, and the number of images of the part."""
     missing, total = [], 0
     for split in part.splits:
-        if not recipe.splits.get(split):
+        if not recipe.samples.get(split):
             continue
-        chosen = part.indices(recipe.splits[split])
+        chosen = part.indices(recipe.samples[split])
         total += len(chosen)
         wanted = records_of(recipe, split)[chosen.start : chosen.stop]
         size = recipe.renderer["size"]
         missing += [record for record in wanted if not png.is_whole(folder / record["file"], size)]
     return missing, total
+
+
+def _without_copies(folder: Path, recipe: Recipe, missing: Sequence[dict]) -> list[dict]:
+    """The records of which no image is there yet. Of samples that an intervention leaves as they were it is copied."""
+    left = []
+    known: dict[str, list[dict]] = {}
+    for record in missing:
+        split, _, name = record["file"].split("/")
+        added = recipe.intervention(split)
+        if added is not None:
+            before = known.setdefault(added.of, records_of(recipe, added.of))[int(Path(name).stem)]
+            source = folder / before["file"]
+            if {**before, "file": record["file"]} == record and png.is_whole(source, recipe.renderer["size"]):
+                files.write_whole(folder / record["file"], source.read_bytes())
+                continue
+        left.append(record)
+    return left
 
 
 def remove_leftovers(folder: Path, records: list[dict]) -> None:
@@ -152,6 +193,7 @@ def render_images(
     """
     with leases.hold(folder / "logs" / f"{part.name}.lease", on_message):
         missing, total = missing_records(folder, recipe, part)
+        missing = _without_copies(folder, recipe, missing)
         on_start(total - len(missing), total)
         outcome = RenderOutcome()
         if missing:
@@ -168,13 +210,19 @@ def render_images(
 
 
 def finish(folder: Path, recipe: Recipe) -> None:
-    """Write the card and the picture, and remove the logs, when every image of every split is there."""
-    if is_complete(folder, recipe):
-        for name in (*SPLITS, "logs"):
-            for path in (folder / name).rglob(".*.part"):  # left by killed processes
-                path.unlink(missing_ok=True)
+    """Write the card and the picture, and remove the logs, when every image of every split is there.
+
+    Logs stay while a counterfactual split that the recipe does not name is incomplete: another process may be at it.
+    """
+    if not is_complete(folder, recipe):
+        return
+    for name in (*recipe.samples, "logs"):
+        for path in (folder / name).rglob(".*.part"):  # left by killed processes
+            path.unlink(missing_ok=True)
+    every = replace(recipe, counterfactuals=counterfactuals.counterfactuals_of(folder))
+    if is_complete(folder, every):
         shutil.rmtree(folder / "logs", ignore_errors=True)
-        cards.write(folder, recipe)
+    cards.write(folder, every)
 
 
 def images_there(folder: Path, split: str) -> int:
@@ -184,4 +232,4 @@ def images_there(folder: Path, split: str) -> int:
 
 def is_complete(folder: Path, recipe: Recipe) -> bool:
     """Whether every image of every split is there; their content is not looked at."""
-    return all(images_there(folder, split) == n for split, n in recipe.splits.items() if n)
+    return all(images_there(folder, split) == n for split, n in recipe.samples.items() if n)

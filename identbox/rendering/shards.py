@@ -91,7 +91,7 @@ def shard_jobs(
     folder = folder.resolve()
     logs = folder / "logs"
     for split in part.splits:
-        count = math.ceil(recipe.splits.get(split, 0) / IMAGES_PER_JOB)
+        count = math.ceil(recipe.samples.get(split, 0) / IMAGES_PER_JOB)
         for place in range(1, count + 1):
             shard = Part(splits=(split,), shard=(place, count))
             yield Job(
@@ -106,7 +106,7 @@ def shard_jobs(
 def _is_done(folder: Path, recipe: Recipe, shard: Part) -> bool:
     """Whether every image of a shard is whole."""
     (split,) = shard.splits
-    n, size = recipe.splits[split], recipe.renderer["size"]
+    n, size = recipe.samples[split], recipe.renderer["size"]
     images = folder / split / "images"
     return all(png.is_whole(images / image_name(k, n), size) for k in shard.indices(n))
 

@@ -9,6 +9,7 @@ import torch
 from conftest import SMALL, identbox
 from identbox import Multimodal3DIdent
 from identbox.data import folder, text
+from identbox.data import latents as data_latents
 from identbox.data import recipe as data_recipe
 from identbox.errors import IdentboxError
 from identbox.process import presets
@@ -23,7 +24,7 @@ def copy(small: Path, tmp_path: Path) -> Path:
 
 def test_sample_i_depends_on_the_seed_and_i_alone():
     process = presets.multimodal3dident()
-    many = data_recipe.draw_latents(process, SEED, "train", data_recipe.BLOCK_OF_SAMPLES + 10)
+    many = data_recipe.draw_latents(process, SEED, "train", data_latents.BLOCK_OF_SAMPLES + 10)
     few = data_recipe.draw_latents(process, SEED, "train", 10)
     for view, columns in few.items():
         for name, column in columns.items():
@@ -34,7 +35,7 @@ def test_sample_i_depends_on_the_seed_and_i_alone():
     ]
     assert not any(np.array_equal(few["image"]["object_color"], other) for other in others)
     block = many["image"]["spotlight_pos"]
-    assert not np.array_equal(block[:10], block[data_recipe.BLOCK_OF_SAMPLES :])
+    assert not np.array_equal(block[:10], block[data_latents.BLOCK_OF_SAMPLES :])
 
 
 def test_zero_is_a_seed_and_latents_are_written_down_once():
