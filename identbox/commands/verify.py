@@ -1,4 +1,4 @@
-"""The command verify: verdicts on Theorem 2, from finished runs or from nothing."""
+"""The command verify: verdicts on Theorem 2, from finished runs or from nothing, and Theorem 1 measured."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from identbox.commands.display import run_jobs
+from identbox.commands.display import images_bar, run_jobs
 from identbox.commands.options import assigned_table, comma_separated, device_option, set_option, torch_device
 from identbox.errors import IdentboxError
 
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
     from identbox.identifiability.verdicts import Margins
 
 
+PROBLEMS = "theorem_1"  # under simulations: the processes of --theorem 1
+OF_THEOREM_1 = ("theorem", "process_name", "assignments", "out")  # what may stand beside it
 EXIT_CODES = {"identified": 0, "not identified": 2, "undecided": 3}  # of a verdict on arrays
 ALL = "theorem_2.toml"  # under simulations: what --preset trains
 
 
 @click.command("verify")
 @click.argument("paths", nargs=-1, type=Path, metavar="[RUN_OR_SWEEP]...")
+@click.option(
+    "--theorem",
+    type=click.Choice(["1", "2"]),
+    default="2",
+    show_default=True,
+    help="2 judges encoders. 1 measures what multimodal VAEs can reach on discrete processes.",
+)
 @click.option(
     "--run",
     "runs",
@@ -76,11 +86,16 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
     help="Judge arrays that were made elsewhere: an .npz file, with --latents and --process or with --dataset.",
 )
 @click.option("--latents", type=Path, metavar="FILE", help="An .npz file of the latents behind --encodings.")
-@click.option("--process", "process_name", metavar="NAME|FILE", help="The process that made the latents.")
+@click.option(
+    "--process",
+    "process_name",
+    metavar="NAME|FILE",
+    help="The process that made the latents. With --theorem 1: a TOML file of a discrete one, or a folder of them.",
+)
 @click.option("--dataset", type=Path, metavar="DIR", help="The rendered dataset that was encoded.")
 @device_option
 def verify_command(
-    paths: tuple[Path, ...], runs: tuple[Path, ...], encodings: Path | None, **options: Any
+    theorem: str, paths: tuple[Path, ...], runs: tuple[Path, ...], encodings: Path | None, **options: Any
 ) -> None:
     """Judge whether encoders identified their content, as Theorem 2 predicts.
 
@@ -90,7 +105,15 @@ def verify_command(
     Exit code 0: every prediction that was made came true. 2: one was refuted, or a control was called identified. 3:
     nothing was predicted, or a prediction is undecided. 1: an error. With --encodings 0 is identified, 2 not
     identified, 3 undecided.
+
+    With --theorem 1 nothing is trained: for each process, model, family of decoders and objective the least gap between
+    log-evidence and ELBO is held against the theorem as printed and as corrected. Exit code 0: the corrected bound
+    holds. 2: a case refutes it.
     """
+    if theorem == "1":
+        _refuse_others(click.get_current_context())
+        _measure_theorem_1(options["process_name"], assigned_table(options["assignments"]), options["out"])
+        return
     from identbox.identifiability.verdicts import Margins
 
     margins = Margins(**{name: options.pop(name) for name in ("leak", "recovery", "degenerate")})
@@ -106,6 +129,43 @@ def verify_command(
         raise IdentboxError("--encodings: expected no runs and no --preset beside it, got some")
     else:
         _verify_arrays(encodings, margins, out=options["out"], controls=options["controls"], **arrays)
+
+
+def _refuse_others(context: click.Context) -> None:
+    """Raise IdentboxError where an option was given that --theorem 1 has no use for."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+        if given and name not in OF_THEOREM_1 and context.params[name]:
+            raise IdentboxError(f"{parameter.opts[0]}: expected it with --theorem 2 alone, got --theorem 1")
+
+
+def _measure_theorem_1(process: str | None, changed: Mapping[str, Any], out: Path | None) -> None:
+    """Measure every case of a process of the user's own, or of those that come with identbox; print and write them."""
+    from rich.console import Console
+
+    from identbox import files
+    from identbox.experiments import theorem_1
+    from identbox.reports import theorem_1 as reports
+    from identbox.settings import build
+
+    measurement = build(theorem_1.Measurement, changed, "--set")
+    problems = theorem_1.read_problems(Path(process or files.packaged("simulations") / PROBLEMS))
+    found: list[theorem_1.Case] = []
+    with images_bar("cases") as bar:
+        task = bar.add_task("cases", total=theorem_1.count_cases(problems))
+        for problem in problems:
+            for case in theorem_1.cases(problem, measurement):
+                found.append(case)
+                bar.advance(task)
+    for table in reports.shown_tables(found):
+        Console().print(table)
+    if out is not None:
+        for path in reports.write_theorem_1(found, measurement, out):
+            click.echo(str(path))
+    click.echo(reports.headline(found))
+    if any(case.corrected == "refuted" for case in found):
+        click.get_current_context().exit(EXIT_CODES["not identified"])
 
 
 def _verify_arrays(
