@@ -7,7 +7,7 @@ import numpy as np
 
 from identbox.experiments.optimum import EqualScale, Optimum
 from identbox.experiments.pictures import Component, Picture
-from identbox.experiments.verification import Comparison, GroupFinding, SeedFinding, Verification
+from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, SeedFinding, Verification
 from identbox.identifiability.assumptions import Assumption
 from identbox.identifiability.ceilings import Ceiling
 from identbox.identifiability.controls import Power
@@ -93,7 +93,7 @@ def comparison(target, intervention, score, ceiling, view):
         probe="kernel_ridge", metric="r2", score=score, low=score, high=score, chance=0.0,
     )  # fmt: skip
     limit = Ceiling(score=ceiling, low=ceiling, high=ceiling, how="closed form")
-    return Comparison(score=probe, ceiling=limit, encoded=target.startswith("content"))
+    return ScoreBesideCeiling(score=probe, ceiling=limit, encoded=target.startswith("content"))
 
 
 def seed_finding(seed, *, predicted="identified", outcome="identified", leak=0.01, optimum=True):

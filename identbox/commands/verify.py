@@ -128,7 +128,7 @@ def verify_command(
     elif paths or runs or options["preset"] is not None:
         raise IdentboxError("--encodings: expected no runs and no --preset beside it, got some")
     else:
-        _verify_arrays(encodings, margins, out=options["out"], controls=options["controls"], **arrays)
+        _judge_files(encodings, margins, out=options["out"], controls=options["controls"], **arrays)
 
 
 def _refuse_others(context: click.Context) -> None:
@@ -168,7 +168,7 @@ def _measure_theorem_1(process: str | None, changed: Mapping[str, Any], out: Pat
         click.get_current_context().exit(EXIT_CODES["not identified"])
 
 
-def _verify_arrays(
+def _judge_files(
     encodings: Path,
     margins: Margins,
     *,

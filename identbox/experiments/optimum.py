@@ -84,7 +84,7 @@ def _spread(batches: Sequence[Sequence[Float[Tensor, "n d"]]]) -> float:
     return sum((view - view.mean(0)).square().sum(1).mean().item() for view in views) / len(views)
 
 
-SAMPLES = 8192  # of the estimates of Eq. 8.9
+GAP_SAMPLES = 8192  # of the estimates of Eq. 8.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class Optimum:
         return self.trained.value - self.oracle.value
 
 
-def optimum(seed: int, learner: Learner, *, samples: int = SAMPLES) -> Optimum | str:
+def optimum(seed: int, learner: Learner, *, samples: int = GAP_SAMPLES) -> Optimum | str:
     """Hold a learner against the oracle of its process and mixings; the reason in words where there is none."""
     try:
         perfect = Oracle(learner.world)
@@ -165,8 +165,8 @@ def optimum_of_record(table: Any, where: str) -> Optimum | str:
         return Optimum(
             seed=table["seed"],
             how=table["how"],
-            oracle=_value(table["oracle"]),
-            trained=_value(table["trained"]),
+            oracle=_value_of_record(table["oracle"]),
+            trained=_value_of_record(table["trained"]),
             equal_scale=None if scale is None else EqualScale(**scale),
             leak_cost=table.get("leak_cost"),
         )
@@ -174,6 +174,6 @@ def optimum_of_record(table: Any, where: str) -> Optimum | str:
         raise IdentboxError(f"{where}: optimum: expected that of a run, got {error!r}") from error
 
 
-def _value(table: dict[str, Any]) -> oracle.Value:
+def _value_of_record(table: dict[str, Any]) -> oracle.Value:
     entropies = tuple(-math.inf if h is None else float(h) for h in table["entropies"])
     return oracle.Value(alignment=table["alignment"], entropies=entropies, error=table["error"])

@@ -36,7 +36,7 @@ from identbox.settings import build
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ScoreBesideCeiling:
     """A score of a run's probes beside the ceiling that a perfect encoding of content would reach."""
 
     score: Score
@@ -57,7 +57,7 @@ class SeedFinding:
     assumptions: tuple[Assumption, ...]
     effective: dict[str, tuple[int, float]]  # dimensions and effective ones of each block
     judgements: tuple[Judgement, ...]  # the first is of the content as declared
-    scores: tuple[Comparison, ...]
+    scores: tuple[ScoreBesideCeiling, ...]
     optimum: Optimum | None
     without: str | None  # why there is no optimum
 
@@ -315,7 +315,7 @@ def _assumed(trial: Trial, learner: Learner | None, best: Optimum | None) -> lis
     return [recorded.get(row.key, row) for row in rows]
 
 
-def _comparisons(trial: Trial) -> Iterator[Comparison]:
+def _comparisons(trial: Trial) -> Iterator[ScoreBesideCeiling]:
     """Every nonlinear score of a run beside its ceiling."""
     content = declared(trial.process)
     roles = {v.name: v.role for v in content}
@@ -325,7 +325,7 @@ def _comparisons(trial: Trial) -> Iterator[Comparison]:
         if score.nonlinear and ceiling is not None:
             role = roles.get(score.target)
             encoded = role is not None and (score.permuted or role != score.intervention)
-            yield Comparison(score=score, ceiling=ceiling, encoded=encoded)
+            yield ScoreBesideCeiling(score=score, ceiling=ceiling, encoded=encoded)
 
 
 DEFECTS = {
@@ -342,7 +342,7 @@ def content_factors(trials: Sequence[Trial]) -> elbow.Elbow | None:
     """
     found = validation_losses(trials)
     seeds, sizes = sorted({seed for seed, _ in found}), sorted({size for _, size in found})
-    if len(sizes) < elbow.LEAST:
+    if len(sizes) < elbow.FEWEST_SIZES:
         return None
     losses = np.array([[found[seed, size] for size in sizes] for seed in seeds])
     return elbow.estimate(sizes, losses, **_bounds(trials))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from identbox.metrics import leak, local, recovery
 from identbox.metrics.estimates import CONFIDENCE, Estimate
+from identbox.metrics.interventional import Encode
 from identbox.process import mixing
 from identbox.process.interventions import Intervention, Set
 from identbox.process.model import Process, Variable
@@ -29,10 +30,9 @@ from identbox.settings import build
 Quantity = Literal["leak", "recovery", "degenerate"]
 How = Literal["redrawn", "pairs", "regression", "probe", "moves", "neighbours"]
 Regime = Literal["observed", "cut"]
-Encode = Callable[[Tensor, str], Tensor]  # observations and the name of their view -> encodings
 Latents = Mapping[str, Shaped[Tensor, "n _"]]
 SURE = 0.98  # a recovery above which the strength of the probe does not matter
-REFERENCE = mixing.Mixing(pool=200)  # of the invertible function of content that a probe is tried on
+KNOWN_NETWORK = mixing.Mixing(pool=200)  # of the invertible function of content that a probe is tried on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +264,7 @@ def weakness(block: Sequence[Variable], values: Latents) -> dict[str | None, flo
     """
     content = [v for v in block if not v.distribution.constant]
     numbers = numbers_of(content, values)
-    drawn = mixing.draw(numbers.shape[1], REFERENCE, seed=0, name="reference")
+    drawn = mixing.draw(numbers.shape[1], KNOWN_NETWORK, seed=0, name="reference")
     known = drawn(numbers.to(torch.float32)).double()
     return {one.what: max(0.0, 1 - one.value) for one in recovery_measures("", known, content, values)}
 

@@ -32,7 +32,7 @@ from identbox.process.mixing import SINGULAR
 from identbox.process.model import ROLES, Process, Sample, Variable
 from identbox.process.world import Observed, World
 
-REFERENCE = 4096  # samples from which conditional distribution functions are estimated
+REFERENCE_SAMPLES = 4096  # samples from which conditional distribution functions are estimated
 PERMUTATIONS = 4  # by which the bias of ranks is estimated
 INSIDE = 2.0**-40  # distance kept from the faces of the cube, which is open
 
@@ -114,7 +114,7 @@ def darmois(process: Process, *, seed: int = 0) -> tuple[Darmois, str]:
     if all(set(v.effects) <= names and all(e.additive for e in v.effects.values()) for v in content):
         return lambda values: _uniform_noise(content, values.double()), "closed form"
     sample = process.sample(
-        REFERENCE, generator=seeding.generator(seed, "oracle", "reference"), dtype=torch.float64
+        REFERENCE_SAMPLES, generator=seeding.generator(seed, "oracle", "reference"), dtype=torch.float64
     )
     return ConditionalRanks(torch.cat([sample.values[v.name] for v in content], dim=1)), "ranks"
 

@@ -38,7 +38,7 @@ def predict(process: Process, assumed: Sequence[Assumption]) -> list[Prediction]
     """
     content, same = declared(process), invariant(process)
     partly = [v.name for v in never_changing(process) if v not in same]
-    outcome, reason = _outcome(assumed, partly)
+    outcome, reason = _predicted_outcome(assumed, partly)
     whole = Prediction(block=tuple(v.name for v in same), outcome=outcome, reason=reason)
     if {v.name for v in content} == set(whole.block):
         return [whole]
@@ -51,7 +51,7 @@ def predict(process: Process, assumed: Sequence[Assumption]) -> list[Prediction]
     return [alone, whole]
 
 
-def _outcome(
+def _predicted_outcome(
     assumed: Sequence[Assumption], partly: Sequence[str]
 ) -> tuple[Literal["identified", "not identified"] | None, str]:
     """The outcome for all that is invariant, and the reason; ``partly`` names style of which some never changes."""

@@ -25,7 +25,7 @@ from identbox.metrics.estimates import CONFIDENCE, Estimate, holm, quantile, sha
 from identbox.settings import Fraction, settings
 
 Outcome = Literal["identified", "not identified", "undecided"]
-State = Literal["satisfied", "violated", "open"]
+ConditionState = Literal["satisfied", "violated", "open"]
 ERROR_RATE = 1 - CONFIDENCE  # of a wrong "not identified", for all conditions of a verdict together
 SHOWN_REASONS = 4  # of a verdict in its short form; its conditions have all
 
@@ -63,7 +63,7 @@ class Condition:
 
     measure: Measure
     bound: float
-    state: State
+    state: ConditionState
 
     @property
     def relation(self) -> str:

@@ -23,7 +23,10 @@ from identbox.process.world import World
 
 TIMES = 20  # that scores are taken in a training
 SAMPLES = 300  # to fit on, and as many to score on
-ALPHA, WIDTH = 0.1, 0.3  # of the kernel: exp(-WIDTH |a - b|^2 / 2k), where |a - b|^2 is 2k on average
+KERNEL_ALPHA, KERNEL_WIDTH = (
+    0.1,
+    0.3,
+)  # of the kernel: exp(-KERNEL_WIDTH |a - b|^2 / 2k), where |a - b|^2 is 2k on average
 
 
 def is_due(step: int, *, steps: int, log_every: int) -> bool:
@@ -70,7 +73,7 @@ def cheap_scores(
     found = []
     for probe, predictions in _predictions(x, x_test, [_columns(target) for target in targets]):
         for target, prediction in zip(targets, predictions, strict=True):
-            metric, score = _score(target, prediction)
+            metric, score = _cheap_score(target, prediction)
             named = {"view": view, "target": target.name, "probe": probe, "metric": metric}
             found.append({**named, "score": score})
     return found
@@ -87,7 +90,7 @@ def _predictions(
     x: Float[Tensor, "n k"], x_test: Float[Tensor, "m k"], blocks: Sequence[Float[Tensor, "n _"]]
 ) -> list[tuple[ProbeKind, Sequence[Tensor]]]:
     linear = least_squares(x, torch.cat(list(blocks), dim=1), x_test)
-    choice = ALPHA, WIDTH / (2 * x.shape[1])
+    choice = KERNEL_ALPHA, KERNEL_WIDTH / (2 * x.shape[1])
     settings = PredictorSettings(centre=True)
     kernel = fit_kernels(x, blocks, x_test, [choice] * len(blocks), settings=settings, seed=0)
     return [
@@ -96,7 +99,7 @@ def _predictions(
     ]
 
 
-def _score(target: Target, prediction: Float[Tensor, "m columns"]) -> tuple[str, float]:
+def _cheap_score(target: Target, prediction: Float[Tensor, "m columns"]) -> tuple[str, float]:
     if target.kind != "discrete":
         return "r2", float(r2(target.columns(target.test), prediction).mean())
     guess = prediction.unflatten(1, (-1, target.count)).argmax(2)

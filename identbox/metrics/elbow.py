@@ -15,7 +15,7 @@ description is compared where ``chance`` is given.
 Descriptions are compared by Schwarz's criterion, n log(SSE / (n - p)) + p log n for p parameters and n losses. The
 division by n - p keeps it honest where losses are few. There are three answers:
 
-- an integer k, with an interval: the broken stick is better than all else by ``MARGIN``; it falls before k; behind k it
+- an integer k, with an interval: the broken stick is better than all else by ``STRONG``; it falls before k; behind k it
   falls at most half as steeply; and at k two nats were left, and room for two more factors. (Where L nats are left, a
   factor lowers the loss by less than it carries, roughly by the share 1 - exp(-L).) The interval has every k that an F
   test does not reject against the best one, and what resampling of seeds gives; it ends at sizes that were tried.
@@ -40,18 +40,18 @@ from scipy import stats
 
 from identbox import seeding
 from identbox.errors import IdentboxError
+from identbox.metrics.estimates import CONFIDENCE
 
 if TYPE_CHECKING:
     from identbox.learning.contrastive import Objective
 
-LEAST = 4  # sizes: with fewer, a broken stick passes through all points
-MARGIN = 6.0  # of Schwarz's criterion: strong evidence on the scale of Kass and Raftery
+FEWEST_SIZES = 4  # sizes: with fewer, a broken stick passes through all points
+STRONG = 6.0  # of Schwarz's criterion: strong evidence on the scale of Kass and Raftery
 FLATTER = 0.5  # at most so much of the slope is left behind an elbow
 ROOM = 2.0  # nats that must be left at an elbow, and so many further factors as well
-CONFIDENCE = 0.95  # of the interval
-LEVEL = 0.05  # of the test whether the loss still falls
+FALL_LEVEL = 0.05  # of the test whether the loss still falls
 DRAWS = 2000  # resamples of seeds
-ROUNDING = 1e-9  # a residual of this share of the largest loss counts as rounding
+ROUNDING_SHARE = 1e-9  # a residual of this share of the largest loss counts as rounding
 
 Description = Literal["broken stick", "straight line", "smooth curve", "used up"]
 Losses = Float[np.ndarray, "seeds sizes"]
@@ -96,7 +96,7 @@ class Elbow:
         rival = min(self.advantages, key=lambda name: self.advantages[name])
         if self.advantages[rival] == -math.inf:
             return "there are too few losses to tell a bend from a smooth curve"
-        if self.advantages[rival] < MARGIN:
+        if self.advantages[rival] < STRONG:
             return (
                 f"a {rival} describes the losses as well ({self.advantages[rival]:+.1f} for the broken stick)"
             )
@@ -113,7 +113,7 @@ def estimate(
     unit. ``seed`` is that of the resamples. Raises IdentboxError for sizes that are fewer than four or do not rise,
     losses that are missing or not finite, and a chance that is not above the floor.
     """
-    d, y = _checked(sizes, losses, chance, floor)
+    d, y = _checked_losses(sizes, losses, chance, floor)
     sticks = _Sticks(d, y)
     errors: dict[Description, tuple[float, int]] = {
         "straight line": (_line_error(d, y), 2 * len(y)),
@@ -125,7 +125,7 @@ def estimate(
     others: dict[str, float] = {name: _criterion(y, *entry) for name, entry in errors.items()}
     advantages = {name: value - own for name, value in others.items()}
     before, behind = sticks.slopes
-    bent = min(advantages.values()) >= MARGIN and before < 0 and abs(behind) <= FLATTER * abs(before)
+    bent = min(advantages.values()) >= STRONG and before < 0 and abs(behind) <= FLATTER * abs(before)
     # An elbow is believed where the loss at the bend leaves room for further factors.
     room = chance is None or sticks.level - floor >= ROOM * max(1.0, abs(before))
     size = low = high = at_least = None
@@ -138,7 +138,7 @@ def estimate(
         steepest = float(_falls(d, y.mean(0)).max())
         spent = chance is not None and steepest > 0 and level - floor < ROOM * max(1.0, steepest)
         best = min(own, *others.values())
-        used_up = bent or (spent and others.get("used up", math.inf) <= best + MARGIN)
+        used_up = bent or (spent and others.get("used up", math.inf) <= best + STRONG)
         if used_up:
             at_least = steep
         elif _still_falls(d, y, _variance(y, errors)):
@@ -165,12 +165,12 @@ def least_loss(objective: Objective, candidates: int) -> float:
     return math.log1p((candidates - 1) * math.exp(-2 / objective.temperature))
 
 
-def _checked(
+def _checked_losses(
     sizes: Sequence[int], losses: Losses, chance: float | None, floor: float
 ) -> tuple[Float[np.ndarray, " sizes"], Losses]:
     d = np.array(sizes, dtype=float)
-    if len(d) < LEAST or (np.diff(d) <= 0).any():
-        raise IdentboxError(f"sizes: expected at least {LEAST} that rise, got {list(sizes)}")
+    if len(d) < FEWEST_SIZES or (np.diff(d) <= 0).any():
+        raise IdentboxError(f"sizes: expected at least {FEWEST_SIZES} that rise, got {list(sizes)}")
     if not len(losses) or losses.shape[1] != len(d) or not np.isfinite(losses).all():
         raise IdentboxError(
             f"losses: expected finite numbers for {len(d)} sizes and at least one seed, got shape {losses.shape}"
@@ -228,7 +228,7 @@ def squared_error(design: Float[np.ndarray, "n p"], y: Float[np.ndarray, "*m n"]
 
 
 def _rounding(y: Losses) -> float:
-    return y.size * float(ROUNDING * np.abs(y).max()) ** 2
+    return y.size * float(ROUNDING_SHARE * np.abs(y).max()) ** 2
 
 
 def _criterion(y: Losses, error: float, parameters: int) -> float:
@@ -302,5 +302,5 @@ def _still_falls(d: Float[np.ndarray, " sizes"], y: Losses, error: float) -> boo
     steps = d[part] - d[0], d[-1] - d[-1 - part]
     first, last = (mean[0] - mean[part]) / steps[0], (mean[-1 - part] - mean[-1]) / steps[1]
     spread = math.sqrt(2 * error / len(y) * ((FLATTER / steps[0]) ** 2 + steps[1] ** -2))
-    beyond = stats.norm.ppf(1 - LEVEL) * spread
+    beyond = stats.norm.ppf(1 - FALL_LEVEL) * spread
     return bool(first > 0 and last > 0 and last - FLATTER * first > beyond)

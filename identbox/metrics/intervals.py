@@ -36,7 +36,7 @@ GCV_ROWS = 400  # of the training sample, on which a bounding fit is chosen
 GCV_WIDTHS = (0.1, 0.3, 1.0, 3.0)
 GCV_ALPHAS = (1.0, 0.1, 0.01, 0.001, 0.0001)
 UNDERSMOOTHING = 0.01  # what the chosen alpha is multiplied by
-Interval = tuple[float, float]
+Ends = tuple[float, float]
 
 
 def resamples(m: int, number: int, seed: int) -> Float[Tensor, "b m"]:
@@ -54,7 +54,7 @@ def r2_interval(
     fits: Sequence[Fit],
     counts: Float[Tensor, "b m"],
     confidence: float,
-) -> Interval:
+) -> Ends:
     """The interval of the mean R2 over d columns of the best predictor.
 
     ``prediction`` is the scored one, ``counts`` are `resamples` of the test sample, and ``fits`` are those whose
@@ -87,7 +87,7 @@ def corrected_r2(y: Float[Tensor, "n d"], fit: Fit) -> tuple[float, float]:
 
 def _resampled_r2(
     y: Float[Tensor, "m d"], fit: Float[Tensor, "m d"], counts: Float[Tensor, "b m"], confidence: float
-) -> Interval:
+) -> Ends:
     """Quantiles of the mean R2 over resamples; a resample in which a column is constant is left out."""
     centred = y - y.mean(0)
     summed = counts @ torch.cat([(y - fit).square(), centred, centred.square()], dim=1)
@@ -99,7 +99,7 @@ def _resampled_r2(
     return low, high
 
 
-def accuracy_interval(train: Float[Tensor, "n d"], test: Float[Tensor, "m d"], confidence: float) -> Interval:
+def accuracy_interval(train: Float[Tensor, "n d"], test: Float[Tensor, "m d"], confidence: float) -> Ends:
     """The interval of the mean accuracy over d components of the best predictor.
 
     The arguments are the hits (1) and misses (0) of a predictor on the training and on the test sample.
@@ -112,7 +112,7 @@ def accuracy_interval(train: Float[Tensor, "n d"], test: Float[Tensor, "m d"], c
     return low, max(high, wilson(float(train.mean() + test.mean()) / 2, both, deviations)[1])
 
 
-def wilson(share: float, trials: float, deviations: float) -> Interval:
+def wilson(share: float, trials: float, deviations: float) -> Ends:
     """Wilson's interval of a probability, from the share of trials that came true."""
     weight = 1 + deviations**2 / trials
     middle = share + deviations**2 / (2 * trials)

@@ -3,7 +3,7 @@
 A global score may be high although an encoding is constant over a region. So content is moved by half a standard
 deviation along each of its whitened axes, everything else following as the process has it. The smallest singular value
 of the encoding's response says how far it moves in the direction that it tells least; 1 is what it does on average.
-Samples are degenerate where it is below ``LEAST``.
+Samples are degenerate where it is below ``LEAST_MOVEMENT``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from identbox.metrics.estimates import CONFIDENCE, Estimate, share
 from identbox.metrics.normal_scores import by_ranks, tempered
 
 STEP = 0.25  # standard deviations of content, to each side
-LEAST = 0.02  # of the average movement
+LEAST_MOVEMENT = 0.02  # of the average movement
 ANCHORS = 512  # samples at which arrays are looked at
 
 
@@ -37,7 +37,7 @@ def degenerate_by_moves(
     directions = by_ranks(torch.cat([below.reshape(-1, k), above.reshape(-1, k)]))
     moved = (directions[q * n :] - directions[: q * n]).reshape(q, n, -1)
     slopes = (moved / lengths[:, :, None]).permute(1, 2, 0)  # of each sample: directions by axes
-    return share(int((_smallest(slopes) < LEAST).sum()), n, confidence)
+    return share(int((_smallest_slope(slopes) < LEAST_MOVEMENT).sum()), n, confidence)
 
 
 def degenerate_by_neighbours(
@@ -54,10 +54,10 @@ def degenerate_by_neighbours(
     x, y = places[near], directions[near]
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     slopes = torch.linalg.lstsq(x, y).solution.transpose(1, 2)
-    return share(int((_smallest(slopes) < LEAST).sum()), len(anchors), confidence)
+    return share(int((_smallest_slope(slopes) < LEAST_MOVEMENT).sum()), len(anchors), confidence)
 
 
-def _smallest(slopes: Float[Tensor, "n r q"]) -> Float[Tensor, " n"]:
+def _smallest_slope(slopes: Float[Tensor, "n r q"]) -> Float[Tensor, " n"]:
     """The smallest singular value of each map from q axes to r directions; 0 where r < q."""
     n, r, q = slopes.shape
     if r < q:

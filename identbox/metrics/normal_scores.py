@@ -19,7 +19,7 @@ ROUNDING = 10.0  # spacings of floating point numbers: components that vary by l
 NEGLIGIBLE = 1e-4  # of the variance of one component: directions that vary by less are left out
 KNOTS = 0.75  # between the knots of the map from normal scores to values
 FINE = 1024  # points at which that map is inverted
-FEW = 30  # different values, up to which each is a knot
+FEW_VALUES = 30  # different values, up to which each is a knot
 HEAVY = 4.0  # excess kurtosis: beyond it a component has tails that a regression cannot follow
 FARTHEST = 4.0  # standard deviations, at which numbers are clipped that come by their values
 
@@ -62,7 +62,7 @@ def _scores(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The normal scores of one component."""
     known, counts = np.unique(column, return_counts=True)
     scores = ndtri((np.cumsum(counts) - counts / 2) / len(column))
-    if len(known) <= FEW:
+    if len(known) <= FEW_VALUES:
         return np.interp(column, known, scores)
     knots = np.linspace(scores[0], scores[-1], 1 + math.ceil((scores[-1] - scores[0]) / KNOTS))
     quantiles = PchipInterpolator(knots, np.interp(knots, scores, known))

@@ -32,7 +32,7 @@ RIDGES = tuple(10.0**power for power in (-6, -5, -4, -3, -2, -1, 0, 1))  # of n
 LINEAR = 3.0  # the scale of the inputs among the features: a linear part costs little
 ENOUGH = 0.01  # of a target's variance: where less is left, no network is fitted
 FOLDS = 4
-HIDDEN = (128, 128)
+UNITS = (128, 128)
 EPOCHS = 60  # with 4096 rows, and accordingly more with fewer
 MOST = 6  # times as many
 FEWEST = 400  # rows, below which no network is fitted
@@ -63,7 +63,7 @@ def smooth(inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"], *, netwo
     if network and forms and n >= FEWEST:
         open_ = best.left_out.square().mean(0) > ENOUGH * centred.square().mean(0)
         if open_.any():
-            residuals = _network(torch.cat(forms, dim=1), centred[:, open_], best.left_out[:, open_])
+            residuals = _fit_network(torch.cat(forms, dim=1), centred[:, open_], best.left_out[:, open_])
             best = _where(open_, residuals, best)
     return best
 
@@ -119,7 +119,7 @@ def _ridges(features: Float[Tensor, "n f"], targets: Float[Tensor, "n q"]) -> It
         )
 
 
-def _network(
+def _fit_network(
     inputs: Float[Tensor, "n k"], targets: Float[Tensor, "n q"], known: Float[Tensor, "n q"]
 ) -> Float[Tensor, "n q"] | None:
     """The residuals of scikit-learn's network, each row predicted by the one that was not fitted to it.
@@ -145,7 +145,7 @@ def _predicted(
     from sklearn.neural_network import MLPRegressor
 
     model = MLPRegressor(
-        hidden_layer_sizes=HIDDEN,
+        hidden_layer_sizes=UNITS,
         learning_rate_init=3e-3,
         max_iter=EPOCHS * min(max(1, 4096 // len(inputs)), MOST),
         early_stopping=True,

@@ -19,10 +19,10 @@ from identbox.metrics.estimates import holm
 from identbox.reports.statistics import SEED_CONFIDENCE, SeedScores
 from identbox.reports.wording import cell_label, fixed_digits, p_text
 
-ROUNDING = 0.005  # half a unit of the last digit of published figures
+PUBLISHED_ROUNDING = 0.005  # half a unit of the last digit of published figures
 ZERO_CEILING = 0.01  # up to which content counts as predicting nothing
 LEVEL = 0.05  # of all tests of a report together
-OUTCOMES = ("agrees", "differs", "open")
+AGREEMENTS = ("agrees", "differs", "open")
 CLOSE = 0.05  # a difference that does not matter
 
 
@@ -75,7 +75,7 @@ class Agreement:
 
 def is_informative(entry: SeedScores) -> bool:
     """Whether a score other than 0 is possible or was published."""
-    if entry.published is None or abs(entry.published) >= ROUNDING:
+    if entry.published is None or abs(entry.published) >= PUBLISHED_ROUNDING:
         return True
     if entry.ceiling is None:
         return bool(entry.published_sd)
@@ -90,7 +90,7 @@ def welch(entry: SeedScores) -> Difference | None:
     difference, theirs, own = entry.difference, entry.published_seeds, len(entry.scores)
     if difference is None or theirs is None or theirs < 2:
         return None
-    spread = max(entry.published_sd or 0.0, ROUNDING)
+    spread = max(entry.published_sd or 0.0, PUBLISHED_ROUNDING)
     parts = [(spread if entry.sd is None else entry.sd) ** 2 / own, spread**2 / theirs]
     freedom = float(theirs - 1)
     if own > 1:
@@ -129,7 +129,7 @@ def agreement_notes(found: Sequence[Agreement]) -> list[str]:
     tested = [one for one in found if one.outcome is not None]
     notes = []
     if tested:
-        counts = {outcome: sum(one.outcome == outcome for one in tested) for outcome in OUTCOMES}
+        counts = {outcome: sum(one.outcome == outcome for one in tested) for outcome in AGREEMENTS}
         widest = max(tested, key=lambda one: abs(one.entry.difference or 0.0))
         size = fixed_digits(widest.entry.difference or 0.0, sign=True)
         where = cell_label(widest.entry.cell.values) or widest.entry.cell.name
@@ -137,7 +137,7 @@ def agreement_notes(found: Sequence[Agreement]) -> list[str]:
             f"Of {len(tested)} informative figures {counts['agrees']} agree with the published ones, "
             f"{counts['differs']} differ and {counts['open']} are open. Differs: p < {LEVEL:g} by Welch's test with "
             f"Holm's correction over the {len(tested)}. Agrees: the 95% interval of the difference lies within "
-            f"{CLOSE:g} of zero. A published deviation of 0.00 counts as {ROUNDING}.",
+            f"{CLOSE:g} of zero. A published deviation of 0.00 counts as {PUBLISHED_ROUNDING}.",
             *(_block_note(target, tested) for target in dict.fromkeys(one.entry.target for one in tested)),
             f"The largest difference is {size} ({widest.entry.target}; {where}).",
         ]

@@ -23,7 +23,7 @@ from identbox.reports.figures import (
     face,
 )
 
-ABREAST = 5  # panels beside each other
+PANELS_ABREAST = 5  # panels beside each other
 TITLE_WIDTH = 26  # letters in a line above a panel
 STYLES: dict[str, Any] = {
     "content": "-",
@@ -35,7 +35,7 @@ STYLES: dict[str, Any] = {
 @matplotlib.rc_context(FIGURE_STYLE)
 def draw_curves(panels: Sequence[Panel], *, title: str) -> Figure:
     """Small panels of scores over steps, five to a line: the means, in bands from the lowest to the highest seed."""
-    wide = min(len(panels), ABREAST)
+    wide = min(len(panels), PANELS_ABREAST)
     rows = -(-len(panels) // wide)
     single = len(panels) == 1
     size = (4.6, 3.4) if single else (0.7 + 1.75 * wide, 1.3 + 1.75 * rows)

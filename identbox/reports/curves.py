@@ -53,7 +53,7 @@ def read_curves(folder: Path, run: Run) -> Curves | None:
     for line in lines:
         try:
             table = json.loads(line)
-            scores = [_score(one) for one in table.get(SCORES_KEY, ())]
+            scores = [_score_of_line(one) for one in table.get(SCORES_KEY, ())]
             step = int(table["step"])
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
@@ -67,7 +67,7 @@ def read_curves(folder: Path, run: Run) -> Curves | None:
     return Curves(by_block=by_block, steps=run.steps)
 
 
-def _score(table: Mapping[str, Any]) -> Score:
+def _score_of_line(table: Mapping[str, Any]) -> Score:
     value = float(table["score"])
     names = {key: table[key] for key in ("view", "target", "probe", "metric")}
     return Score(**names, score=value, low=value, high=value, chance=0.0)
@@ -76,7 +76,7 @@ def _score(table: Mapping[str, Any]) -> Score:
 def run_curves(folder: Path, run: Run) -> dict[str, Callable[[], Figure]]:
     """The figure of a run's curves, by its name; nothing where there are none."""
     curves = read_curves(folder, run)
-    return _figure([("", [curves])], f"Run {folder.resolve().name}") if curves else {}
+    return _curve_figure([("", [curves])], f"Run {folder.resolve().name}") if curves else {}
 
 
 def sweep_curves(folder: Path, sweep: Sweep, runs: Runs) -> tuple[dict[str, Callable[[], Figure]], list[str]]:
@@ -102,10 +102,12 @@ def sweep_curves(folder: Path, sweep: Sweep, runs: Runs) -> tuple[dict[str, Call
         f"Convergence: in {len(moving)} of {all_known} runs a score of content, style or modality moved by more than "
         f"{MOVED} over the last fifth of the training"
     )
-    return _figure(groups, sweep.title), [note + (f": {', '.join(moving)}." if moving else ".")]
+    return _curve_figure(groups, sweep.title), [note + (f": {', '.join(moving)}." if moving else ".")]
 
 
-def _figure(groups: Sequence[tuple[str, Sequence[Curves]]], title: str) -> dict[str, Callable[[], Figure]]:
+def _curve_figure(
+    groups: Sequence[tuple[str, Sequence[Curves]]], title: str
+) -> dict[str, Callable[[], Figure]]:
     panels = [Panel(title=name, series=_series(own)) for name, own in groups]
     return {"curves": partial(draw_curves, panels, title=f"{title}: scores during training")}
 

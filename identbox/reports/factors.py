@@ -26,7 +26,7 @@ from identbox.reports.wording import (
 )
 from identbox.tables import Table
 
-ABREAST = 3  # factors side by side, so that a table fits a terminal of 80 characters
+FACTORS_ABREAST = 3  # factors side by side, so that a table fits a terminal of 80 characters
 FACTOR_LEAD = (
     "Scores of nonlinear probes (R² of kernel ridge regression for continuous factors, the accuracy of an MLP for "
     "discrete ones), fitted on training samples and scored on the test split, with an interval for the best predictor. "
@@ -121,8 +121,8 @@ def factor_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Sw
         }
         title = f"Prediction of {view} factors from {view} encodings"
         labels = {setting_name(sweep.x): [value_text(cell.values[sweep.x]) for cell in cells]}
-        for start in range(0, max(1, len(columns)), ABREAST):
-            part = dict(list(columns.items())[start : start + ABREAST])
+        for start in range(0, max(1, len(columns)), FACTORS_ABREAST):
+            part = dict(list(columns.items())[start : start + FACTORS_ABREAST])
             tables.append(Comparison(title="" if start else title, labels=labels, columns=part))
         series = tuple(
             Series(

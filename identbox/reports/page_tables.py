@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from identbox.experiments.verification import Comparison, GroupFinding, came
+from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, came
 from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row
 from identbox.reports.svg import typeset
 from identbox.reports.verdicts import OUTCOMES, scores_by_target, seeds_of
@@ -90,7 +90,7 @@ def score_matrices(finding: GroupFinding) -> list[Table]:
     return tables
 
 
-def _score_cell(ones: Sequence[Comparison] | None) -> CellContent:
+def _score_cell(ones: Sequence[ScoreBesideCeiling] | None) -> CellContent:
     if not ones:
         return ""
     score = fmean(one.score.score for one in ones)

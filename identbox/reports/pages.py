@@ -32,7 +32,7 @@ from identbox.reports.page_tables import (
 )
 from identbox.reports.svg import typeset
 from identbox.reports.verdicts import (
-    FEW,
+    FEW_SEEDS,
     OUTCOMES,
     assumption_table,
     count_of,
@@ -199,10 +199,10 @@ def judged_block(finding: GroupFinding, block: tuple[str, ...]) -> JudgedBlock:
     predictions = {j.prediction.reason: j.prediction.outcome or "nothing" for j in judged.values()}
     outcomes = finding.outcomes(block)
     counts = [f"{outcomes.count(o)} {o}" for o in OUTCOMES if o in outcomes]
-    told = {seed: j for seed, j in judged.items() if len(judged) <= FEW or j.came_true is False}
+    told = {seed: j for seed, j in judged.items() if len(judged) <= FEW_SEEDS or j.came_true is False}
     return JudgedBlock(
         name=block_name(block),
-        predictions=dict(list(predictions.items())[:FEW]),
+        predictions=dict(list(predictions.items())[:FEW_SEEDS]),
         counts=counts,
         outcome=prediction_cell(finding, block),
         reasons=[

@@ -36,7 +36,7 @@ from identbox.reports.wording import METRIC_NAMES, MISSING, fixed_digits, number
 from identbox.tables import Table
 
 ENTRY_COLUMNS = ("intervention", "target", "metric", "seeds", "planned", "mean", "sd", "ci_low", "ci_high")
-FEW = 6  # components of a target that are all shown
+FEW_COMPONENTS = 6  # components of a target that are all shown
 SCORE_COLUMNS = ("intervention", "probe", "metric", "score", "low", "high", "chance")  # of a run
 PUBLISHED_COLUMNS = ("chance", "ceiling", "published", "published_sd", "published_seeds", "difference")
 AGREEMENT_COLUMNS = ("informative", "difference_low", "difference_high", "p", "p_holm", "agreement")
@@ -214,7 +214,7 @@ def _component_tables(probes: Sequence[Score]) -> list[Table]:
     own = [probe for probe in probes if probe.nonlinear and len(probe.components) > 1]
     if not own:
         return []
-    few = max(len(probe.components) for probe in own) <= FEW
+    few = max(len(probe.components) for probe in own) <= FEW_COMPONENTS
     rows = []
     for probe in own:
         worst, best = min(probe.components), max(probe.components)

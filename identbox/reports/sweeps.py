@@ -13,6 +13,7 @@ from identbox.metrics import elbow
 from identbox.reports import figures
 from identbox.reports.agreement import Agreement, agreement_notes, agreements
 from identbox.reports.comparisons import Comparison
+from identbox.reports.curves import TargetMetric
 from identbox.reports.figures import ElbowMark, Panel, Series
 from identbox.reports.report import SPREAD, SweepContents, mean_points
 from identbox.reports.statistics import Published, SeedScores, entries, loss_entries
@@ -33,7 +34,6 @@ PROBE_SENTENCE = (
     "nonlinear probes (R² of kernel ridge regression; for discrete targets the accuracy of an MLP) on held-out "
     "samples, averaged over the views; modality is each view's own block, read from that view's encodings"
 )
-TargetMetric = tuple[str, str]
 
 
 def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
@@ -293,8 +293,8 @@ def _estimate(
     """The elbow of the seeds that have every size, and the estimate or what it needs in words."""
     whole = [seed for seed in sweep.seeds if all(seed in entry.scores for entry in validation)]
     sizes = [cell.values[str(sweep.x)] for cell in cells]
-    if len(sizes) < elbow.LEAST:
-        return None, f"needs at least {elbow.LEAST} sizes, there are {len(sizes)}"
+    if len(sizes) < elbow.FEWEST_SIZES:
+        return None, f"needs at least {elbow.FEWEST_SIZES} sizes, there are {len(sizes)}"
     if not whole:
         return None, "needs a seed of which the runs of all sizes are finished, there is none"
     losses = np.array([[entry.scores[seed] for entry in validation] for seed in whole])

@@ -17,11 +17,11 @@ from identbox.tables import Table, TableCell, judged_cell
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from identbox.experiments.verification import Comparison, GroupFinding, Verification
+    from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, Verification
     from identbox.identifiability.verdicts import Judgement, Outcome
 
 OUTCOMES: tuple[Outcome, ...] = ("identified", "not identified", "undecided")
-FEW = 3  # seeds, up to which reasons are given for each
+FEW_SEEDS = 3  # seeds, up to which reasons are given for each
 WORST = (("leak", "observed"), ("leak", "cut"), ("recovery", "observed"), ("degenerate", "observed"))
 WORST_NAMES = ("leak", "leak, content cut", "recovery", "degenerate")
 
@@ -178,9 +178,11 @@ def seed_table(finding: GroupFinding, block: tuple[str, ...], title: str, style:
         "Worst over views, with 95% intervals; gap: of Eq. 8.9 to the oracle, in nats.",
     ]
     reasons = {j.prediction.reason: j.prediction.outcome or "nothing" for j in judged.values()}
-    notes += [f"predicted: {outcome}, since {reason}" for reason, outcome in list(reasons.items())[:FEW]]
+    notes += [
+        f"predicted: {outcome}, since {reason}" for reason, outcome in list(reasons.items())[:FEW_SEEDS]
+    ]
     for seed, judgement in judged.items():
-        if len(judged) == 1 or (len(judged) <= FEW and judgement.outcome != "identified"):
+        if len(judged) == 1 or (len(judged) <= FEW_SEEDS and judgement.outcome != "identified"):
             notes += [f"seed {seed}: {line}" for line in _reasons(judgement)]
     align = "rll" + "r" * (len(head) - 3)
     return Table(title, head, rows, [judged_cell(note) for note in notes], align=align, style=style)
@@ -228,9 +230,9 @@ def _reasons(judgement: Judgement) -> Iterator[str]:
         yield from (f"    {line}" for line in verdict.brief)
 
 
-def scores_by_target(finding: GroupFinding) -> dict[tuple[str, str, str | None], list[Comparison]]:
+def scores_by_target(finding: GroupFinding) -> dict[tuple[str, str, str | None], list[ScoreBesideCeiling]]:
     """The probes of all seeds by view, target and what was permuted."""
-    found: dict[tuple[str, str, str | None], list[Comparison]] = {}
+    found: dict[tuple[str, str, str | None], list[ScoreBesideCeiling]] = {}
     for seed in finding.seeds:
         for one in seed.scores:
             key = one.score.view, one.score.label, one.score.intervention
