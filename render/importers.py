@@ -1,129 +1,260 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mesh files of any kind that Blender reads, as vertices and triangles in Blender's axes (Z up)."""
+"""Mesh files of any kind, as vertices and triangles in Blender's axes (Z up).
 
-from math import isfinite
+Of .blend and .glb one gets what Blender renders of the active scene. Nothing but the file itself is read, and no
+script, driver or handler of a file is run.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import blendfiles
 import bpy
+import glbfiles
+import meshfiles
 import numpy as np
 
 from meshes import MeshError
 
-MERGE = 1e-6  # vertices closer than this fraction of the extent are one
+LARGEST = 512 << 20  # bytes of a file
+MOST_TRIANGLES = 5_000_000
+COARSEST = 1e-4  # of the extent: the most that float32 may round the coordinates of a .glb or .blend
+HIDDEN_KINDS = (
+    "MESH",
+    "CURVE",
+    "SURFACE",
+    "FONT",
+    "META",
+)  # of objects, that would have a surface if they were shown
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All meshes of a file as one, modifiers and transforms applied, (n, 3) vertices and (m, 3) triangles.
+@dataclass
+class Imported:
+    """A mesh, (n, 3) float64 and (m, 3) int64, and in words what of its file is not in it."""
 
-    Scripts, drivers and handlers of a .blend are never run. Raises MeshError where the file is not readable
-    or has no mesh.
-    """
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
+    vertices: np.ndarray
+    faces: np.ndarray
+    left_out: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> Imported:
+    """All that a file shows, as one mesh. Raises MeshError where it is not readable or shows no surface."""
     kind = path.suffix.lower()
     if kind not in READERS:
         raise MeshError(f"expected one of {', '.join(READERS)}, got {kind or 'no ending'}")
+    if path.stat().st_size > LARGEST:
+        raise MeshError(
+            f"expected a file of at most {LARGEST >> 20} MiB, got {path.stat().st_size >> 20} MiB"
+        )
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     try:
-        READERS[kind](path)
-    except MeshError:
+        mesh = READERS[kind](path)
+    except (MeshError, MemoryError):
         raise
     except Exception as error:
         raise MeshError(f"expected a {kind} file, got one that Blender cannot read ({error})") from error
-    vertices, faces = _collect()
-    if not len(faces):
-        raise MeshError("expected a mesh, got a file with no faces")
-    return _merge(vertices, faces)
+    if not len(mesh.faces):
+        also = f" ({'; '.join(mesh.left_out)})" if mesh.left_out else ""
+        raise MeshError(f"expected a mesh, got a file with no faces{also}")
+    return mesh
 
 
-# Blender's importers turn a coordinate that is not a number into 0, so such coordinates are found before they run.
+def _read_polygons(path: Path) -> Imported:
+    polygons = meshfiles.READERS[path.suffix.lower()](path.read_bytes())
+    _expect_few(int(np.maximum(polygons.sizes - 2, 0).sum()))
+    return Imported(polygons.vertices, _triangles(polygons), polygons.left_out)
 
 
-def _read_obj(path: Path) -> None:
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
-        if line.startswith("v "):
+def _expect_few(triangles: int) -> None:
+    if triangles > MOST_TRIANGLES:
+        raise MeshError(f"expected at most {MOST_TRIANGLES} triangles, got {triangles}")
+
+
+def _triangles(polygons: meshfiles.Polygons) -> np.ndarray:
+    """The polygons as Blender divides them. It is given them in the middle of its numbers, which are float32."""
+    corners, sizes = polygons.corners, polygons.sizes
+    if not len(sizes) or (sizes == 3).all():
+        return corners.reshape(-1, 3)
+    points = polygons.vertices - polygons.vertices.min(axis=0)
+    points /= max(float(points.max()), 1e-300)
+    mesh = bpy.data.meshes.new("polygons")
+    mesh.vertices.add(len(points))
+    mesh.vertices.foreach_set("co", (points - 0.5).astype(np.float32).ravel())
+    mesh.loops.add(len(corners))
+    mesh.loops.foreach_set("vertex_index", corners.astype(np.int32))
+    mesh.polygons.add(len(sizes))
+    mesh.polygons.foreach_set("loop_start", (np.cumsum(sizes) - sizes).astype(np.int32))
+    mesh.update(calc_edges=True)
+    return _faces_of(mesh)
+
+
+def _faces_of(mesh: bpy.types.Mesh) -> np.ndarray:
+    mesh.calc_loop_triangles()
+    faces = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("vertices", faces)
+    return faces.reshape(-1, 3).astype(np.int64)
+
+
+def _read_glb(path: Path) -> Imported:
+    content, left_out = glbfiles.active_scene(path.read_bytes())
+    with tempfile.TemporaryDirectory() as scratch:
+        alone = Path(scratch) / "scene.glb"
+        alone.write_bytes(content)
+        options = {"disable_bone_shape": True}
+        known = bpy.ops.import_scene.gltf.get_rna_type().properties.keys()
+        bpy.ops.import_scene.gltf(filepath=str(alone), **{k: v for k, v in options.items() if k in known})
+    return _rendered(bpy.context.scene, left_out)
+
+
+def _read_blend(path: Path) -> Imported:
+    known = blendfiles.look(path)
+    if known.links:
+        raise MeshError("expected a .blend that holds all that it shows, got one that links to other files")
+    if not known.scenes:
+        raise MeshError("expected a .blend with a scene, got one without")
+    # The scene is appended rather than the file opened: appending runs no code of the file.
+    with bpy.data.libraries.load(str(path), link=False) as (_, target):
+        target.scenes = known.scenes[:1]
+    (scene,) = target.scenes
+    if scene is None:
+        raise MeshError(f"expected the scene {known.scenes[0]}, got a .blend that Blender finds none in")
+    _expect_alone()
+    others = [f"the scene {name}" for name in known.scenes[1:]]
+    return _rendered(scene, others)
+
+
+def _expect_alone() -> None:
+    """Raise MeshError where what is loaded takes its shape from other files."""
+    needed = [data.filepath for data in (*bpy.data.cache_files, *bpy.data.volumes)]
+    needed += [
+        font.filepath for font in bpy.data.fonts if font.filepath != "<builtin>" and not font.packed_file
+    ]
+    images = [texture.image for texture in bpy.data.textures if texture.type == "IMAGE"]
+    for group in bpy.data.node_groups:
+        for node in group.nodes if group.bl_idname == "GeometryNodeTree" else ():
+            if node.bl_idname.startswith("GeometryNodeImport"):
+                needed.append(f"what the node {node.name} imports")
+            images += [
+                getattr(node, "image", None),
+                *(getattr(s, "default_value", None) for s in node.inputs),
+            ]
+    for image in images:
+        if isinstance(image, bpy.types.Image) and image.source != "GENERATED" and not image.packed_file:
+            needed.append(image.filepath)
+    for thing in bpy.data.objects:
+        caches = (getattr(modifier, "point_cache", None) for modifier in thing.modifiers)
+        needed += [cache.filepath for cache in caches if cache is not None and cache.use_external]
+    if needed:
+        raise MeshError(f"expected a .blend that holds all that it shows, got one that reads {needed[0]!r}")
+
+
+class _Taker(bpy.types.RenderEngine):
+    """A render engine that keeps the scene as it is rendered: evaluated, with its instances, without what is hidden."""
+
+    bl_idname, bl_label = "IDENTBOX_TAKER", "identbox"
+    taken: "Taken | None" = None
+
+    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+        if _Taker.taken is None:  # the first of the scene's view layers
+            _Taker.taken = Taken()
             try:
-                good = all(map(isfinite, map(float, line.split()[1:4])))
-            except ValueError:
-                good = False
-            if not good:
-                raise MeshError(f"line {number}: expected finite coordinates, got {line!r}")
-    bpy.ops.wm.obj_import(filepath=str(path))
+                _take(depsgraph, _Taker.taken)
+            except MeshError as error:
+                _Taker.taken.problem = error
 
 
-PLY_TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
-    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
-    "double": "f8", "float64": "f8",
-}  # fmt: skip
+@dataclass
+class Taken:
+    """Vertices and faces of each thing that is rendered, the names of those things, and what cannot be taken."""
+
+    vertices: list[np.ndarray] = field(default_factory=lambda: [np.zeros((0, 3))])
+    faces: list[np.ndarray] = field(default_factory=lambda: [np.zeros((0, 3), np.int64)])
+    names: set[str] = field(default_factory=set)
+    others: list[str] = field(default_factory=list)
+    problem: MeshError | None = None
 
 
-def _read_ply(path: Path) -> None:
-    header, _, body = path.read_bytes().partition(b"end_header\n")
-    lines = [line.split() for line in header.decode("latin1").splitlines()]
-    elements = [k for k, line in enumerate(lines) if line[:1] == ["element"]] + [len(lines)]
-    if len(elements) > 1 and lines[elements[0]][1] == "vertex":
-        count, kind = int(lines[elements[0]][2]), next(line[1] for line in lines if line[:1] == ["format"])
-        columns = lines[elements[0] + 1 : elements[1]]
-        if kind == "ascii":
-            rows = [line.split()[: len(columns)] for line in body.decode("latin1").splitlines()[:count]]
-            finite = np.isfinite(np.array(rows, float)).all(axis=1)
-        else:
-            order = "<" if kind == "binary_little_endian" else ">"
-            row = np.dtype([(name, order + PLY_TYPES[form]) for _, form, name in columns])
-            vertices = np.frombuffer(body, row, count)
-            finite = np.all([np.isfinite(vertices[axis]) for axis in "xyz"], axis=0)
-        if not finite.all():
+def _rendered(scene: bpy.types.Scene, left_out: list[str]) -> Imported:
+    """What Blender renders of a scene, as one mesh."""
+    bpy.utils.register_class(_Taker)
+    _Taker.taken = None
+    try:
+        if scene.camera is None or scene.camera.name not in scene.objects:
+            scene.camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+            scene.collection.objects.link(scene.camera)
+        render = scene.render
+        render.engine = _Taker.bl_idname
+        render.resolution_x = render.resolution_y = 8
+        render.resolution_percentage = 100
+        render.use_compositing = render.use_sequencer = render.use_freestyle = False
+        bpy.ops.render.render(scene=scene.name)
+    finally:
+        bpy.utils.unregister_class(_Taker)
+    taken = _Taker.taken or Taken()
+    if taken.problem is not None:
+        raise taken.problem
+    hidden = [
+        f"{thing.name} (not rendered)"
+        for thing in scene.objects
+        if thing.type in HIDDEN_KINDS and thing.name not in taken.names
+    ]
+    vertices, faces = np.concatenate(taken.vertices), np.concatenate(taken.faces)
+    _expect_precise(vertices)
+    return Imported(vertices, faces, [*left_out, *hidden, *taken.others])
+
+
+def _take(depsgraph: bpy.types.Depsgraph, taken: Taken) -> None:
+    """Add what a scene shows, in the coordinates of the world."""
+    count = triangles = 0
+    for instance in depsgraph.object_instances:
+        thing = instance.object
+        if thing.is_holdout or not instance.show_self:
+            continue
+        if not isinstance(thing.data, bpy.types.Mesh):
+            if thing.type in ("CURVES", "POINTCLOUD", "VOLUME", "GREASEPENCIL", "GPENCIL"):
+                taken.others.append(f"{thing.name} ({thing.type.lower()})")
+            continue
+        mesh = thing.to_mesh()
+        vertices = np.empty(3 * len(mesh.vertices), np.float32)
+        mesh.vertices.foreach_get("co", vertices)
+        faces = _faces_of(mesh)
+        thing.to_mesh_clear()
+        triangles += len(faces)
+        _expect_few(triangles)
+        matrix = np.array(instance.matrix_world, float)
+        # A mirrored part is turned inside out by its matrix.
+        faces = faces[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else faces
+        taken.vertices.append(vertices.reshape(-1, 3).astype(float) @ matrix[:3, :3].T + matrix[:3, 3])
+        taken.faces.append(faces + count)
+        taken.names.update(_origins(instance))
+        count += len(vertices) // 3
+
+
+def _origins(instance: bpy.types.DepsgraphObjectInstance) -> Iterator[str]:
+    """The names of the objects that an instance comes from."""
+    for thing in (instance.object, instance.parent, instance.instance_object):
+        if thing is not None:
+            yield thing.original.name
+
+
+def _expect_precise(vertices: np.ndarray) -> None:
+    """Raise MeshError where Blender's float32 rounds the coordinates by more than one would see."""
+    if len(vertices) and np.isfinite(vertices).all():
+        extent, farthest = float(np.ptp(vertices, axis=0).max()), float(np.abs(vertices).max())
+        if np.spacing(np.float32(farthest)) > COARSEST * extent:
             raise MeshError(
-                f"expected finite coordinates, got {int((~finite).sum())} vertices of {count} that are not"
+                f"expected a mesh near the origin, got one of extent {extent:.3g} at a distance of {farthest:.3g}, "
+                f"where Blender's coordinates are coarse; move it to the origin"
             )
-    bpy.ops.wm.ply_import(filepath=str(path))
-
-
-def _read_blend(path: Path) -> None:
-    # Objects are appended rather than the file opened: appending runs no code of the file.
-    with bpy.data.libraries.load(str(path), link=False) as (source, target):
-        target.objects = source.objects
-    for thing in target.objects:
-        if thing is not None and thing.type == "MESH":
-            bpy.context.scene.collection.objects.link(thing)
 
 
 READERS = {
-    ".obj": _read_obj,
-    ".ply": _read_ply,
-    ".stl": lambda path: bpy.ops.wm.stl_import(filepath=str(path), use_mesh_validate=False),
-    ".glb": lambda path: bpy.ops.import_scene.gltf(filepath=str(path)),
+    ".obj": _read_polygons,
+    ".ply": _read_polygons,
+    ".stl": _read_polygons,
+    ".glb": _read_glb,
     ".blend": _read_blend,
 }
-
-
-def _collect() -> tuple[np.ndarray, np.ndarray]:
-    graph = bpy.context.evaluated_depsgraph_get()
-    all_vertices, all_faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), int)], 0
-    for thing in bpy.context.scene.objects:
-        if thing.type != "MESH":
-            continue
-        shown = thing.evaluated_get(graph)
-        mesh = shown.to_mesh()
-        vertices = np.empty(3 * len(mesh.vertices), np.float32)
-        mesh.vertices.foreach_get("co", vertices)
-        mesh.calc_loop_triangles()
-        faces = np.empty(3 * len(mesh.loop_triangles), np.int32)
-        mesh.loop_triangles.foreach_get("vertices", faces)
-        matrix = np.array(shown.matrix_world)
-        all_vertices.append(vertices.reshape(-1, 3).astype(float) @ matrix[:3, :3].T + matrix[:3, 3])
-        all_faces.append(faces.reshape(-1, 3).astype(int) + count)
-        count += len(mesh.vertices)
-        shown.to_mesh_clear()
-    return np.concatenate(all_vertices), np.concatenate(all_faces)
-
-
-def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One vertex for all vertices at the same place (formats split them), without faces that become lines."""
-    if not np.isfinite(vertices).all():
-        return vertices, faces  # normalise raises for them
-    step = MERGE * max(float(np.ptp(vertices, axis=0).max()), 1e-30)
-    _, first, place = np.unique(np.round(vertices / step), axis=0, return_index=True, return_inverse=True)
-    faces = place.ravel()[faces]
-    a, b, c = faces.T
-    return vertices[first], faces[(a != b) & (b != c) & (a != c)]

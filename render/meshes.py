@@ -8,7 +8,9 @@ counter-clockwise seen from outside. Needs numpy alone, so it runs with and with
 from pathlib import Path
 
 import numpy as np
+import placing
 
+MERGE = 1e-6  # vertices closer than this fraction of the extent are one
 QUANTA = 32767  # vertices are stored as int16; a step is 1/32767 of the largest coordinate
 
 
@@ -20,57 +22,52 @@ def measure(vertices: np.ndarray, faces: np.ndarray) -> dict:
     """Figures that describe a mesh.
 
     Returns a dict with ``vertices`` and ``triangles`` (counts), ``extent`` (largest side of the bounding
-    box), ``volume`` (signed, by the divergence theorem), ``centre`` (volume-weighted, or that of the
-    surface where the mesh encloses almost no volume), ``open_edges`` (edges of one face), ``tangled_edges``
-    (edges of three or more faces, or of two faces that disagree on its direction) and ``parts`` (connected
-    components).
+    box), ``volume`` (signed, about the middle of the box), ``centre`` and ``centre_of`` (see `find_centre`),
+    ``open_edges`` (edges of one face), ``tangled_edges`` (edges of three or more faces, or of two faces that
+    disagree on its direction) and ``parts`` (connected components).
     """
-    corners = vertices[faces]
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    sixth = np.einsum("ij,ij->i", a, np.cross(b, c)) / 6
-    volume = float(sixth.sum())
-    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-    box = np.ptp(vertices[np.unique(faces)], axis=0)
-    if abs(volume) > 1e-3 * float(box.max()) ** 3:
-        centre = (sixth[:, None] * (a + b + c) / 4).sum(axis=0) / volume
-    else:
-        centre = (areas[:, None] * (a + b + c) / 3).sum(axis=0) / max(areas.sum(), 1e-300)
-
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    _, edge_of, uses = np.unique(np.sort(directed, axis=1), axis=0, return_inverse=True, return_counts=True)
-    forward = np.bincount(edge_of.ravel(), weights=directed[:, 0] < directed[:, 1])
+    used = vertices[np.unique(faces)]
+    middle = (used.min(axis=0) + used.max(axis=0)) / 2
+    corners = vertices[faces] - middle
+    open_edges, tangled_edges = _count_edges(faces)
+    wound, part = placing.wind_outward(vertices - middle, faces)
+    centre, kind = placing.find_centre(vertices - middle, wound, part)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     return {
         "vertices": len(vertices),
         "triangles": len(faces),
-        "extent": float(box.max()),
-        "volume": volume,
-        "centre": centre.tolist(),
-        "open_edges": int((uses == 1).sum()),
-        "tangled_edges": int(((uses > 2) | ((uses == 2) & (forward != 1))).sum()),
-        "parts": len(np.unique(label_parts(len(vertices), faces)[faces])),
+        "extent": float(np.ptp(used, axis=0).max()),
+        "volume": float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6),
+        "centre": (centre + middle).tolist(),
+        "centre_of": kind,
+        "open_edges": open_edges,
+        "tangled_edges": tangled_edges,
+        "parts": len(np.unique(placing.label(len(vertices), edges)[faces])),
     }
 
 
-def label_parts(n: int, faces: np.ndarray) -> np.ndarray:
-    """For each of n vertices the lowest vertex that faces connect it to, (n,)."""
-    label = np.arange(n)
-    while True:
-        a, b, c = label[faces.T]
-        lowest, new = np.minimum(np.minimum(a, b), c), label.copy()
-        for k in range(3):
-            np.minimum.at(new, faces[:, k], lowest)
-        new = new[new]
-        if np.array_equal(new, label):
-            return label
-        label = new
+def _count_edges(faces: np.ndarray) -> tuple[int, int]:
+    """The numbers of open and of tangled edges, as `measure` has them."""
+    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    key = directed.min(axis=1) * (int(faces.max()) + 1) + directed.max(axis=1)
+    _, edge_of, uses = np.unique(key, return_inverse=True, return_counts=True)
+    forward = np.bincount(edge_of.ravel(), weights=directed[:, 0] < directed[:, 1])
+    return int((uses == 1).sum()), int(((uses > 2) | ((uses == 2) & (forward != 1))).sum())
 
 
 def normalise(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mesh with its largest extent 1, its volume-weighted centre at the origin and its faces outward.
+    """The mesh that `place` gives."""
+    vertices, faces, _ = place(vertices, faces)
+    return vertices, faces
 
-    Vertices that no face uses are dropped. Raises MeshError where there is nothing to show: no faces,
-    coordinates that are not finite, indices out of range, a flat mesh, or one that is mostly holes.
-    """
+
+def place(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """The mesh with its largest extent 1, its centre (see `placing.find_centre`) at the origin, its faces outward.
+
+    Beside the mesh, it returns what the centre is that of: ``volume`` or ``surface``. Vertices at the same place become
+    one. Vertices that no face uses, faces that are lines, and copies of a face are dropped. Raises MeshError where
+    there is nothing to show: no faces, coordinates that are not finite, indices out of range, a flat mesh, or one
+    that is mostly holes."""
     vertices, faces = np.asarray(vertices, float).reshape(-1, 3), np.asarray(faces, int).reshape(-1, 3)
     if not len(faces):
         raise MeshError(f"expected triangles, got {len(vertices)} vertices and no face")
@@ -81,21 +78,50 @@ def normalise(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.n
         raise MeshError(
             f"expected vertex indices in 0..{len(vertices) - 1}, got {faces.min()}..{faces.max()}"
         )
-    used, faces = np.unique(faces, return_inverse=True)
-    vertices, faces = vertices[used], faces.reshape(-1, 3)
+    vertices, faces = _used(vertices, faces)
     box = np.ptp(vertices, axis=0)
-    if not box.max() > 0 or box.min() < 1e-4 * box.max():
+    if not 0 < box.max() < np.inf or box.min() < 1e-4 * box.max():
         raise MeshError(f"expected a solid, got one of size {box[0]:.3g} x {box[1]:.3g} x {box[2]:.3g}")
-    figures = measure(vertices, faces)
-    edges = 1.5 * len(faces)
-    if figures["open_edges"] > 0.25 * edges:
+    # In the middle of its box and of extent 1, so that no later sum depends on where the origin of the file is.
+    vertices = (vertices - vertices.min(axis=0) - box / 2) / box.max()
+    faces = placing.drop_copies(_merged(vertices, faces))
+    if not len(faces):
+        raise MeshError("expected triangles, got faces without an area")
+    vertices, faces = _used(vertices, faces)
+    faces, part = placing.wind_outward(vertices, faces)
+    (open_edges, _), edges = _count_edges(faces), 1.5 * len(faces)
+    if open_edges > 0.25 * edges:
         raise MeshError(
             f"expected a surface that closes (at most 25% of its edges open), "
-            f"got {figures['open_edges']} open edges of about {edges:.0f}"
+            f"got {open_edges} open edges of about {edges:.0f}"
         )
-    if figures["volume"] < 0:
-        faces = faces[:, ::-1]
-    return (vertices - figures["centre"]) / figures["extent"], faces
+    centre, kind = placing.find_centre(vertices, faces, part)
+    return (vertices - centre) / np.ptp(vertices, axis=0).max(), faces, kind
+
+
+def _used(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mesh without the vertices that no face uses."""
+    used, faces = np.unique(faces, return_inverse=True)
+    return vertices[used], faces.reshape(-1, 3)
+
+
+def _merged(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The faces with one vertex for all vertices at the same place (formats split them), without those that are lines.
+
+    Vertices count as at the same place where they are in one cell of a grid of MERGE, or of one moved by half a cell,
+    so that no rounding parts two that are nearer than half of MERGE.
+    """
+    scaled = (vertices - vertices.min(axis=0)) / (MERGE * np.ptp(vertices, axis=0).max())
+    pairs = []
+    for shift in np.ndindex(2, 2, 2):
+        x, y, z = np.floor(scaled + np.array(shift) / 2).astype(np.int64).T
+        key = x + (y << 21) + (z << 42)
+        order = np.argsort(key, kind="stable")
+        same = np.flatnonzero(np.diff(key[order]) == 0)
+        pairs.append(np.stack([order[same], order[same + 1]], axis=1))
+    faces = placing.label(len(vertices), np.concatenate(pairs))[faces]
+    a, b, c = faces.T
+    return faces[(a != b) & (b != c) & (a != c)]
 
 
 def turn(vertices: np.ndarray, degrees: list[float]) -> np.ndarray:
@@ -107,8 +133,8 @@ def turn(vertices: np.ndarray, degrees: list[float]) -> np.ndarray:
     return vertices @ (about_z @ about_y @ about_x).T
 
 
-def save(path: Path | str, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Write a mesh as a compact .npz: int16 vertices with one scale, faces in the smallest integer type."""
+def save(path: Path | str, vertices: np.ndarray, faces: np.ndarray, **notes: str) -> None:
+    """Write a mesh as a compact .npz: int16 vertices with one scale, faces in the smallest integer type, and notes."""
     scale = float(np.abs(vertices).max()) / QUANTA
     small = np.uint16 if len(vertices) <= 0xFFFF else np.uint32
     with Path(path).open("wb") as file:
@@ -117,6 +143,7 @@ def save(path: Path | str, vertices: np.ndarray, faces: np.ndarray) -> None:
             vertices=np.round(vertices / scale).astype(np.int16),
             scale=np.float64(scale),
             faces=faces.astype(small),
+            **{name: np.array(note) for name, note in notes.items()},
         )
 
 

@@ -5,21 +5,49 @@
     blender --background --python worker.py -- TASK --report FD
 
 TASK is a file of JSON lines. The first is a header whose ``task`` is ``probe``, ``convert``, ``measure`` or
-``render``; what follows are items. Every outcome is one JSON line written to the descriptor FD:
+``render``, and whose ``memory`` bounds the bytes of the process; what follows are items. Every outcome is one JSON line
+written to the descriptor FD:
 ``{"ready": ...}`` once, ``{"start": i}`` before item i and ``{"done": i, ...}`` or
-``{"failed": i, "error": ..., "errno": ...}`` after it, and ``{"end": true}``. Standard output and error belong
+``{"failed": i, "error": ..., "errno": ...}`` after it, and ``{"end": true}``.
+``{"lost": ...}`` says that the header's ``claims`` do not hold any more: then nothing is written. The process ends when
+the reader of its reports is gone. Standard output and error belong
 to Blender's own messages.
 """
 
 import argparse
+import ctypes
+import hashlib
 import json
 import os
+import secrets
+import select
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from contextlib import suppress
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent ends
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+
+class Reports:
+    """The descriptor to which outcomes are written, one JSON line each."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __call__(self, **message: object) -> None:
+        # Where the reader is gone nobody waits for the rest: the broken pipe ends this process.
+        os.write(self._descriptor, (json.dumps(message) + "\n").encode())
+
+    def have_reader(self, seconds: float | None = 0) -> bool:
+        """Whether anybody can still read them; waits so many seconds, or None for ever, for that to end."""
+        poll = select.poll()
+        poll.register(self._descriptor, 0)
+        return not poll.poll(None if seconds is None else 1000 * seconds)
 
 
 def main() -> None:
@@ -28,12 +56,11 @@ def main() -> None:
     parser.add_argument("task", type=Path)
     parser.add_argument("--report", type=int, required=True)
     options = parser.parse_args(arguments)
+    report = Reports(options.report)
+    _end_with_reader(report)
     header, *items = (json.loads(line) for line in options.task.read_text().splitlines())
-
-    def report(**message: object) -> None:
-        # Where the reader is gone nobody waits for the rest: the broken pipe ends this process.
-        os.write(options.report, (json.dumps(message) + "\n").encode())
-
+    if header.get("memory"):
+        _bound_memory(header["memory"])
     try:
         tasks = {"probe": probe, "convert": convert, "measure": measure, "render": render}
         tasks[header["task"]](header, items, report)
@@ -44,7 +71,29 @@ def main() -> None:
     os._exit(0)  # Blender's own shutdown takes time and can crash; everything is on disk by now
 
 
-def probe(header: dict, items: list, report: Callable) -> None:
+def _end_with_reader(report: Reports) -> None:
+    """End this process when its parent ends, or else as soon as nobody reads its reports."""
+    with suppress(OSError, AttributeError):  # Linux alone
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        report.have_reader(None)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    if not report.have_reader():
+        os._exit(1)
+
+
+def _bound_memory(most: int) -> None:
+    """So that no file makes this process take all memory of the machine."""
+    import resource
+
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def probe(header: dict, items: list, report: Reports) -> None:
     """Say which Blender this is and which devices Cycles finds."""
     import bpy
 
@@ -55,7 +104,7 @@ def probe(header: dict, items: list, report: Callable) -> None:
     )
 
 
-def convert(header: dict, items: list[dict], report: Callable) -> None:
+def convert(header: dict, items: list[dict], report: Reports) -> None:
     """Turn each mesh file ``source`` by ``orientation`` and make it a normalised ``target``.npz times ``scale``."""
     import importers
     import meshes
@@ -64,17 +113,19 @@ def convert(header: dict, items: list[dict], report: Callable) -> None:
     for number, item in enumerate(items):
         report(start=number)
         try:
-            vertices, faces = importers.read(Path(item["source"]))
-            vertices, faces = meshes.normalise(meshes.turn(vertices, item["orientation"]), faces)
+            mesh = importers.read(Path(item["source"]))
+            turned = meshes.turn(mesh.vertices, item["orientation"])
+            vertices, faces, centre_of = meshes.place(turned, mesh.faces)
             with _whole(Path(item["target"])) as part:
-                meshes.save(part, vertices * item["scale"], faces)
+                notes = {"left_out": "; ".join(mesh.left_out), "centre_of": centre_of}
+                meshes.save(part, vertices * item["scale"], faces, **notes)
         except Exception as error:
             report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
         else:
-            report(done=number, **meshes.measure(vertices, faces))
+            report(done=number)
 
 
-def measure(header: dict, items: list[dict], report: Callable) -> None:
+def measure(header: dict, items: list[dict], report: Reports) -> None:
     """Report the figures of each ``mesh``.npz."""
     import meshes
 
@@ -83,7 +134,7 @@ def measure(header: dict, items: list[dict], report: Callable) -> None:
         report(done=number, **meshes.measure(*meshes.load(item["mesh"])))
 
 
-def render(header: dict, items: list[dict], report: Callable) -> None:
+def render(header: dict, items: list[dict], report: Reports) -> None:
     """Render each record to its ``file`` below the header's ``folder``."""
     import png
     from studio import Studio
@@ -101,19 +152,49 @@ def render(header: dict, items: list[dict], report: Callable) -> None:
                 content = png.strip(raw.read_bytes())
                 with _whole(folder / record["file"]) as part:
                     part.write_bytes(content)
+                    _expect_claims(header.get("claims", []), report)
+            except LostClaim as error:
+                report(lost=str(error))
+                return
             except Exception as error:
                 report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
             else:
                 report(done=number)
 
 
+class LostClaim(Exception):
+    """The folder belongs to other work by now."""
+
+
+def _expect_claims(claims: list[dict[str, str]], report: Reports) -> None:
+    """Raise LostClaim where a file of ``claims`` has another content than when the work was given out.
+
+    A claim has the ``path`` of a file, and the ``sha256`` of its content or a ``token`` that it contains.
+    """
+    if not report.have_reader():
+        raise BrokenPipeError
+    for claim in claims:
+        try:
+            content = Path(claim["path"]).read_bytes()
+        except FileNotFoundError:
+            content = b""
+        token = claim.get("token", "").encode()
+        if token not in content or claim.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
+            raise LostClaim(claim["path"])
+
+
 class _whole:
-    """Gives a temporary path beside ``path``; it is renamed to ``path`` when the block succeeds, removed otherwise."""
+    """Gives a temporary path beside ``path``; it is renamed to ``path`` when the block succeeds, removed otherwise.
+
+    The file is made here, under a name that nobody can have prepared, so that no link is followed.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.part = path, path.with_name(f".{path.name}.{os.getpid()}.part")
+        self.path = path
+        self.part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}.part")
 
     def __enter__(self) -> Path:
+        os.close(os.open(self.part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         return self.part
 
     def __exit__(self, failure: type | None, *details: object) -> None:

@@ -64,7 +64,7 @@ def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: st
     meshes = load_pack(pack, None, blender, offline=offline, on_download=print_download)
     rows = shape_checks.measure_pack(meshes, blender, turns=turns, seed=seed)
     Console(width=None if sys.stdout.isatty() else 110).print(shape_checks.table(rows))
-    for warning in shape_checks.warnings(rows):
+    for warning in (*meshes.notes, *shape_checks.warnings(rows)):
         click.echo(f"{click.style('warning', fg='yellow')}: {warning}")
 
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable
 from http.client import HTTPException
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin, urlsplit
@@ -47,25 +47,13 @@ def blob(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def inside(folder: Path, name: str, where: str) -> Path:
-    """The path of a file that a list names, known to lie inside ``folder`` (symbolic links followed).
-
-    Raises IdentboxError for a name that would leave the folder.
-    """
-    path = folder / name
-    leaves = not name or PurePath(name).is_absolute() or ".." in PurePath(name).parts
-    if leaves or not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
-        raise IdentboxError(f"{where}: expected the name of a file inside {folder}, got {name!r}")
-    return path
-
-
 def missing(folder: Path, names: Iterable[str] | None = None) -> list[str]:
     """Those of the files (all of BLOBS) that are not in ``folder`` with the content of their hash."""
-    paths = {name: inside(folder, name, "published shapes") for name in names or BLOBS}
+    paths = {name: files.inside(folder, name, "published shapes") for name in names or BLOBS}
     return [
         name
         for name, path in paths.items()
-        if not (path.is_file() and blob(path.read_bytes()) == BLOBS[name])
+        if not (path.is_file() and blob(files.read_bytes(path, LIMIT)) == BLOBS[name])
     ]
 
 

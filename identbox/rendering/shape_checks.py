@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import pi
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw
 from identbox import seeding
 from identbox.data.scene import EXTENT
 from identbox.rendering.blender import Blender, run_once
+from identbox.rendering.mesh_cache import read_mesh
 from identbox.rendering.shapes import Pack
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ShapeFigures:
     open_edges: int
     tangled_edges: int
     parts: int
-    offset: float  # of the volume-weighted centre from that of the bounding box, in extents
+    offset: float  # of the middle of the bounding box from the origin, which is what is placed, in extents
     pixels: float  # covered on average, of an image of SIZE x SIZE
     accuracy_by_size: float  # balanced accuracy of telling the shape from the others by its pixels alone
 
@@ -69,19 +69,12 @@ def measure_pack(pack: Pack, blender: Blender, *, turns: int = 64, seed: int) ->
             open_edges=figures["open_edges"],
             tangled_edges=figures["tangled_edges"],
             parts=figures["parts"],
-            offset=float(np.linalg.norm((vertices.min(0) + vertices.max(0)) / 2 - figures["centre"]))
-            / figures["extent"],
+            offset=float(np.linalg.norm(vertices.min(0) + vertices.max(0))) / 2 / figures["extent"],
             pixels=float(pixels[shape].mean()),
             accuracy_by_size=accuracies[shape],
         )
         for shape, figures, (vertices, _) in zip(pack.files, measured, meshes, strict=True)
     ]
-
-
-def read_mesh(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
-    """Vertices and faces of a normalised mesh, in the form in which the renderer keeps them."""
-    with np.load(path, allow_pickle=False) as file:
-        return file["vertices"] * float(file["scale"]), file["faces"].astype(np.int64)
 
 
 def orientations(n: int, *, seed: int) -> Float[np.ndarray, "n 3 3"]:
@@ -130,9 +123,10 @@ def accuracy_by_size(pixels: dict[str, np.ndarray]) -> dict[str, float]:
         shape: np.searchsorted(np.sort(values), at, side="right") / len(values)
         for shape, values in pixels.items()
     }
+    total = np.sum(list(below.values()), axis=0)
     accuracies = {}
     for shape, own in below.items():
-        gap = own - np.mean([other for name, other in below.items() if name != shape], axis=0)
+        gap = own - (total - own) / (len(below) - 1)
         accuracies[shape] = float(1 + max(gap.max(), 0.0) + max(-gap.min(), 0.0)) / 2
     return accuracies
 
@@ -140,8 +134,7 @@ def accuracy_by_size(pixels: dict[str, np.ndarray]) -> dict[str, float]:
 def warnings(rows: list[ShapeFigures]) -> list[str]:
     """A sentence for each shape that has holes or tangled edges, or that its size alone identifies."""
     lines = [
-        f"{row.shape}: {row.open_edges} open and {row.tangled_edges} tangled edges; "
-        f"its volume, and so its centre, may be off"
+        f"{row.shape}: {row.open_edges} open and {row.tangled_edges} tangled edges"
         for row in rows
         if not row.manifold
     ]

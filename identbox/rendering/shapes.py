@@ -16,11 +16,11 @@ from identbox import config, files
 from identbox.errors import IdentboxError, first_few
 from identbox.files import cache_folder
 from identbox.rendering import downloads
-from identbox.rendering.blender import Blender, run_once
+from identbox.rendering.blender import Blender
+from identbox.rendering.mesh_cache import MeshSource, converted_meshes, mesh_notes
 from identbox.settings import between, build, settings
 
 ENDINGS = (".obj", ".ply", ".stl", ".glb", ".blend")
-CONVERSION = 1  # raise it when the normalised mesh of the same file would be another
 NAME = re.compile("[a-z][a-z-]*")  # one word of a sentence
 Scale = Annotated[float, between(0.05, 1.5)]  # beyond it a shape is a dot, or larger than the picture
 
@@ -69,13 +69,17 @@ class PackListing:
 
 @dataclass(frozen=True, kw_only=True)
 class Pack:
-    """Normalised meshes (extent 1 times their scale, volume-weighted centre at the origin) by class."""
+    """Normalised meshes (extent 1 times their scale, centre at the origin) by class.
+
+    ``notes`` are sentences on what one would not expect of them: parts of a file that are not in its mesh, say.
+    """
 
     name: str
     files: dict[str, Path]  # class -> .npz that the renderer reads
     sha256: str  # over the names, orientations, scales and contents of the source files
     licence: str = ""
     credit: str = ""
+    notes: tuple[str, ...] = ()
 
     def table(self) -> dict[str, str]:
         """The table [shapes] of dataset.toml."""
@@ -125,14 +129,23 @@ def load_pack(
     if name == "published":
         wanted = [entry.file for entry in entries.values()]
         downloads.fetch_files(listing.folder, wanted, offline=offline, on_file=on_download)
-    sources = {shape: (listing.path(shape), entry) for shape, entry in entries.items()}
+    sources = {
+        shape: MeshSource(path=listing.path(shape), orientation=entry.orientation, scale=entry.scale)
+        for shape, entry in entries.items()
+    }
     ready = name == "builtin"  # its meshes are kept normalised
+    meshes = {shape: source.path for shape, source in sources.items()}
+    if not ready:
+        meshes = converted_meshes(sources, blender)
     return Pack(
         name=listing.name,
-        files={shape: path for shape, (path, _) in sources.items()} if ready else _convert(sources, blender),
+        files=meshes,
         sha256=_digest(sources),
         licence=listing.licence,
         credit=listing.credit,
+        notes=()
+        if ready
+        else tuple(note for shape, path in meshes.items() for note in mesh_notes(shape, path)),
     )
 
 
@@ -161,7 +174,7 @@ def _listing_of_pack_file(folder: Path, endings: tuple[str, ...]) -> PackListing
         if not NAME.fullmatch(shape):
             raise IdentboxError(f"{place}: expected a word of the letters a to z and hyphens, got {shape!r}")
         entry = build(ShapeFile, table, place)
-        path = downloads.inside(folder, entry.file, f"{place}.file")
+        path = files.inside(folder, entry.file, f"{place}.file")
         if path.suffix.lower() not in endings:
             raise IdentboxError(f"{place}.file: expected a file of {', '.join(endings)}, got {entry.file}")
         if not path.is_file():
@@ -185,6 +198,8 @@ def _listing_of_files(folder: Path) -> PackListing:
                 raise IdentboxError(
                     f"{folder}: expected one file a class, got {entries[path.stem].file} and {path.name}"
                 )
+            if not files.inside(folder, path.name, str(folder)).is_file():
+                raise IdentboxError(f"{path}: expected a file, got a folder, a pipe or a device")
             entries[path.stem] = ShapeFile(file=path.name)
     return PackListing(name=folder.resolve().name, folder=folder, entries=entries, declared=False)
 
@@ -204,49 +219,10 @@ def _expect(shape: str, listing: PackListing, pack: str) -> None:
     )
 
 
-def _orientation_and_scale(entry: ShapeFile) -> bytes:
-    return f"{entry.orientation} {entry.scale}\0".encode()
-
-
-def _digest(sources: dict[str, tuple[Path, ShapeFile]]) -> str:
+def _digest(sources: dict[str, MeshSource]) -> str:
     """A hash over the names, orientations, scales and contents of the source files."""
     total = hashlib.sha256()
-    for shape, (path, entry) in sources.items():
-        content = hashlib.sha256(path.read_bytes()).digest()
-        total.update(f"{shape}\0".encode() + _orientation_and_scale(entry) + content)
+    for shape, source in sources.items():
+        content = hashlib.sha256(source.content).digest()
+        total.update(f"{shape}\0".encode() + source.placed + content)
     return total.hexdigest()
-
-
-def _convert(sources: dict[str, tuple[Path, ShapeFile]], blender: Blender) -> dict[str, Path]:
-    """The normalised meshes in the cache by class; those that are not there yet are made by Blender."""
-    folder = _mesh_cache()
-    targets, items = {}, []
-    for shape, (source, entry) in sources.items():
-        known = source.suffix.lower().encode() + _orientation_and_scale(entry) + source.read_bytes()
-        targets[shape] = folder / f"{hashlib.sha256(known).hexdigest()[:32]}-{CONVERSION}.npz"
-        if not targets[shape].is_file():
-            items.append(
-                {
-                    "source": str(source.resolve()),
-                    "target": str(targets[shape]),
-                    "orientation": entry.orientation,
-                    "scale": entry.scale,
-                }
-            )
-    if items:
-        for report in run_once(blender, {"task": "convert"}, items):
-            if "failed" in report:
-                raise IdentboxError(f"{items[report['failed']]['source']}: {report['error']}")
-    return targets
-
-
-def _mesh_cache() -> Path:
-    folder = cache_folder() / "meshes"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IdentboxError(
-            f"{folder}: expected a cache folder that can be written (IDENTBOX_CACHE names another), "
-            f"got {error.strerror}"
-        ) from error
-    return folder

@@ -1,0 +1,148 @@
+"""Normalised meshes: made once by Blender, kept in the user's cache, and believed there only with a proof.
+
+A mesh is kept under a hash of its source, its orientation and its scale. The proof beside it is made with a secret of
+the user (`files.proof`), so that a file that was cut short, changed, or put there by somebody else is made again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from identbox import files, processes
+from identbox.errors import IdentboxError
+from identbox.files import cache_folder
+from identbox.rendering.blender import Blender, run_once
+
+CONVERSION = 2  # raise it when the normalised mesh of the same file would be another
+LARGEST_SOURCE = 512 * files.MIB
+LARGEST_MESH = 256 * files.MIB  # of a normalised one, packed
+TIMEOUT = 120.0  # seconds that Blender may take for one mesh
+MOST_MEMORY = 6 << 30  # bytes that Blender may take for it
+FAR = 0.25  # extents from the centre to the middle of the box, from which a note says so
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshSource:
+    """The file of a mesh, and how it is placed."""
+
+    path: Path
+    orientation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
+
+    @cached_property
+    def content(self) -> bytes:
+        """The content of the file. Raises IdentboxError for one that is too large or no regular file."""
+        return files.read_bytes(self.path, LARGEST_SOURCE, "a mesh")
+
+    @property
+    def placed(self) -> bytes:
+        """Orientation and scale, for a hash."""
+        return f"{self.orientation} {self.scale}\0".encode()
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the normalised mesh in the cache."""
+        known = hashlib.sha256(self.path.suffix.lower().encode() + self.placed + self.content)
+        return f"{known.hexdigest()[:32]}-{CONVERSION}.npz"
+
+
+def converted_meshes(sources: dict[str, MeshSource], blender: Blender) -> dict[str, Path]:
+    """The normalised meshes by class; those that are not in the cache with their proof are made by Blender.
+
+    Where the cache cannot be written, they are kept in a temporary folder until this process ends. Raises IdentboxError
+    for a mesh that cannot be shown.
+    """
+    folder = cache_folder() / "meshes"
+    meshes = {shape: folder / source.name for shape, source in sources.items()}
+    wanted = {shape: source for shape, source in sources.items() if not _is_proved(meshes[shape])}
+    if wanted:
+        with files.scratch() as scratch:
+            for shape, made in _convert(wanted, blender, scratch).items():
+                meshes[shape] = _keep(made, meshes[shape])
+    return meshes
+
+
+def _convert(sources: dict[str, MeshSource], blender: Blender, scratch: Path) -> dict[str, Path]:
+    """Let Blender make the normalised meshes in ``scratch``, from copies: other files are not beside them."""
+    items, made = [], {}
+    for place, (shape, source) in enumerate(sources.items()):
+        copy = scratch / f"{place}{source.path.suffix.lower()}"
+        copy.write_bytes(source.content)
+        made[shape] = scratch / source.name
+        items.append(
+            {
+                "source": str(copy),
+                "target": str(made[shape]),
+                "orientation": source.orientation,
+                "scale": source.scale,
+            }
+        )
+    paths = [str(source.path) for source in sources.values()]
+    for report in run_once(blender, {"task": "convert", "memory": MOST_MEMORY}, items, TIMEOUT, paths):
+        if "failed" in report:
+            raise IdentboxError(f"{paths[report['failed']]}: {report['error']}")
+    return made
+
+
+def _keep(made: Path, target: Path) -> Path:
+    """Put a mesh and its proof into the cache; returns where it lies now."""
+    content = made.read_bytes()
+    with suppress(OSError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(target, content)
+        files.write_whole(target.with_suffix(".proof"), _proof(target, content).encode())
+        return target
+    place = Path(tempfile.mkdtemp(prefix=processes.scratch_prefix()))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Path(shutil.copy(made, place / target.name))
+
+
+def _proof(path: Path, content: bytes) -> str:
+    return files.proof("mesh", path.name, hashlib.sha256(content).hexdigest())
+
+
+def _is_proved(path: Path) -> bool:
+    """Whether a mesh is in the cache as this user's identbox wrote it."""
+    try:
+        content = files.read_bytes(path, LARGEST_MESH)
+        return files.read_bytes(path.with_suffix(".proof"), 1000) == _proof(path, content).encode()
+    except IdentboxError:
+        return False
+
+
+def read_mesh(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
+    """Vertices and faces of a normalised mesh, in the form in which the renderer keeps them."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["vertices"] * float(file["scale"]), file["faces"].astype(np.int64)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise IdentboxError(f"{path}: expected a mesh, got {error}") from error
+
+
+def mesh_notes(shape: str, path: Path) -> list[str]:
+    """What one would not expect of a normalised mesh, in a sentence each."""
+    with np.load(path, allow_pickle=False) as file:
+        left_out, centre_of = (str(file[name]) if name in file else "" for name in ("left_out", "centre_of"))
+        vertices = file["vertices"] * float(file["scale"])
+    notes = [f"{shape}: not in the mesh: {left_out}"] if left_out else []
+    if centre_of == "surface":
+        notes.append(f"{shape}: encloses no volume, so it is placed by the centre of its surface")
+    box = np.stack([vertices.min(axis=0), vertices.max(axis=0)])
+    far = float(np.linalg.norm(box.mean(axis=0)) / np.ptp(box, axis=0).max())
+    if far > FAR:
+        notes.append(
+            f"{shape}: the middle of its box is {far:.0%} of its extent from the centre about which it is placed; "
+            f"it may reach out of its part of the image"
+        )
+    return notes
