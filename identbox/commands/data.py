@@ -122,7 +122,7 @@ def render_command(
     everything else the same: HOW:TARGET[,TARGET...][=VALUE][:recompute][:first=N], where HOW is permute, set, shift,
     resample or redraw, and TARGET a variable or a role.
     """
-    from identbox.rendering import additions, generation, requests
+    from identbox.rendering import additions, blender, generation, requests
 
     if interventions:
         _expect_only_of_additions(overwrite)
@@ -137,6 +137,8 @@ def render_command(
         raise click.UsageError("Missing option '--n', the number of training samples.")
     else:
         plan = requests.plan_render(requests.RenderRequest(**asked), on_download=print_download)
+    for note in (*plan.pack.notes, *blender.environment_notes()):
+        warn(note)
     if cluster is not None:
         _render_on_cluster(out, plan, cluster, workers, overwrite)
         whole = generation.is_complete(out, plan.recipe)
@@ -208,7 +210,7 @@ def _render_on_cluster(
 
         def begin(pool: Pool) -> None:
             click.echo(pool.summary)
-            there = shards.count_images(out, plan.part)
+            there = shards.count_images(out, plan.recipe, plan.part)
             progress.start_task(task)
             progress.update(task, completed=there, already=there, workers=pool.slots)
             stack.enter_context(progress)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -69,10 +71,38 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def open_standard_streams() -> None:
+    """Make sure that there are three standard streams, and that each can print any text.
+
+    A caller may have closed some: what is opened next would get their numbers, and be written to by others. A terminal
+    may know less than UTF-8: what it cannot show is printed as a question mark.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def message_of(error: OSError) -> str:
+    """What the system refused, as a message to a user."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{where}expected space on the disk, got '{error.strerror}'; free some and give the same command again"
+    return f"{where}expected the system to allow it, got '{error.strerror or error}'"
+
+
 def main() -> None:
-    """Run the command line: a user's mistake is one line and exit code 1, Ctrl-C and SIGTERM are 130."""
+    """Run the command line: a user's mistake is one line and exit code 1; Ctrl-C, SIGTERM and SIGHUP are 130."""
+    open_standard_streams()
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a script's & leaves it
         signal.signal(signal.SIGINT, interrupt)
     try:
@@ -83,14 +113,13 @@ def main() -> None:
         click.echo(f"identbox: {error.format_message()}", err=True)
     except IdentboxError as error:
         click.echo(f"identbox: {error}", err=True)
+    except BrokenPipeError:  # who read the output wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        message = (
-            f"expected space on the disk, got '{error.strerror}'; free some and give the same command again"
-        )
-        click.echo(f"identbox: {where}{message}", err=True)
+        click.echo(f"identbox: {IdentboxError(message_of(error))}", err=True)
+    except MemoryError:
+        click.echo("identbox: memory: expected more than this machine has left, got none", err=True)
     except (KeyboardInterrupt, click.Abort):
         click.echo("identbox: stopped; the same command continues where it stopped", err=True)
         sys.exit(130)

@@ -70,7 +70,7 @@ class RunFolder:
         table = {"seed": self.seed, **self.config, **(self.inputs or {})}
         config.claim(self.path / CONFIG_FILE, table, what="a run of this configuration", free=self.movable)
 
-    def keep(self, callbacks: Callbacks) -> AbstractContextManager[None]:
+    def keep(self, callbacks: Callbacks) -> AbstractContextManager[object]:
         """Keep other processes out of the folder while a block runs; a finished run needs no protection."""
         if is_finished(self.path):  # perhaps nobody may write to the folder
             return nullcontext()
@@ -132,28 +132,31 @@ class RunFolder:
 def is_finished(folder: Path) -> bool:
     """Whether the record of a run is whole, and its checkpoint too, unless somebody removed that."""
     checkpoint = folder / CHECKPOINT
+    if not (folder / RESULTS).exists():
+        return False
     try:
-        json.loads((folder / RESULTS).read_bytes())
-        return not checkpoint.exists() or zipfile.is_zipfile(checkpoint)
-    except (OSError, ValueError):
+        files.read_json(folder / RESULTS)
+        if not checkpoint.exists():
+            return True
+        with files.open_regular(checkpoint) as file:
+            return zipfile.is_zipfile(file)
+    except (OSError, IdentboxError):
         return False
 
 
 def read_results(path: Path) -> dict[str, Any]:
     """The record of a run. Raises IdentboxError where it is damaged or of another format."""
-    try:
-        record = json.loads(path.read_text())
-        if record["format"] == RUN_FORMAT:
-            return record
-        raise IdentboxError(f"{path}: format: expected {RUN_FORMAT}, got {record['format']}")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
+    record = files.read_json(path, "the record of a run")
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != RUN_FORMAT:
+        raise IdentboxError(f"{path}: format: expected {RUN_FORMAT}, got {found!r:.60}")
+    return record
 
 
 def write_results(path: Path, record: dict[str, Any]) -> None:
     """Write the record of a run, whole or not at all."""
     leases.expect_held()
-    files.write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
+    files.write_whole(path, (json.dumps(record, indent=1) + "\n").encode(), durable=True)
 
 
 def commit() -> dict[str, str]:

@@ -12,7 +12,6 @@ import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -24,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from identbox import files
 from identbox.errors import IdentboxError, first_few
 from identbox.jobs.leases import Lease
 
@@ -236,12 +236,12 @@ def _watched_child(
 ) -> WorkOutcome:
     """Run the child of a piece of work to its end, and say how it ended."""
     tether = ("-m", "identbox.jobs.tether", str(os.getpid()), str(lease.path), lease.token)
-    with tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True) as scratch:
+    with files.scratch() as scratch:
         own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(work.threads))
-        own["TMPDIR"] = scratch
+        own |= {"TMPDIR": str(scratch), "PYTHONIOENCODING": "utf-8:backslashreplace"}
         if gpu is not None:
             own["CUDA_VISIBLE_DEVICES"] = gpu
-        with log.open("ab") as output:
+        with files.open_log(log) as output:
             child = subprocess.Popen(
                 [sys.executable, *tether, *work.command],
                 stdin=subprocess.DEVNULL,
@@ -258,7 +258,8 @@ def _watched_child(
         return WorkOutcome(state="elsewhere")
     if child.returncode < 0:
         return WorkOutcome(state="died", reason=f"killed by {signal.Signals(-child.returncode).name}")
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    content = files.read_bytes(log, files.LARGEST_TEXT).decode(errors="replace")
+    lines = [line for line in content.splitlines() if line.strip()]
     last = lines[-1] if lines else "no output"
     return WorkOutcome(state="failed", reason=f"exit code {child.returncode}, {last}")
 

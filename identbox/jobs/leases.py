@@ -1,8 +1,9 @@
 """Leases: files in a shared folder that say which process is doing a piece of work, so that no other does it as well.
 
-A lease is valid while its file's modification time is refreshed. When that has not happened for STALE seconds, or when
-its process no longer runs on this machine, any process may take it. Times are compared with that of a file written
-just now, so that only the clock of the shared folder counts.
+A lease is valid while its file changes: its holder refreshes its modification time. When it has not changed for STALE
+seconds of this process's own clock, or when its process no longer runs among those of this machine, any process may
+take it. No two clocks are compared, so that a time in the future or the past means nothing; only of a file that looks
+older than STALE one does not wait so long.
 
 `hold` takes a lease for as long as a block runs. A process that was stopped for longer than a lease lasts may wake up
 while another does its work: `expect_held`, called before each file that both would write, stops it then.
@@ -12,22 +13,30 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from identbox import files
+from identbox import files, processes
 from identbox.errors import IdentboxError
 
 BEAT = 5.0  # seconds between two refreshments
-STALE = 60.0  # seconds without one after which any process may take a lease
+STALE = 55.0  # seconds without one after which any process may take a lease
+STALE_IF_OLD = (
+    3 * BEAT
+)  # the same, where the file's time is older than STALE: that may be so of a living one's for a BEAT
 CHECK_EVERY = 0.5  # seconds between two looks at a lease that another process holds
+LARGEST = 4096  # bytes of a lease
 _held: list[Lease] = []  # of this process
+_seen: dict[
+    Path, tuple[tuple, float]
+] = {}  # the state of others' leases, and since when this process knows it
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Lease:
         held = _read_lease(path)
         if not _is_stale(path, held):
             return None
+        _seen.pop(path, None)
         # Of several processes that come now, only one moves the file out of the way.
         aside = path.with_name(f".{path.name}.{lease.token}")
         with suppress(FileNotFoundError):
@@ -78,7 +88,7 @@ class Lease:
         if not self.is_mine():
             return False
         with suppress(OSError):
-            os.utime(self.path)
+            os.utime(self.path, follow_symlinks=False)
         return True
 
     def release(self) -> None:
@@ -96,16 +106,17 @@ class Lease:
 
 
 @contextmanager
-def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -> Iterator[None]:
+def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -> Iterator[Lease]:
     """Hold a lease while the block runs; a lease that this process, as a child, has already is left as it is.
 
     Waits, at most STALE seconds, for a lease that its holder does not refresh. Raises IdentboxError where the holder
     does refresh it.
     """
-    if any(lease.path.resolve() == path.resolve() for lease in _held):
-        yield
+    own = next((lease for lease in _held if lease.path.resolve() == path.resolve()), None)
+    if own is not None:
+        yield own
         return
-    lease = _wait_for(path, on_message)
+    lease: Lease = _wait_for(path, on_message, lambda: Lease.take(path))
     _held.append(lease)
     over = threading.Event()
 
@@ -115,7 +126,7 @@ def hold(path: Path, on_message: Callable[[str], None] = lambda message: None) -
 
     threading.Thread(target=refresh, daemon=True).start()
     try:
-        yield
+        yield lease
     finally:
         over.set()
         _held.remove(lease)
@@ -137,59 +148,82 @@ def expect_held() -> None:
             )
 
 
-def _wait_for(path: Path, on_message: Callable[[str], None]) -> Lease:
-    beaten = None
-    while True:
-        lease = Lease.take(path)
-        if lease is not None:
-            return lease
-        held, time_of = _read_lease(path), None
-        with suppress(FileNotFoundError):
-            time_of = path.stat().st_mtime_ns
+def expect_free(paths: list[Path], on_message: Callable[[str], None] = lambda message: None) -> None:
+    """Wait, at most STALE seconds, until no other process holds any of these leases; they are not taken.
+
+    Raises IdentboxError for a lease that its holder refreshes.
+    """
+    for path in paths:
+        if not any(lease.path.resolve() == path.resolve() for lease in _held):
+            _wait_for(path, on_message, partial(_is_free, path))
+
+
+def _is_free(path: Path) -> bool:
+    return not path.exists() or _is_stale(path, _read_lease(path))
+
+
+def _wait_for(path: Path, on_message: Callable[[str], None], free: Callable[[], Any]) -> Any:
+    """Wait until ``free`` gives something, and return it. Raises IdentboxError where the lease is refreshed."""
+    first = None
+    while not (given := free()):
+        held, state = _read_lease(path), _state(path)
         who = f"process {held.get('pid', '?')} on {str(held.get('host')).partition(' ')[0]}"
-        if beaten is None:
-            beaten = time_of
+        if first is None:
+            first = state
             on_message(f"{path.parent}: {who} is working in this folder, or was killed; waiting to see which")
-        elif time_of not in (None, beaten):
+        elif state is not None and state != first:
             raise IdentboxError(f"{path.parent}: expected no other process in this folder, got {who}")
         time.sleep(CHECK_EVERY)
+    return given
 
 
 def _lease_content(token: str) -> str:
-    return json.dumps({"token": token, "host": _host(), "pid": os.getpid()})
+    pid = os.getpid()
+    return json.dumps(
+        {"token": token, "host": processes.machine(), "pid": pid, "began": processes.began(pid)}
+    )
 
 
 def _read_lease(path: Path) -> dict[str, object]:
-    """The content of a lease; empty where the file is gone, or not yet written."""
+    """The content of a lease; empty where the file is gone, not yet written, or holds something else."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        content = files.read_json(path, most=LARGEST)
+    except IdentboxError:
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _host() -> str:
-    """This machine since it was started: after a restart it has other processes."""
-    with suppress(OSError):
-        return f"{socket.gethostname()} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
-    return socket.gethostname()
+def _state(path: Path) -> tuple | None:
+    """What changes when a lease is refreshed or taken; None where there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, str(_read_lease(path).get("token"))
 
 
 def _is_stale(path: Path, held: dict[str, object]) -> bool:
     """Whether any process may take the lease, whose content was ``held``."""
-    pid = held.get("pid")
-    if held.get("host") == _host() and isinstance(pid, int):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            pass
+    if processes.is_gone(held.get("pid"), held.get("host"), held.get("began")):
+        return True
+    state = _state(path)
+    if state is None:
+        return True  # given back in the meantime
+    now = time.monotonic()
+    known, since = _seen.setdefault(path, (state, now))
+    if known != state:
+        _seen[path] = (state, now)
+        return False
+    return now - since > (STALE_IF_OLD if _looks_old(path) else STALE)
+
+
+def _looks_old(path: Path) -> bool:
+    """Whether a lease was refreshed long ago, by the clock of the shared folder."""
     clock = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        clock.touch()
-        return clock.stat().st_mtime - path.stat().st_mtime > STALE
-    except FileNotFoundError:
-        return True  # given back in the meantime
+        clock.touch(exist_ok=False)
+        return clock.stat().st_mtime - path.lstat().st_mtime > STALE
+    except OSError:
+        return False
     finally:
         clock.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from identbox import files
 from identbox.errors import IdentboxError
 from identbox.jobs import leases
+from identbox.learning.checkpoints import CHECKPOINT_FORMAT, DamagedCheckpoint, check_moments, read_checkpoint
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
-CHECKPOINT_FORMAT = 2
 CHECKPOINT, PREVIOUS, METRICS_FILE = "checkpoint.pt", "checkpoint.previous.pt", "metrics.jsonl"
-CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # besides the format
+DAMAGED = "checkpoint.damaged.pt"  # a checkpoint that could not be read, kept
 LAST_LOSSES = 3  # that the message about a loss which is not finite shows
 
 Schedule = Literal["constant", "cosine"]
@@ -242,26 +242,25 @@ def _save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prog
     content = io.BytesIO()  # so that a full disk raises the system's own error
     torch.save({**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, content)
     leases.expect_held()
-    with files.whole(folder / CHECKPOINT, only_writer=True) as part:
+    with files.whole(folder / CHECKPOINT, durable=True) as part:
         part.write_bytes(content.getbuffer())
         if (folder / CHECKPOINT).exists():
             (folder / CHECKPOINT).replace(folder / PREVIOUS)
 
 
 def _last_whole(folder: Path, on_message: Callable[[str], None]) -> dict[str, Any] | None:
-    """The last checkpoint that can be read, or None; ``on_message`` gets a line for each that cannot."""
+    """The last checkpoint that is whole, or None; ``on_message`` gets a line for each that is damaged.
+
+    A damaged one gets the name DAMAGED, so that nothing is lost. Raises IdentboxError for a file that cannot be read,
+    which may be whole, and for a checkpoint of another format.
+    """
     for path in (folder / CHECKPOINT, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
-            # Weights alone: a checkpoint from a stranger runs no code.
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["format"] == CHECKPOINT_FORMAT and state.keys() >= CHECKPOINT_KEYS:
-                return state
-            reason = f"format {state['format']}"
-        except Exception as error:  # whatever a damaged archive makes the reader raise
-            reason = f"{type(error).__name__}, {str(error).splitlines()[0] if str(error) else 'no reason'}"
-        on_message(f"{path}: expected a whole checkpoint, got a damaged one ({reason:.120})")
+            return read_checkpoint(path)
+        except DamagedCheckpoint as error:
+            on_message(str(error))
     return None
 
 
@@ -273,12 +272,27 @@ def _resume(
     state = _last_whole(folder, damaged.append)
     for message in damaged:
         on_message(f"{message}; continuing from step {state['step'] if state else 0}")
+    if damaged:
+        _keep_damaged(folder)
     if state is None:
         return _Progress()
     with _expect_own(folder):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        check_moments(optimizer)
     return _Progress(step=state["step"], seconds=state["seconds"], metrics=state["metrics"])
+
+
+def _keep_damaged(folder: Path) -> None:
+    """Move a damaged checkpoint aside before a new one takes its name."""
+    for name in (CHECKPOINT, PREVIOUS):
+        path = folder / name
+        if path.exists():
+            with suppress(DamagedCheckpoint):
+                read_checkpoint(path)
+                continue
+            leases.expect_held()
+            path.replace(folder / DAMAGED)
 
 
 @contextmanager

@@ -6,14 +6,15 @@ on a descriptor of its own. Its standard output and error, with all of Blender's
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import selectors
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +26,9 @@ from identbox.settings import settings
 RenderDevice = Literal["optix", "cuda", "hip", "metal", "cpu"]  # the fastest kind first
 DEVICES: tuple[RenderDevice, ...] = get_args(RenderDevice)
 WorkerReport = dict[str, Any]
+# Beginnings of the names of variables that change pixels: colour management, and settings of Blender and its libraries.
+CHANGE_PIXELS = ("OCIO", "BLENDER_", "CYCLES_", "OIDN_", "EMBREE_", "OPENCOLORIO_")
+END_OF_LOG = 65536  # bytes that are looked at for its last line
 
 
 @settings
@@ -54,6 +58,28 @@ class Blender:
         return [sys.executable, worker]
 
 
+def worker_environment() -> dict[str, str]:
+    """The environment of a worker: this process's own, without what changes pixels."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(CHANGE_PIXELS)}
+
+
+def environment_notes() -> list[str]:
+    """A sentence for each variable that a worker does not get, because it changes pixels."""
+    names = sorted(name for name in os.environ if name.startswith(CHANGE_PIXELS))
+    return [f"the variable {name} changes pixels; Blender runs without it" for name in names]
+
+
+def _pipe() -> tuple[int, int]:
+    """The ends of a pipe, for reading and for writing: never 0, 1 or 2, which a caller may have closed."""
+    ends = os.pipe()
+    try:
+        reading, writing = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
+    finally:
+        for end in ends:
+            os.close(end)
+    return reading, writing
+
+
 class Child:
     """One running worker on one task.
 
@@ -62,29 +88,30 @@ class Child:
     """
 
     def __init__(self, blender: Blender, header: WorkerReport, items: list[WorkerReport], log: Path) -> None:
-        # A killed Blender leaves its temporary folder behind; inside this folder it is removed with the child.
-        self._scratch = tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True)
-        task = Path(self._scratch.name) / "task.jsonl"
-        task.write_text("".join(json.dumps(line) + "\n" for line in (header, *items)))
-        self._pipe, writing = os.pipe()
-        try:
-            with log.open("ab") as output:
-                # A session of its own, so that Ctrl-C reaches only the parent, which then stops its children.
-                self._process = subprocess.Popen(
-                    [*blender.command(), str(task), "--report", str(writing)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=os.environ | {"TMPDIR": self._scratch.name},
-                    pass_fds=[writing],
-                    start_new_session=True,
-                )
-        except BaseException:
-            os.close(self._pipe)
-            self._scratch.cleanup()
-            raise
-        finally:
-            os.close(writing)
+        with ExitStack() as stack:
+            # A killed Blender leaves its temporary folder behind; inside this folder it is removed with the child.
+            scratch = stack.enter_context(files.scratch())
+            task = scratch / "task.jsonl"
+            task.write_text("".join(json.dumps(line) + "\n" for line in (header, *items)))
+            self._pipe, writing = _pipe()
+            try:
+                with files.open_log(log) as output:
+                    # A session of its own, so that Ctrl-C reaches only the parent, which then stops its children.
+                    self._process = subprocess.Popen(
+                        [*blender.command(), str(task), "--report", str(writing)],
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        env=worker_environment() | {"TMPDIR": str(scratch)},
+                        pass_fds=[writing],
+                        start_new_session=True,
+                    )
+            except BaseException:
+                os.close(self._pipe)
+                raise
+            finally:
+                os.close(writing)
+            self._open = stack.pop_all()
         self.finished = False
         self.timed_out = False
         self._ended = False
@@ -127,7 +154,7 @@ class Child:
             self._process.kill()
             code = self._process.wait()
         os.close(self._pipe)
-        self._scratch.cleanup()
+        self._open.close()
         return code
 
     def death(self, code: int) -> str:
@@ -138,31 +165,43 @@ class Child:
 
 
 def run_once(
-    blender: Blender, header: WorkerReport, items: list[WorkerReport], timeout: float = 600.0
+    blender: Blender,
+    header: WorkerReport,
+    items: list[WorkerReport],
+    timeout: float = 600.0,
+    names: Sequence[str] = (),
 ) -> list[WorkerReport]:
-    """Run a short task to its end and return all reports.
+    """Run a short task to its end and return all reports; ``timeout`` is in seconds between two of them.
 
-    Raises IdentboxError where the worker dies, with the last line of its log.
+    Raises IdentboxError where the worker dies, with the name of the item that it was at, or the last line of its log.
     """
-    with tempfile.TemporaryDirectory(prefix="identbox-") as scratch:
-        log = Path(scratch) / "log"
+    with files.scratch() as scratch:
+        log = scratch / "log"
         process = Child(blender, header, items, log)
+        reports: list[WorkerReport] = []
         try:
-            reports = list(process.reports(timeout))
+            reports.extend(process.reports(timeout))
         finally:
             code = process.close()
         if not process.finished:
-            raise IdentboxError(
-                f"Blender: expected a worker that runs, got {process.death(code)}: {last_words(log)}"
-            )
+            death = process.death(code)
+            if names and reports and "start" in reports[-1]:
+                raise IdentboxError(
+                    f"{names[reports[-1]['start']]}: expected a file that Blender can read, got a worker with {death}"
+                )
+            raise IdentboxError(f"Blender: expected a worker that runs, got {death}: {last_words(log)}")
         return reports
 
 
 def last_words(log: Path) -> str:
     """The last line of a log that is not empty, or its last line about a missing library."""
     try:
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
+        with files.open_regular(log) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - END_OF_LOG))
+            lines = [
+                line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()
+            ]
+    except (OSError, IdentboxError):
         lines = []
     missing = [line for line in lines if "cannot open shared object file" in line]
     return (missing or lines or ["no message"])[-1]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from identbox import files
+from identbox.data import png
 from identbox.data.checks import DatasetFinding
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError, first_few
@@ -45,8 +45,7 @@ def rerender(
         )
     records = [record for split, n in recipe.samples.items() if n for record in records_of(recipe, split)]
     records = random.Random(seed).sample(records, min(count, len(records)))
-    with tempfile.TemporaryDirectory(prefix="identbox-", ignore_cleanup_errors=True) as scratch:
-        again = Path(scratch)
+    with files.scratch() as again:
         for record in records:
             (again / record["file"]).parent.mkdir(parents=True, exist_ok=True)
         run = RenderRun(records, again, shapes.files, settings_of(recipe), blender)
@@ -65,6 +64,6 @@ def rerender(
 
 def _largest_gap(one: Path, other: Path) -> int:
     """The largest difference between two images of one size, in levels of 255."""
-    with Image.open(one) as image, Image.open(other) as other_image:
-        pixels, others = (np.asarray(picture.convert("RGB"), int) for picture in (image, other_image))
-    return int(np.abs(pixels - others).max())
+    again = np.asarray(png.read_image(other), int)
+    pixels = np.asarray(png.read_image(one, len(again), "RGB"), int)
+    return int(np.abs(pixels - again).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from identbox.data.folder import (
     SPLITS,
     Columns,
     image_name,
+    images_there,
     write_split,
     write_vocabulary,
 )
@@ -28,6 +30,7 @@ from identbox.rendering.workers import ATTEMPTS_PER_IMAGE, RenderOutcome, Render
 from identbox.settings import settings
 
 LONGEST_NAME = 100  # characters of the splits in the name of a part; file systems allow 255 in all
+RECIPE_FILE = "dataset.toml"
 
 
 @settings
@@ -50,25 +53,51 @@ class Part:
             named = f"{named[:LONGEST_NAME]}-{seeding.derive(0, *self.splits):x}"
         return f"{named}-{self.shard[0]}of{self.shard[1]}"
 
+    @staticmethod
+    def named(name: str) -> Part | None:
+        """The part of that name; None where it is no name of a part."""
+        match = re.fullmatch(r"([\w.+]+)-(\d{1,9})of(\d{1,9})", name)
+        if match is None or not 1 <= int(match[2]) <= int(match[3]):
+            return None
+        return Part(splits=tuple(match[1].split("+")), shard=(int(match[2]), int(match[3])))
+
+    def overlaps(self, other: Part) -> bool:
+        """Whether two parts may have images in common."""
+        (place, count), (other_place, other_count) = self.shard, other.shard
+        before = place * other_count <= (other_place - 1) * count
+        behind = other_place * count <= (place - 1) * other_count
+        return not before and not behind and bool({*self.splits} & {*other.splits})
+
     def indices(self, n: int) -> range:
         """The indices of a split of n that belong to the part."""
         place, count = self.shard
         return range((place - 1) * n // count, place * n // count)
 
 
-def prepare_folder(folder: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
+def prepare_folder(
+    folder: Path,
+    recipe: Recipe,
+    *,
+    overwrite: bool = False,
+    on_message: Callable[[str], None] = lambda message: None,
+) -> None:
     """Write the recipe, the latents and the sentences, where they are missing or were cut short.
 
     ``overwrite`` removes another dataset first, and nothing else. Raises IdentboxError where the folder has another
-    dataset (the keys that differ are named), or files of no dataset.
+    dataset (the keys that differ are named), or files of no dataset, where links in it lead elsewhere, and where
+    another process is rendering in a dataset that is to be replaced.
     """
     check_views(recipe.process)
+    for name in (*recipe.samples, "logs"):
+        for place in (name, f"{name}/images", f"{name}/text"):
+            files.inside(folder, place, str(folder / place))
     ready = {split: _observe(recipe, split) for split, n in recipe.samples.items() if n}
-    replaces = overwrite and (folder / "dataset.toml").exists()
+    replaces = overwrite and (folder / RECIPE_FILE).exists()
     if replaces:
+        leases.expect_free(sorted((folder / "logs").glob("*.lease")), on_message)
         _remove_dataset(folder)
     config.claim(
-        folder / "dataset.toml",
+        folder / RECIPE_FILE,
         recipe.table(),
         what="a dataset of this recipe",
         in_empty=not replaces,  # the user's own files stay beside a dataset that is replaced
@@ -102,7 +131,7 @@ def _remove_dataset(folder: Path) -> None:
     added = [one.name for one in counterfactuals.counterfactuals_of(folder)]
     for name in (*SPLITS, *added, "logs", ".cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("vocab.json", "README.md", "gallery.png", "dataset.toml"):
+    for name in ("vocab.json", "README.md", "gallery.png", RECIPE_FILE):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -168,7 +197,7 @@ def remove_leftovers(folder: Path, records: list[dict]) -> None:
     names = {Path(record["file"]).name for record in records}
     for images in {(folder / record["file"]).parent for record in records}:
         for path in images.glob(".*.part"):
-            match = re.fullmatch(r"\.(.+\.png)\.\d+\.part", path.name)
+            match = re.fullmatch(r"\.(.+\.png)\.\d+\.(?:[0-9a-f]{16}\.)?part", path.name)
             if match and match[1] in names:
                 path.unlink(missing_ok=True)
 
@@ -191,14 +220,21 @@ def render_images(
     `workers.RenderRun.execute` does, for images that could not be rendered, and where another process renders this
     part.
     """
-    with leases.hold(folder / "logs" / f"{part.name}.lease", on_message):
+    with leases.hold(folder / "logs" / f"{part.name}.lease", on_message) as lease:
+        _expect_no_overlap(folder, part, on_message)
         missing, total = missing_records(folder, recipe, part)
         missing = _without_copies(folder, recipe, missing)
         on_start(total - len(missing), total)
         outcome = RenderOutcome()
         if missing:
             remove_leftovers(folder, missing)
-            run = RenderRun(missing, folder, shapes, settings_of(recipe), blender, on_image=on_image)
+            claims = [
+                _claim_of(folder / RECIPE_FILE),
+                {"path": str(lease.path.resolve()), "token": lease.token},
+            ]
+            run = RenderRun(
+                missing, folder, shapes, settings_of(recipe), blender, on_image=on_image, claims=claims
+            )
             outcome = run.execute(workers)
     if outcome.failed:
         file, reason = next(iter(outcome.failed.items()))
@@ -207,6 +243,20 @@ def render_images(
             f"{ATTEMPTS_PER_IMAGE} times: {first_few(outcome.failed, 3)} ({file}: {reason}; logs: {folder / 'logs'})"
         )
     return outcome
+
+
+def _claim_of(path: Path) -> dict[str, str]:
+    """What a worker looks at before each image: whether the recipe is still the one that it renders."""
+    content = files.read_bytes(path, files.LARGEST_TABLE, "a recipe")
+    return {"path": str(path.resolve()), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _expect_no_overlap(folder: Path, part: Part, on_message: Callable[[str], None]) -> None:
+    """Raise IdentboxError where another process is rendering a part that has images in common with this one."""
+    for path in sorted((folder / "logs").glob("*.lease")):
+        other = Part.named(path.stem)
+        if other is not None and other != part and part.overlaps(other):
+            leases.expect_free([path], on_message)
 
 
 def finish(folder: Path, recipe: Recipe) -> None:
@@ -225,11 +275,6 @@ def finish(folder: Path, recipe: Recipe) -> None:
     cards.write(folder, every)
 
 
-def images_there(folder: Path, split: str) -> int:
-    """The number of images of a split; their content is not looked at."""
-    return sum(1 for _ in (folder / split / "images").glob("*.png"))
-
-
 def is_complete(folder: Path, recipe: Recipe) -> bool:
     """Whether every image of every split is there; their content is not looked at."""
-    return all(images_there(folder, split) == n for split, n in recipe.samples.items() if n)
+    return all(images_there(folder / split / "images", n) == n for split, n in recipe.samples.items() if n)

@@ -134,7 +134,7 @@ def render_here(
     ``on_start`` gets the number of images already there and that of all, ``on_image`` is called after each image.
     Raises IdentboxError as `generation.prepare_folder` and `generation.render_images` do.
     """
-    generation.prepare_folder(folder, plan.recipe, overwrite=overwrite)
+    generation.prepare_folder(folder, plan.recipe, overwrite=overwrite, on_message=on_message)
     outcome = generation.render_images(
         folder,
         plan.recipe,

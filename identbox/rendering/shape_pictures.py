@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Callable
 from math import pi
 from pathlib import Path
@@ -52,8 +52,11 @@ def count_pictures(pack: Pack) -> int:
 
 def expect_writable(out: Path) -> None:
     """Raise IdentboxError where a picture cannot be written, before anything is rendered."""
-    if out.suffix.lower() != ".png" or out.is_dir() or not out.resolve().parent.is_dir():
-        raise IdentboxError(f"--out: expected a file name ending in .png in a folder that exists, got {out}")
+    parent = out.resolve().parent
+    if out.suffix.lower() != ".png" or out.is_dir() or not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise IdentboxError(
+            f"--out: expected a file name ending in .png in a folder that can be written, got {out}"
+        )
 
 
 def draw_pack(
@@ -67,8 +70,7 @@ def draw_pack(
 ) -> None:
     """Render each shape from eight directions and write the picture of them all to ``out``."""
     shapes = tuple(pack.files)
-    with tempfile.TemporaryDirectory(prefix="identbox-") as scratch:
-        folder = Path(scratch)
+    with files.scratch() as folder:
         for size in (LARGE, SMALL):
             (folder / str(size)).mkdir()
             settings = RenderSettings(size=size, samples=samples)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from identbox.data import png
-from identbox.data.folder import image_name
+from identbox.data.folder import image_name, images_there
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.jobs import clusters, execution
@@ -66,10 +66,10 @@ def render_on_cluster(
             threads=cluster.cpus,
             executor=pool.executor,
             on_done=lambda name, reason: on_failure(name, reason) if reason else None,
-            on_look=lambda: on_images(count_images(folder, plan.part)),
+            on_look=lambda: on_images(count_images(folder, plan.recipe, plan.part)),
         )
         execution.expect_no_failures(folder, failed)
-        on_images(count_images(folder, plan.part))
+        on_images(count_images(folder, plan.recipe, plan.part))
         generation.finish(folder, plan.recipe)
 
 
@@ -111,9 +111,9 @@ def _is_done(folder: Path, recipe: Recipe, shard: Part) -> bool:
     return all(png.is_whole(images / image_name(k, n), size) for k in shard.indices(n))
 
 
-def count_images(folder: Path, part: Part) -> int:
+def count_images(folder: Path, recipe: Recipe, part: Part) -> int:
     """The number of images of a part's splits in the folder, by their names."""
-    return sum(generation.images_there(folder, split) for split in part.splits)
+    return sum(images_there(folder / split / "images", recipe.samples.get(split, 0)) for split in part.splits)
 
 
 def _render_shard(arguments: list[str]) -> None:

@@ -11,11 +11,11 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from identbox.errors import IdentboxError
 from identbox.rendering import blender
@@ -56,6 +56,10 @@ class RenderRun:
     ``records`` are scene records with ``file`` (relative to ``folder``) and ``seed``; ``shapes`` maps a shape
     to its .npz. ``on_image`` is called, from any thread, after each image. `execute` returns a RenderOutcome;
     `stop` makes it return soon.
+
+    ``claims`` are files that say whose the folder is, each a ``path`` with the ``sha256`` of its content or a ``token``
+    that it contains. A worker looks at them before each image gets its name, so that none comes into a folder that is
+    another's by then.
     """
 
     def __init__(
@@ -66,14 +70,16 @@ class RenderRun:
         settings: RenderSettings,
         runner: blender.Blender,
         *,
+        claims: Sequence[dict[str, str]] = (),
         timeout: float = 1200.0,  # seconds that one image may take
         on_image: Callable[[], None] = lambda: None,
     ) -> None:
         self._records, self._folder, self._timeout = records, folder, timeout
         self._runner, self._on_image = runner, on_image
-        self._header = {
+        self._header: dict[str, Any] = {
             "task": "render",
             "folder": str(folder.resolve()),
+            "claims": list(claims),
             "settings": {**asdict(settings), "shapes": {k: str(v) for k, v in shapes.items()}},
         }
         self._stop = threading.Event()
@@ -183,6 +189,12 @@ class RenderRun:
                     with self._lock:
                         self.outcome.done += 1
                     self._on_image()
+                elif "lost" in report:
+                    self._start_failure = (
+                        f"{self._folder}: expected the folder of this work, got another process's work there "
+                        f"({report['lost']} has changed); no more images were written"
+                    )
+                    threading.Thread(target=self._halt).start()
                 elif "failed" in report:
                     if report["errno"] in (errno.ENOSPC, errno.EDQUOT):
                         self._full_disk = report["error"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from identbox import processes
 from identbox.errors import IdentboxError
 from identbox.jobs import leases
 from identbox.jobs.leases import Lease
@@ -40,15 +41,62 @@ def test_only_one_process_holds_a_lease_until_it_is_given_back(path):
     assert Lease.take(path) is not None
 
 
-def test_the_lease_of_another_machine_is_taken_when_it_is_stale_and_not_before(path):
+@pytest.fixture
+def quick(monkeypatch):
+    """Waits of a tenth of a second instead of a minute."""
+    monkeypatch.setattr(leases, "STALE_IF_OLD", 0.1)
+    monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
+
+
+def test_the_lease_of_another_machine_is_taken_when_it_is_stale_and_not_before(path, quick):
     held_elsewhere(path)
     age(path, leases.STALE - 5)
     assert Lease.take(path) is None
+    time.sleep(0.2)
+    assert Lease.take(path) is None
     age(path, leases.STALE + 5)
+    assert Lease.take(path) is None  # the clock may have jumped: a living holder refreshes it soon
+    time.sleep(0.2)
     lease = Lease.take(path)
     assert lease is not None
     assert lease.is_mine()
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_clock_that_is_a_day_off_frees_no_living_lease_and_keeps_no_dead_one(path, monkeypatch, days):
+    monkeypatch.setattr(leases, "STALE", 0.3)
+    monkeypatch.setattr(leases, "STALE_IF_OLD", 0.3)
+    held_elsewhere(path)
+    for beat in range(10):
+        age(path, days * 86400 - beat)
+        assert Lease.take(path) is None
+        time.sleep(0.05)
+    time.sleep(0.35)
+    assert Lease.take(path) is not None
+
+
+def test_the_number_of_a_process_means_nothing_in_another_container_or_when_it_is_used_again(path):
+    mine = Lease.take(path)
+    assert mine is not None
+    held = json.loads(path.read_text())
+    for change, gone in (
+        ({}, False),
+        ({"host": held["host"] + "1"}, None),
+        ({"began": "1"}, True),
+        ({"pid": -1}, None),
+    ):
+        other = {**held, **change}
+        assert processes.is_gone(other["pid"], other["host"], other["began"]) is gone
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b'{"pid": 1e400, "token": []}', b"9" * 5000])
+def test_a_lease_of_other_content_is_taken_when_it_does_not_change(path, quick, content):
+    path.write_bytes(content)
+    age(path, leases.STALE + 5)
+    assert Lease.take(path) is None
+    time.sleep(0.2)
+    assert Lease.take(path) is not None
 
 
 def test_the_lease_of_a_dead_process_here_is_free_at_once_and_that_of_a_living_one_is_not(path):
@@ -84,10 +132,12 @@ def test_a_jump_of_the_clock_of_this_machine_frees_no_lease(path, monkeypatch):
     assert Lease.take(path) is None
 
 
-def test_of_many_processes_at_once_one_gets_a_stale_lease(path):
+def test_of_many_processes_at_once_one_gets_a_stale_lease(path, monkeypatch):
+    monkeypatch.setattr(leases, "STALE_IF_OLD", 0.0)
     for _ in range(20):
         held_elsewhere(path)
         age(path, leases.STALE + 5)
+        assert Lease.take(path) is None
         holders = []
         barrier = threading.Barrier(8)
 
@@ -104,10 +154,12 @@ def test_of_many_processes_at_once_one_gets_a_stale_lease(path):
         path.unlink()
 
 
-def test_a_lease_cut_short_is_stale_by_its_time_alone(path):
+def test_a_lease_cut_short_is_stale_by_its_time_alone(path, quick):
     path.write_text('{"token": "oth')
     assert Lease.take(path) is None
     age(path, leases.STALE + 5)
+    assert Lease.take(path) is None
+    time.sleep(0.2)
     assert Lease.take(path) is not None
 
 

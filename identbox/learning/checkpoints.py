@@ -1,0 +1,89 @@
+"""Reading a checkpoint: whole, of the expected form, and without running anything that a stranger put in."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from identbox import files
+from identbox.errors import IdentboxError
+
+CHECKPOINT_FORMAT = 2
+CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # besides the format
+LARGEST_CHECKPOINT = 16 << 30  # bytes
+
+
+class DamagedCheckpoint(IdentboxError):
+    """A checkpoint that is no whole archive of the expected form, so that nobody can read it."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint: tensors, numbers and texts, and no code of the file is run.
+
+    Raises DamagedCheckpoint where it is damaged, and IdentboxError where it cannot be read or has another format.
+    """
+    content = files.read_bytes(path, LARGEST_CHECKPOINT, "a checkpoint")
+    try:
+        # Weights alone: a checkpoint from a stranger runs no code.
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged archive makes the reader raise
+        reason = f"{type(error).__name__}, {str(error).splitlines()[0] if str(error) else 'no reason'}"
+        raise DamagedCheckpoint(
+            f"{path}: expected a whole checkpoint, got a damaged one ({reason:.120})"
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
+        found = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise IdentboxError(
+            f"{path}: expected a checkpoint of format {CHECKPOINT_FORMAT}, got {found!r:.40}; "
+            f"move it away to begin again"
+        )
+    _check_checkpoint(state, path)
+    return state
+
+
+def _check_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Raise IdentboxError where a checkpoint of the right format holds something else than training wrote."""
+    missing = sorted(CHECKPOINT_KEYS - state.keys())
+    if missing:
+        raise IdentboxError(f"{path}: expected the key {missing[0]}, got none")
+    step, seconds, lines = state["step"], state["seconds"], state["metrics"]
+    if type(step) is not int or step < 0:
+        raise IdentboxError(f"{path}: step: expected a number of steps, got {step!r:.40}")
+    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise IdentboxError(f"{path}: seconds: expected a time, got {seconds!r:.40}")
+    if not isinstance(lines, list) or not all(_is_metrics_line(line) for line in lines):
+        raise IdentboxError(f"{path}: metrics: expected a list of tables with step and loss, got others")
+    for key in ("model", "optimizer"):
+        if not isinstance(state[key], dict):
+            raise IdentboxError(f"{path}: {key}: expected a table, got {state[key]!r:.40}")
+    for name, value in state["model"].items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all()):
+            raise IdentboxError(f"{path}: model: expected finite weights, got others in {name!r:.60}")
+
+
+def _is_metrics_line(line: Any) -> bool:
+    numbers = [line.get("step"), line.get("loss")] if isinstance(line, dict) else [None]
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        return False
+    try:
+        json.dumps(line)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def check_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError where the optimiser's moments do not have the shapes of their parameters."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for name, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor) and name != "step" and value.shape != parameter.shape:
+                    raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")
