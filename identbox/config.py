@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import tomli_w
 
 from identbox.errors import IdentboxError, first_few
-from identbox.files import PART, is_cut, write_once, write_whole
+from identbox.files import LARGEST_TABLE, PART, is_cut, read_text, write_once, write_whole
 from identbox.settings import build
 
 Config = TypeVar("Config")
@@ -21,13 +21,12 @@ LONGEST_SHOWN = 60  # characters of two values that a message about a difference
 def read_toml(path: Path | str) -> dict[str, Any]:
     """The table of a TOML file.
 
-    Raises IdentboxError where the file is missing, not UTF-8, or not TOML (with line and column).
+    Raises IdentboxError where the file is missing, too large, not UTF-8, or not TOML (with line and column).
     """
+    text = read_text(path, LARGEST_TABLE, "a TOML file")
     try:
-        return tomllib.loads(Path(path).read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise IdentboxError(f"{path}: expected a TOML file, got {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise IdentboxError(f"{path}: expected TOML, got {error}") from error
 
 
@@ -37,8 +36,14 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
 
 
 def toml_of(table: dict[str, Any]) -> bytes:
-    """A table as TOML."""
-    return tomli_w.dumps(toml_values(table), indent=2).encode()
+    """A table as TOML. Raises IdentboxError for a text that is not Unicode, as names of folders may be."""
+    text = tomli_w.dumps(toml_values(table), indent=2)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise IdentboxError(
+            f"TOML: expected texts and names in Unicode, got {text[error.start : error.end]!r}"
+        ) from error
 
 
 def toml_values(value: Any) -> Any:

@@ -51,8 +51,8 @@ def make_dataset(folder: Path, counts: dict[str, int] = COUNTS, seed: int = 0) -
         process=presets.multimodal3dident(),
         splits=counts,
         seed=seed,
-        shapes={"name": "squares"},
-        renderer={"size": SIZE},
+        shapes={"name": "squares", "sha256": "0" * 64},
+        renderer={"blender": "none", "device": "cpu", "size": SIZE, "samples": 1},
     )
     generation.prepare_folder(folder, recipe)
     for split, n in counts.items():

@@ -91,7 +91,7 @@ def test_read_toml_names_place_and_fault(tmp_path: Path):
     with pytest.raises(IdentboxError, match=r"a.toml: expected TOML, got .*line 1"):
         config.read_toml(path)
     path.write_bytes(b"a = '\xff'")
-    with pytest.raises(IdentboxError, match=r"a.toml: expected TOML, got .*utf-8"):
+    with pytest.raises(IdentboxError, match=r"a.toml: expected UTF-8, got .*utf-8"):
         config.read_toml(path)
 
 

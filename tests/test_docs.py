@@ -118,7 +118,7 @@ def pictures(tmp_path: Path) -> Path:
         process=multimodal3dident(),
         splits={"train": 120, "test": 80},
         shapes={"name": "none", "sha256": "0"},
-        renderer={"size": 8},
+        renderer={"blender": "none", "device": "cpu", "size": 8, "samples": 1},
     )
     prepare_folder(folder, recipe)
     levels = np.random.default_rng(0).integers(0, 256, size=(200, 8, 8, 3), dtype=np.uint8)

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 from identbox import Multimodal3DIdent, config, seeding
-from identbox.data import exports, formats
+from identbox.data import exports
+from identbox.data import shards as shard_readers
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, records, simulation, sweeps
@@ -303,7 +304,7 @@ def test_shards(shards, data):
     whole = path.read_bytes()
 
     def read() -> None:
-        formats._row_group.cache_clear()
+        shard_readers._row_group.cache_clear()
         Multimodal3DIdent(folder)[3]
 
     try:

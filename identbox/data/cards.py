@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from identbox import __version__, files
+from identbox.data import png
 from identbox.data.colors import DEFAULT_NAMING
 from identbox.process.model import Process
 
@@ -51,8 +52,7 @@ def gallery(
     for place in range(count):
         x = GAP + place % columns * (TILE + GAP)
         y = GAP + place // columns * (TILE + CAPTION + GAP)
-        with Image.open(folder / split / "images" / image_name(place, len(sentences))) as file:
-            tile = file.convert("RGB")
+        tile = png.read_image(folder / split / "images" / image_name(place, len(sentences)))
         if tile.size != (TILE, TILE):
             method = Image.Resampling.LANCZOS if tile.width > TILE else Image.Resampling.NEAREST
             tile = tile.resize((TILE, TILE), method)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from PIL import Image
 
+from identbox import files
+from identbox.data import png
 from identbox.data.colors import DEFAULT_NAMING, Naming, color_index, name_colors, palette_index
 from identbox.data.counterfactual_checks import check_counterfactual
-from identbox.data.folder import SPLITS, Columns, image_name, read_latents, read_sentences
+from identbox.data.folder import (
+    SPLITS,
+    Columns,
+    image_name,
+    read_latents,
+    read_sentences,
+    read_vocabulary,
+)
+from identbox.data.formats import Source, has_split, open_source
 from identbox.data.recipe import Recipe
 from identbox.data.scene import IMAGE_FACTORS, check_classes, check_image_latents
 from identbox.data.text import TEXT_FACTORS, parse_sentence
@@ -50,7 +59,7 @@ def check_dataset(folder: Path) -> Iterator[DatasetFinding]:
     """
     recipe = Recipe.read(folder)
     if recipe is None:
-        splits = [split for split in SPLITS if (folder / split).is_dir()]
+        splits = [split for split in SPLITS if has_split(folder, split)]
         if not splits:
             raise IdentboxError(f"{folder}: expected a dataset with train, val or test, got none of them")
     else:
@@ -64,10 +73,15 @@ def check_dataset(folder: Path) -> Iterator[DatasetFinding]:
 def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[DatasetFinding]:
     place = folder / split
     names = recipe.shape_names if recipe else presets.SHAPE_NAMES
+    source: Source | None = None
     try:
-        sentences = read_sentences(place)
-        image = read_latents(place / "latents_image.csv")
-        text = read_latents(place / "latents_text.csv")
+        if place.is_dir() or not has_split(folder, split):
+            sentences = read_sentences(place)
+            image = read_latents(place / "latents_image.csv")
+            text = read_latents(place / "latents_text.csv")
+        else:  # an export
+            source = open_source(folder, split)
+            sentences, image, text = source.sentences, source.image_latents, source.text_latents
     except IdentboxError as error:
         yield DatasetFinding(split, "files", False, str(error))
         return
@@ -77,7 +91,12 @@ def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Da
     yield DatasetFinding(
         split, "counts", not wrong, f"{n} samples" if not wrong else f"expected {n}, got {', '.join(wrong)}"
     )
-    yield _check_images(place, n, recipe)
+    if source is None:
+        yield _check_images(place, n, recipe)
+    else:
+        # In their order, one after the other: the images of a row group are read together.
+        readers = {source.where(i): partial(source.png, i) for i in range(len(sentences))}
+        yield _check_pixels(split, readers, recipe)
     if wrong:
         return
     try:
@@ -95,7 +114,7 @@ def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Da
     yield from _check_views(image, text, recipe, split)
     if recipe is not None:
         yield _check_seed(recipe, split, image, text)
-        if (added := recipe.intervention(split)) is not None:
+        if source is None and (added := recipe.intervention(split)) is not None:
             for what, good, detail in check_counterfactual(place, added, recipe, image, text):
                 yield DatasetFinding(split, what, good, detail)
             return
@@ -108,39 +127,44 @@ def _rows(columns: Columns) -> int:
 
 
 def _check_images(place: Path, n: int, recipe: Recipe | None) -> DatasetFinding:
+    """The images of a folder: each there and whole; hidden files do not count."""
     split, images = place.name, place / "images"
-    wanted = {image_name(i, n) for i in range(n)}
     try:
-        there = {path.name for path in images.iterdir()}
+        there = {path.name for path in images.iterdir() if not path.name.startswith(".")}
     except OSError as error:
         return DatasetFinding(split, "images", False, f"{images}: expected a folder, got {error.strerror}")
-    if there != wanted:
-        missing, more = sorted(wanted - there), sorted(there - wanted)
+    wanted = {image_name(i, n) for i in range(n)} if n <= len(there) else set()
+    if len(there) < n or there != wanted:
+        missing, more = sorted(wanted - there), sorted(there - wanted) if wanted else []
         parts = [f"{len(missing)} missing ({first_few(missing, 3)})"] if missing else []
         parts += [f"{len(more)} that do not belong ({first_few(more, 3)})"] if more else []
+        parts = parts or [f"{len(there)}"]
         return DatasetFinding(split, "images", False, f"expected {n}, got {'; '.join(parts)}")
+    readers = {name: partial(files.read_bytes, images / name, files.LARGEST_IMAGE) for name in sorted(wanted)}
+    return _check_pixels(split, readers, recipe)
+
+
+def _check_pixels(
+    split: str, readers: Mapping[str, Callable[[], bytes]], recipe: Recipe | None
+) -> DatasetFinding:
+    """Each image, read by its name, is a whole PNG in RGB and of the size of the recipe."""
     size = recipe.renderer["size"] if recipe else None
     with ThreadPoolExecutor() as pool:
-        faults = [
-            fault
-            for fault in pool.map(lambda name: _image_fault(images / name, size), sorted(wanted))
-            if fault
-        ]
+        found = pool.map(lambda name: _image_fault(name, readers[name], size), readers)
+        faults = [fault for fault in found if fault]
     if faults:
         return DatasetFinding(split, "images", False, f"{len(faults)} broken: {first_few(faults, 3)}")
-    return DatasetFinding(split, "images", True, f"{n} whole, RGB" + (f", {size} x {size}" if size else ""))
+    whole = f"{len(readers)} whole, RGB" + (f", {size} x {size}" if size else "")
+    return DatasetFinding(split, "images", True, whole)
 
 
-def _image_fault(path: Path, size: int | None) -> str:
+def _image_fault(name: str, read: Callable[[], bytes], size: int | None) -> str:
     try:
-        with Image.open(path) as image:
-            image.load()
-            if image.mode != "RGB":
-                return f"{path.name}: expected RGB, got {image.mode}"
-            if size is not None and image.size != (size, size):
-                return f"{path.name}: expected {size} x {size}, got {image.width} x {image.height}"
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"{path.name}: {error}"
+        png.decode(read(), name, size, "RGB")
+    except IdentboxError as error:
+        return str(error)
+    except OSError as error:
+        return f"{name}: {error}"
     return ""
 
 
@@ -328,10 +352,10 @@ def _binned(values: np.ndarray, bins: int) -> np.ndarray:
 
 def _check_vocabulary_file(folder: Path) -> DatasetFinding:
     try:
-        words = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))["w2i"]
-        good = sorted(words.values()) == list(range(len(words)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return DatasetFinding("", "vocabulary", False, f"expected w2i, got {error!r}")
+        words = read_vocabulary(folder / "vocab.json")
+    except IdentboxError as error:
+        return DatasetFinding("", "vocabulary", False, str(error))
+    good = sorted(words.values()) == list(range(len(words)))
     return DatasetFinding(
         "", "vocabulary", good, f"{len(words)} words" if good else "expected indices from 0, each once"
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from identbox.data import untouched
+from identbox import files
+from identbox.data import png, untouched
 from identbox.data.counterfactuals import Counterfactual
 from identbox.data.folder import Columns, image_name, read_latents
 from identbox.data.recipe import Recipe
@@ -60,7 +60,7 @@ def check_counterfactual(
         yield _unchanged_images(place, base, n, len(next(iter(before["text"].values()))), changed)
         if changed:
             yield _untouched_pixels(place, base, recipe, before["image"], image, sorted(changed))
-    except OSError as error:
+    except (OSError, IdentboxError) as error:
         yield "images before and after", False, " ".join(str(error).split())
 
 
@@ -70,8 +70,8 @@ def _unchanged_images(place: Path, base: Path, n: int, of: int, changed: set[int
     wrong = [
         image_name(row, n)
         for row in same
-        if (place / "images" / image_name(row, n)).read_bytes()
-        != (base / "images" / image_name(row, of)).read_bytes()
+        if files.read_bytes(place / "images" / image_name(row, n), files.LARGEST_IMAGE)
+        != files.read_bytes(base / "images" / image_name(row, of), files.LARGEST_IMAGE)
     ]
     detail = f"{len(same)} of {n} show the same and are the same"
     return (
@@ -116,5 +116,4 @@ def _untouched_pixels(
 
 
 def _pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"), dtype=int)
+    return np.asarray(png.read_image(path), dtype=int)

@@ -27,7 +27,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from identbox import config, seeding
+from identbox import config, files, seeding
 from identbox.data.folder import SPLITS
 from identbox.data.latents import BLOCK_OF_SAMPLES, draw_sample
 from identbox.errors import IdentboxError
@@ -68,6 +68,7 @@ class Counterfactual:
         if (self.value is not None) != (self.how in WITH_VALUE):
             wanted = "a number" if self.how in WITH_VALUE else "none"
             raise IdentboxError(f"value: expected {wanted} for {self.how}, got {self.value}")
+        files.expect_name(self.name, "targets")
 
     @staticmethod
     def parse(spec: str, of: str = "test") -> Counterfactual:
@@ -239,10 +240,10 @@ def counterfactuals_of(folder: Path) -> tuple[Counterfactual, ...]:
 
     Raises IdentboxError for an intervention.toml that is damaged.
     """
-    files = [*folder.glob(f"*/{FILE}"), *(folder / "data").glob(f"*.{FILE}")]
+    paths = [*folder.glob(f"*/{FILE}"), *(folder / "data").glob(f"*.{FILE}")]
     return tuple(
         build(Counterfactual, config.read_toml(path), str(path))
-        for path in sorted(files)
+        for path in sorted(paths)
         if path.name.split(".")[0] in SPLITS or path.parent.name.split(".")[0] in SPLITS
     )
 

@@ -10,8 +10,6 @@ DIR/SPLIT/latents_text.csv       a row a sample: what the sentence says
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from identbox.data import png
 from identbox.data.counterfactuals import find
-from identbox.data.folder import EOS, PAD, UNKNOWN, read_text, vocabulary_of
+from identbox.data.folder import EOS, PAD, UNKNOWN, read_vocabulary, vocabulary_of
 from identbox.data.formats import has_split, open_source, sentences_of
 from identbox.data.text import tokenize
 from identbox.errors import IdentboxError
@@ -81,6 +80,8 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         self.source = open_source(self.folder, split)
         self.sentences = self.source.sentences
         self.image_latents, self.text_latents = self.source.image_latents, self.source.text_latents
+        if not self.sentences:
+            raise IdentboxError(f"{self.folder}: {split}: expected samples, got none")
         self.transform = transform
         self.w2i = self._vocabulary(vocab, split)
         self.i2w = {index: word for word, index in self.w2i.items()}
@@ -105,10 +106,7 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
         if isinstance(vocab, Mapping):
             words = dict(vocab)
         elif path.exists():
-            try:
-                words = {str(w): int(i) for w, i in json.loads(read_text(path))["w2i"].items()}
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise IdentboxError(f"{path}: expected a vocabulary with w2i, got {error!r}") from error
+            words = read_vocabulary(path)
         elif split == "train" or has_split(self.folder, "train"):
             own = split == "train"
             words = vocabulary_of(self.sentences if own else sentences_of(self.folder, "train"))["w2i"]
@@ -133,10 +131,10 @@ class Multimodal3DIdent(torch.utils.data.Dataset):
     def image(self, index: int) -> Image.Image:
         """The image as PIL decodes it, RGB. Raises IdentboxError where it is missing or broken."""
         try:
-            with Image.open(io.BytesIO(self.source.png(index))) as file:
-                return file.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
+            content = self.source.png(index)
+        except OSError as error:
             raise IdentboxError(f"{self.source.where(index)}: expected an image, got {error}") from error
+        return png.decode(content, self.source.where(index))
 
     def __getitem__(self, index: int) -> Any:
         index = range(len(self))[int(index)]

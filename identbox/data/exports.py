@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from identbox import config, files
 from identbox.data.counterfactuals import FILE as INTERVENTION_FILE
 from identbox.data.counterfactuals import counterfactuals_of
 from identbox.data.folder import SPLITS, image_name
-from identbox.data.formats import Source, has_split, open_source, pyarrow, shard_name
-from identbox.data.png import PNG_END, PNG_SIGNATURE
+from identbox.data.formats import Source, has_split, open_source, shard_name
+from identbox.data.png import fault as png_fault
 from identbox.data.recipe import Recipe
+from identbox.data.shards import pyarrow
 from identbox.errors import IdentboxError, expect_library
 from identbox.process.distributions import Categorical
 
@@ -55,13 +55,18 @@ def export_dataset(
     sources = {split: open_source(dataset, split) for split in (*SPLITS, *added) if has_split(dataset, split)}
     if not sources:
         raise IdentboxError(f"{dataset}: expected a dataset, got a folder without splits")
+    for split, source in sources.items():
+        for path in source.files:
+            if path.is_symlink() or (dataset / split).is_symlink():
+                _own(dataset, str(path.relative_to(dataset)))
     on_start(sum(len(source.sentences) for source in sources.values()))
     try:
         with files.whole_folder(out) as part:
             (part / "data").mkdir()
             for name in FILES_BESIDE_SHARDS:
                 if (dataset / name).exists():
-                    shutil.copyfile(dataset / name, part / name)
+                    content = files.read_bytes(_own(dataset, name), files.LARGEST_TEXT)
+                    (part / name).write_bytes(content)
             for name, one in added.items():
                 config.write_toml(part / "data" / f"{name}.{INTERVENTION_FILE}", one.table())
             names = _write_shards(part / "data", to, sources, _classes(dataset), per_shard, on_sample)
@@ -94,6 +99,11 @@ def _write_shards(
     return names
 
 
+def _own(dataset: Path, name: str) -> Path:
+    """A file of the dataset. Raises IdentboxError for a link that leads out of it: an export is often published."""
+    return files.inside(dataset, name, str(dataset / name))
+
+
 def _expect_library(to: str) -> None:
     if to == "parquet":
         pyarrow()
@@ -120,8 +130,8 @@ def _samples(source: Source, indices: range) -> Iterator[dict[str, Any]]:
             png = source.png(index)
         except OSError as error:
             raise IdentboxError(f"{source.where(index)}: expected an image, got {error}") from error
-        if not (png.startswith(PNG_SIGNATURE) and png.endswith(PNG_END)):
-            raise IdentboxError(f"{source.where(index)}: expected a whole PNG, got {len(png)} other bytes")
+        if wrong := png_fault(png):
+            raise IdentboxError(f"{source.where(index)}: {wrong}")
         latents = {
             view: {name: _python_value(column[index]) for name, column in columns.items()}
             for view, columns in (("z_image", source.image_latents), ("z_text", source.text_latents))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +18,9 @@ from identbox.data.text import TEXT_FACTORS, tokenize
 from identbox.errors import IdentboxError, first_few
 
 SPLITS = ("train", "val", "test")
+INDEX = re.compile(r"(Unnamed: \d+)?")  # the name of the column of row numbers that pandas writes
+NUMBERS = {*IMAGE_FACTORS, *TEXT_FACTORS} - {"object_color_name"}
+LONGEST_SENTENCE = 10_000  # characters
 PAD, EOS, UNKNOWN = "{pad}", "{eos}", "{unk}"  # as in the published vocabularies
 Columns = dict[str, np.ndarray]
 
@@ -58,6 +64,17 @@ def vocabulary_of(sentences: list[str]) -> dict[str, dict]:
     }
 
 
+def read_vocabulary(path: Path) -> dict[str, int]:
+    """The indices of words in a vocab.json. Raises IdentboxError for another form, and for one that cannot be read."""
+    value = files.read_json(path, "a vocabulary")
+    words = value.get("w2i") if isinstance(value, dict) else None
+    if not isinstance(words, dict) or not all(type(i) is int and 0 <= i < 2**31 for i in words.values()):
+        raise IdentboxError(
+            f"{path}: expected a vocabulary with w2i, an index for each word, got another form"
+        )
+    return words
+
+
 class FolderSource:
     """A split of a dataset folder, identbox's own or the published one."""
 
@@ -69,7 +86,7 @@ class FolderSource:
         n = len(self.sentences)
         for view, columns in (("image", self.image_latents), ("text", self.text_latents)):
             rows = len(next(iter(columns.values())))
-            if rows != n:
+            if rows != n or not n:
                 raise IdentboxError(
                     f"{place}/latents_{view}.csv: expected {n} rows, one a sentence, got {rows}"
                 )
@@ -83,10 +100,26 @@ class FolderSource:
             )
 
     def png(self, index: int) -> bytes:
-        return self.files[index].read_bytes()
+        return files.read_bytes(self.files[index], files.LARGEST_IMAGE, "an image")
 
     def where(self, index: int) -> str:
         return str(self.files[index])
+
+
+def images_there(images: Path, n: int) -> int:
+    """The number of images of a split of n in their folder, by their names; other files do not count."""
+    width = len(image_name(0, n)) - len(".png")
+    try:
+        names = [path.name for path in images.iterdir()]
+    except OSError:
+        return 0
+    return sum(
+        name.endswith(".png")
+        and len(name) == width + 4
+        and name[:width].isdecimal()
+        and int(name[:width]) < n
+        for name in names
+    )
 
 
 def image_name(index: int, n: int) -> str:
@@ -99,48 +132,80 @@ def image_name(index: int, n: int) -> str:
 
 
 def read_sentences(folder: Path) -> list[str]:
-    """The sentences of a split. Raises IdentboxError where they are missing or not UTF-8."""
-    return read_text(folder / "text" / "text_raw.txt").splitlines()
+    """The sentences of a split. Raises IdentboxError where they are missing, not UTF-8, or far too long."""
+    path = folder / "text" / "text_raw.txt"
+    sentences = files.read_text(path).split("\n")
+    if not sentences[-1]:  # behind the last line feed
+        sentences.pop()
+    return expect_sentences(sentences, str(path))
 
 
-def read_text(path: Path) -> str:
-    """A file's text. Raises IdentboxError where it is missing or not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise IdentboxError(f"{path}: expected a file, got {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise IdentboxError(f"{path}: expected UTF-8, got {error}") from error
+def expect_sentences(sentences: list[str], where: str) -> list[str]:
+    """The sentences as they are. Raises IdentboxError for one of more than LONGEST_SENTENCE characters."""
+    for line, sentence in enumerate(sentences):
+        if len(sentence) > LONGEST_SENTENCE:
+            raise IdentboxError(
+                f"{where}: line {line + 1}: expected a sentence of at most {LONGEST_SENTENCE} characters, "
+                f"got {len(sentence)}"
+            )
+    return sentences
 
 
 def read_latents(path: Path) -> Columns:
     """The columns of a latents CSV: int64, float64, or str for values that are not numbers.
 
-    Raises IdentboxError for a missing file, a row of another length, or a number that is not finite.
+    A column without a name, which is the index that pandas writes, is left out. Raises IdentboxError for a missing
+    file, a row of another length, a word where a factor is a number, or a number that is not finite.
     """
-    lines = read_text(path).splitlines()
-    if not lines:
+    rows = _rows(files.read_text(path), path)
+    if not rows:
         raise IdentboxError(f"{path}: expected a header, got an empty file")
-    names = [name.strip() for name in lines[0].split(",")]
-    rows = [line.split(",") for line in lines[1:]]
+    names = [name.strip() for name in rows.pop(0)]
+    if len(set(names)) < len(names) or not all(name.isprintable() and len(name) <= 200 for name in names):
+        raise IdentboxError(f"{path}: expected different names of columns, got {first_few(names)}")
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise IdentboxError(f"{path}: line {number + 2}: expected {len(names)} values, got {len(row)}")
     columns: Columns = {}
     for name, values in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True):
-        columns[name] = _column_of_texts(values)
-        if columns[name].dtype.kind == "f" and not np.isfinite(columns[name]).all():
-            place = int(np.argmin(np.isfinite(columns[name])))
-            raise IdentboxError(
-                f"{path}: line {place + 2}: {name}: expected a finite number, got {values[place]}"
-            )
+        if not INDEX.fullmatch(name):
+            columns[name] = _column_of_texts(name, values, path)
+    if not columns:
+        raise IdentboxError(f"{path}: expected columns with names, got none")
     return columns
 
 
-def _column_of_texts(values: Sequence[str]) -> np.ndarray:
+def _rows(text: str, path: Path) -> list[list[str]]:
+    """The values of each line, without quotes."""
+    if '"' not in text:
+        return [line.split(",") for line in text.removesuffix("\n").split("\n")] if text else []
+    try:
+        return list(csv.reader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise IdentboxError(f"{path}: expected comma-separated values, got {error}") from error
+
+
+def _column_of_texts(name: str, values: Sequence[str], path: Path) -> np.ndarray:
     for kind in (np.int64, np.float64):
         try:
-            return np.array(values, dtype=kind)
+            column = np.array(values, dtype=kind)
         except (ValueError, OverflowError):
             continue
+        if not np.isfinite(column).all():
+            place = int(np.argmin(np.isfinite(column)))
+            raise IdentboxError(
+                f"{path}: line {place + 2}: {name}: expected a finite number, got {values[place]:.40}"
+            )
+        return column
+    if name in NUMBERS:
+        place = next(k for k, value in enumerate(values) if not _is_number(value))
+        raise IdentboxError(f"{path}: line {place + 2}: {name}: expected a number, got {values[place]!r:.40}")
     return np.array(values, dtype=object)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

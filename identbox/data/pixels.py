@@ -36,8 +36,9 @@ from identbox.errors import IdentboxError
 from identbox.files import cache_folder
 from identbox.settings import build, settings
 
-CACHE_FORMAT = 2  # raise it when the same images would give other pixels
+CACHE_FORMAT = 3  # raise it when the same images would give other pixels
 SMALLEST = 8  # pixels a side
+LARGEST_NOTE = 65536  # bytes
 MOST_UNKNOWN = 0.5  # share of a split's words; with more unknown words the vocabulary is another dataset's
 IMAGES_AT_A_TIME = 32  # images that a thread decodes at a time
 LEFT_OVER = 3600  # seconds without a write after which a temporary file is that of a killed process
@@ -86,6 +87,7 @@ class CacheNote:
     stamp: tuple[int, int]  # its size in bytes and its time in nanoseconds, when the hash was right
     mean: Triple
     std: Triple
+    proof: str = ""  # that this user's identbox wrote the note; one that came with a dataset is not believed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +243,9 @@ def _read_note(path: Path, task: _Task) -> CacheNote:
     """What is known of a cache file. Raises IdentboxError where it is missing, damaged, or of other images."""
     place = path.with_suffix(".json")
     try:
-        note = build(CacheNote, json.loads(place.read_text(encoding="utf-8")), str(place))
+        note = build(CacheNote, files.read_json(place, most=LARGEST_NOTE), str(place))
+        if note.proof != _proof_of(note):
+            raise IdentboxError(f"{path}: expected pixels that this user decoded, got another's")
         if (note.format, note.source) != (CACHE_FORMAT, task.source):
             raise IdentboxError(f"{path}: expected the pixels of these images, got those of others")
         pixels = np.lib.format.open_memmap(path, mode="r")
@@ -267,7 +271,12 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _write_note(place: Path, note: CacheNote) -> None:
-    files.write_whole(place, json.dumps(asdict(note)).encode())
+    proved = replace(note, proof=_proof_of(note))
+    files.write_whole(place, json.dumps(asdict(proved)).encode())
+
+
+def _proof_of(note: CacheNote) -> str:
+    return files.proof("pixels", json.dumps(asdict(replace(note, proof=""))))
 
 
 def _build(path: Path, task: _Task) -> CacheNote:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from identbox import __version__, config
 from identbox.data.colors import DEFAULT_NAMING, Naming
 from identbox.data.counterfactuals import Counterfactual, counterfactuals_of
-from identbox.data.folder import Columns
+from identbox.data.folder import SPLITS, Columns
 from identbox.data.latents import columns_of_sample, draw_latents
 from identbox.data.scene import Flavour
 from identbox.errors import IdentboxError
@@ -17,9 +17,20 @@ from identbox.process import presets, tables
 from identbox.process.distributions import Categorical
 from identbox.process.model import Process
 from identbox.process.tables import table_from_process
-from identbox.settings import at_least, build, settings
+from identbox.settings import at_least, between, build, settings
 
 RECIPE_FORMAT = 1
+MOST_SAMPLES = 10**10  # of a split
+
+
+@settings
+class _Renderer:
+    """What the renderer's table of a recipe must say; it may say more."""
+
+    blender: str
+    device: Literal["optix", "cuda", "hip", "metal", "cpu"]
+    size: Annotated[int, between(8, 8192)]
+    samples: Annotated[int, between(1, 65536)]
 
 
 @settings
@@ -38,9 +49,20 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for split, n in self.splits.items():
+            if split not in SPLITS:
+                raise IdentboxError(f"splits: expected {', '.join(SPLITS)}; got {split!r:.60}")
+            if n > MOST_SAMPLES:
+                raise IdentboxError(
+                    f"number of {split} samples: expected at most {MOST_SAMPLES}, got {n!r:.40}"
+                )
             if n < 0 or (split == "train" and n < 1):
                 least = 1 if split == "train" else 0
                 raise IdentboxError(f"number of {split} samples: expected at least {least}, got {n}")
+
+        for key in ("name", "sha256"):
+            if not self.shapes.get(key):
+                raise IdentboxError(f"shapes: expected the key {key}, got {', '.join(self.shapes) or 'none'}")
+        build(_Renderer, {key: self.renderer.get(key) for key in _Renderer.__annotations__}, "renderer")
 
     @property
     def shape_names(self) -> tuple[str, ...]:

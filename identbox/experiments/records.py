@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from identbox import config
+from identbox import config, files
 from identbox.errors import IdentboxError
 from identbox.metrics.scores import PRIME, Score, score_of_record
 from identbox.settings import build
@@ -123,6 +122,8 @@ class Sweep:
             raise IdentboxError(f"format: expected {RUN_FORMAT}, got {self.format}")
         if self.report not in KINDS:
             raise IdentboxError(f"report: expected one of {', '.join(KINDS)}; got {self.report}")
+        for cell in self.cells:
+            files.expect_name(cell.name, "cells")
         if not self.seeds or not self.cells or len({cell.name for cell in self.cells}) < len(self.cells):
             raise IdentboxError(
                 "cells and seeds: expected at least one of each and different names, got others"
@@ -139,11 +140,7 @@ class Sweep:
 
 def read_run(path: Path) -> Run:
     """Read results.json. Raises IdentboxError where it is damaged or of another format."""
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise IdentboxError(f"{path}: expected the record of a run, got {error}") from error
-    return run_of(table, path)
+    return run_of(files.read_json(path, "the record of a run"), path)
 
 
 def run_of(record: Any, path: Path) -> Run:

@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from identbox import files
+from identbox.errors import IdentboxError
 from identbox.experiments.records import BLOCKS, SCORES_KEY, Run, Runs, Sweep, run_folder
 from identbox.metrics.scores import Score
 from identbox.reports.curve_figures import draw_curves
@@ -46,8 +48,8 @@ def read_curves(folder: Path, run: Run) -> Curves | None:
     Lines that are damaged or of another form are left out: a curve is for the eye, and the record has the results.
     """
     try:
-        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        lines = files.read_text(folder / METRICS).splitlines()
+    except IdentboxError:
         return None
     found: dict[TargetMetric, dict[int, list[float]]] = {}
     for line in lines:
@@ -55,7 +57,7 @@ def read_curves(folder: Path, run: Run) -> Curves | None:
             table = json.loads(line)
             scores = [_score_of_line(one) for one in table.get(SCORES_KEY, ())]
             step = int(table["step"])
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             continue
         for score in scores:
             block = run.block(score)

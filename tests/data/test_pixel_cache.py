@@ -118,7 +118,7 @@ def test_a_failed_build_leaves_nothing_and_the_next_one_succeeds(folder: Path):
     path = folder / "train" / "images" / "07.png"
     good = path.read_bytes()
     path.write_bytes(good[:200])
-    with pytest.raises(IdentboxError, match=r"07.png: expected an image, got"):
+    with pytest.raises(IdentboxError, match=r"07.png: expected a whole PNG, got one cut short"):
         open_split(folder, "train", workers=2)
     assert list((folder / ".cache").iterdir()) == []
     path.write_bytes(good)

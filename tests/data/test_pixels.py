@@ -179,7 +179,7 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path):
     with pytest.raises(IdentboxError, match=r"00.png: expected a square image .*, got 24 x 20"):
         open_split(folder, "train")
     (images / "00.png").write_bytes(b"no image")
-    with pytest.raises(IdentboxError, match=r"00.png: expected an image, got"):
+    with pytest.raises(IdentboxError, match=r"00.png: expected a PNG, got another kind of file"):
         open_split(folder, "train")
     (images / "00.png").unlink()
     with pytest.raises(IdentboxError, match=r"expected 11 images, got none of 00.png"):
