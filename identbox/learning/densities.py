@@ -112,6 +112,12 @@ def spread(given: Density) -> Float[Tensor, "*shape d"]:
     return given.log_variance if isinstance(given, Gaussian) else given.log_scale
 
 
+def joined(one: Density, other: Density) -> Density:
+    """Two densities of a family one after the other, along the first dimension."""
+    log_spread = torch.cat([spread(one), spread(other)])
+    return density(one.family, torch.cat([one.mean, other.mean]), log_spread)
+
+
 def prior(family: Family, like: Shaped[Tensor, "*shape d"]) -> Density:
     """The prior of that family, of mean 0 and scale 1, with the shape, type and device of a tensor."""
     zeros = torch.zeros_like(like)

@@ -63,6 +63,57 @@ class MLP(nn.Sequential):
         )
 
 
+class ConvEncoder(nn.Module):
+    """Maps images (n, channels, h, w) to (n, outputs): 3 x 3 convolutions with stride 2 and ReLU, one hidden layer.
+
+    The networks of MoPoE-VAE on PolyMNIST: 32, 64 and 128 channels, then 512 units.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        *,
+        channels: int = 3,
+        size: int = 28,
+        widths: tuple[int, ...] = (32, 64, 128),
+        hidden: int = 512,
+        seed: int,
+        name: str,
+    ) -> None:
+        """Weights from the stream of ``seed`` and ``name``; see `draw_weights`."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise((channels, *widths)):
+            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.ReLU()]
+            size = -(-size // 2)
+        features = widths[-1] * size**2
+        head = [nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, outputs)]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), *head)
+        draw_weights(self, seeding.generator(seed, name))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o"]:
+        return self.layers(x)
+
+
+class OneHotEncoder(nn.Module):
+    """Maps rows of classes (n, length) to (n, outputs): a multilayer perceptron on their one-hot columns."""
+
+    def __init__(
+        self, classes: int, length: int, outputs: int, settings: MLPSettings, *, seed: int, name: str
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        self.net = MLP(classes * length, outputs, settings, seed=seed, name=name)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return next(self.parameters()).dtype
+
+    def forward(self, x: Int[Tensor, "n length"]) -> Float[Tensor, "n o"]:
+        return self.net(nn.functional.one_hot(x.long(), self.classes).flatten(1).to(self.dtype))
+
+
 IMAGE_ENCODERS = ("resnet18", "small")
 
 
@@ -144,9 +195,11 @@ def draw_weights(module: nn.Module, generator: torch.Generator) -> None:
     """
     with torch.no_grad():
         for layer in module.modules():
-            if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
                 fan_out = layer.out_channels * layer.weight[0, 0].numel()
                 layer.weight.normal_(0, (2 / fan_out) ** 0.5, generator=generator)
+                if layer.bias is not None:
+                    layer.bias.zero_()
             elif isinstance(layer, nn.Linear):
                 bound = layer.in_features**-0.5
                 layer.weight.uniform_(-bound, bound, generator=generator)

@@ -128,10 +128,10 @@ class Subsets:
         """
         weights = torch.tensor(self.weights, dtype=torch.float64)
         if present is None:
-            return weights.log().float()[:, None]
+            return weights.log()[:, None]
         left = self.mask.to(present.device).double() @ present.double().T > 0
         shares = left * weights.to(present.device)[:, None]
-        return (shares / shares.sum(0).clamp(min=torch.finfo(shares.dtype).tiny)).log().float()
+        return (shares / shares.sum(0).clamp(min=torch.finfo(shares.dtype).tiny)).log()
 
 
 def product(

@@ -97,6 +97,7 @@ def minimise(
     *,
     watch: Callable[[], dict[str, float]] = dict,
     curves: Callable[[int], dict[str, Any]] = lambda step: {},
+    explain: Callable[[int], str] = lambda step: "",
     callbacks: Callbacks = NO_CALLBACKS,
 ) -> Trained:
     """Minimise ``loss(step)`` over the parameters of ``model`` that require gradients.
@@ -105,8 +106,9 @@ def minimise(
     ``checkpoint.pt`` there. Only every ``log_every`` steps are numbers copied from the device: the mean loss, the mean
     norm of the gradient before clipping, what ``watch`` returns, and what ``curves`` returns for the steps done so far.
 
-    Raises IdentboxError where a loss or a gradient is not finite: it names the step, the learning rate and the losses
-    before. No checkpoint is written after that step, so that the last one has finite weights.
+    Raises IdentboxError where a loss or a gradient is not finite: it names the step, the learning rate, the losses
+    before, and what ``explain`` says of that step, counted from 0. No checkpoint is written after that step, so that
+    the last one has finite weights.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = _optimizer(parameters, settings)
@@ -126,7 +128,8 @@ def minimise(
             for k in range(count):
                 history[k, 0], history[k, 1] = _take_step(loss, first + k, optimizer, parameters, settings)
             values = history[:count].double().cpu()
-            _expect_finite(values, first, settings, folder, [line["loss"] for line in progress.metrics])
+            earlier = [line["loss"] for line in progress.metrics]
+            _expect_finite(values, first, settings, folder, earlier, explain)
             progress.step += count
             progress.seconds = before + time.monotonic() - begun
             figures = {**watch(), **curves(progress.step)}
@@ -221,7 +224,12 @@ def _expected_checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def _expect_finite(
-    values: Tensor, first: int, settings: TrainingSettings, folder: Path, earlier: list[float]
+    values: Tensor,
+    first: int,
+    settings: TrainingSettings,
+    folder: Path,
+    earlier: list[float],
+    explain: Callable[[int], str],
 ) -> None:
     """Raise IdentboxError for the first step, counted from ``first``, of which the loss or the norm is not finite."""
     finite = values.isfinite().all(1)
@@ -229,9 +237,10 @@ def _expect_finite(
         return
     k = int(finite.int().argmin())
     losses = [*earlier, *values[:k, 0].tolist()][-LAST_LOSSES:]
+    why = explain(first + k)
     raise IdentboxError(
         f"{folder}: step {first + k + 1}: expected a finite loss and gradient, got the loss {values[k, 0]:g} and "
-        f"the gradient norm {values[k, 1]:g}; learning rate {settings.rate(first + k):g}, "
+        f"the gradient norm {values[k, 1]:g}{f' ({why})' if why else ''}; learning rate {settings.rate(first + k):g}, "
         f"losses before: {', '.join(f'{value:.4g}' for value in losses) or 'none'}"
     )
 

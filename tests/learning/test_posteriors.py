@@ -132,7 +132,7 @@ def test_weights_of_subsets_without_any_modality_of_a_sample_go_to_the_others():
     present = torch.tensor([[True, True], [True, False], [False, False]])
     weights = Subsets.powerset(2).log_weights(present).exp()
     # With the first modality alone, {1, 2} is {1} as well: all weight lies on the product of the first expert.
-    torch.testing.assert_close(weights.T, torch.tensor([[1 / 3] * 3, [0.5, 0.0, 0.5], [0.0] * 3]))
+    torch.testing.assert_close(weights.T, torch.tensor([[1 / 3] * 3, [0.5, 0.0, 0.5], [0.0] * 3]).double())
 
 
 def test_a_sample_without_any_modality_has_the_prior_as_its_posterior():
