@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from identbox.commands import data, doctor, process, shapes, sweep, train, verify
+from identbox.commands import data, doctor, process, selftest, shapes, sweep, train, verify
 from identbox.errors import IdentboxError
 
 RETRY = 0.05  # seconds between two attempts to handle a signal that came during an import
@@ -42,6 +42,7 @@ def cli() -> None:
 for command in (
     process.process_group,
     doctor.doctor_command,
+    selftest.selftest_command,
     data.render_command,
     data.check_command,
     data.export_command,
