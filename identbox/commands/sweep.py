@@ -57,7 +57,7 @@ def sweep_command(
     from identbox.experiments import sweeps
 
     chosen = None if seeds is None else comma_separated(seeds, "--seeds")
-    planned = sweeps.read_sweep_file(file, preset, chosen)
+    planned = sweeps.read_sweep_file(file, preset, chosen, on_images=dataset is not None)
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
     # Each machine of a cluster chooses its own device.
     where = torch_device(device) if cluster is None else device

@@ -47,7 +47,13 @@ def _training_bar(steps: int, figures: Callable[[dict[str, Any]], str]) -> Itera
 
 
 @click.command("train")
-@click.argument("dataset", type=Path)
+@click.argument("data", type=Path)
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="A multimodal VAE instead of contrastive encoders: mvae, mmvae, mopoe-vae, mmvae-plus, ...; another name "
+    "lists all.",
+)
 @preset_option("Small images and a small encoder, or Table A.2b.")
 @configuration_options("encoder.image=resnet18")
 @seed_option
@@ -55,7 +61,8 @@ def _training_bar(steps: int, figures: Callable[[dict[str, Any]], str]) -> Itera
 @workers_option
 @device_option
 def train_command(
-    dataset: Path,
+    data: Path,
+    model: str | None,
     preset: str,
     changes: dict[str, Any],
     where: str,
@@ -64,22 +71,81 @@ def train_command(
     workers: int | None,
     device: str,
 ) -> None:
-    """Train an image and a text encoder on a DATASET folder, and probe what they encode.
+    """Train an image and a text encoder on a dataset folder DATA, and probe what they encode.
 
-    After an interruption the same command continues where it stopped.
+    With --model a multimodal VAE is trained instead; then DATA may also be the word simulation, for the vectors of a
+    numerical simulation as identbox simulate has them. After an interruption the same command continues where it
+    stopped.
     """
+    if model is not None:
+        changes = {**changes, "model": model}
+    options: dict[str, Any] = {"seed": seed, "out": out, "device": torch_device(device)}
+    if "model" not in changes:
+        _train_pairs(data, preset, changes, where, workers, **options)
+    elif str(data) == SIMULATION:
+        _train_vae_on_world(preset, changes, where, **options)
+    else:
+        _train_vae_on_pairs(data, preset, changes, where, workers, **options)
+    show_run(out)
+
+
+SIMULATION = "simulation"
+
+
+def _validation(metrics: dict[str, Any]) -> str:
+    return f"validation {metrics['validation_loss']:.4f}"
+
+
+def _content(metrics: dict[str, Any]) -> str:
+    return f"content R² {metrics['content_r2']:.3f}"
+
+
+def _train_pairs(
+    dataset: Path,
+    preset: str,
+    changes: dict[str, Any],
+    where: str,
+    workers: int | None,
+    *,
+    seed: int,
+    out: Path,
+    device: str,
+) -> None:
     from identbox.experiments import image_text
 
     experiment = image_text.Experiment.from_preset(preset, changes, where)
-    device = torch_device(device)
     data = open_dataset(dataset, experiment.data, workers)
-
-    def figures(metrics: dict[str, Any]) -> str:
-        return f"validation {metrics['validation_loss']:.4f}"
-
-    with _training_bar(experiment.training.steps, figures) as callbacks:
+    with _training_bar(experiment.training.steps, _validation) as callbacks:
         image_text.run_experiment(experiment, data, out, seed=seed, device=device, callbacks=callbacks)
-    show_run(out)
+
+
+def _train_vae_on_world(
+    preset: str, changes: dict[str, Any], where: str, *, seed: int, out: Path, device: str
+) -> None:
+    from identbox.experiments import generative
+
+    experiment = generative.Generative.from_preset(preset, changes, where)
+    with _training_bar(experiment.training.steps, _content) as callbacks:
+        generative.run_vae_on_world(experiment, out, seed=seed, device=device, callbacks=callbacks)
+
+
+def _train_vae_on_pairs(
+    dataset: Path,
+    preset: str,
+    changes: dict[str, Any],
+    where: str,
+    workers: int | None,
+    *,
+    seed: int,
+    out: Path,
+    device: str,
+) -> None:
+    from identbox.experiments import generative
+
+    experiment = generative.Generative.from_preset(preset, changes, where, on_images=True)
+    data = open_dataset(dataset, experiment.data, workers)
+    with _training_bar(experiment.training.steps, _validation) as callbacks:
+        generative.run_vae_on_pairs(experiment, data, out, seed=seed, device=device, callbacks=callbacks)
 
 
 @click.command("probe")
@@ -119,10 +185,6 @@ def simulate_command(
 
     simulation = Simulation.from_preset(preset, changes, where)
     device = torch_device(device)
-
-    def figures(metrics: dict[str, Any]) -> str:
-        return f"content R² {metrics['content_r2']:.3f}"
-
-    with _training_bar(simulation.training.steps, figures) as callbacks:
+    with _training_bar(simulation.training.steps, _content) as callbacks:
         run_simulation(simulation, out, seed=seed, device=device, callbacks=callbacks)
     show_run(out)

@@ -13,8 +13,7 @@ from typing import Any
 
 from identbox import config
 from identbox.errors import IdentboxError
-from identbox.experiments.learner import Learner
-from identbox.experiments.optimum import optimum, optimum_record
+from identbox.experiments.optimum import Optimum, optimum_record
 from identbox.identifiability.assumptions import assumptions, invariant
 from identbox.identifiability.measures import (
     Encode,
@@ -61,14 +60,23 @@ def measured_blocks(
     return measured
 
 
-def identification_record(learner: Learner, *, samples: int, interventions: bool) -> dict[str, Any]:
-    """The keys ``identification``, ``assumptions`` and ``optimum`` of a learner's record."""
-    world = learner.world
+def identification_record(
+    world: World,
+    encode: Encode,
+    best: Optimum | str,
+    *,
+    objective: Objective | None,
+    samples: int,
+    interventions: bool,
+) -> dict[str, Any]:
+    """The keys ``identification``, ``assumptions`` and ``optimum`` of a learner's record.
+
+    ``best`` is the learner beside the optimum of the theorem's proof, or why there is none.
+    """
     measured = measured_blocks(
-        world, learner.encode, objective=learner.objective, samples=samples, interventions=interventions
+        world, encode, objective=objective, samples=samples, interventions=interventions
     )
     rows = assumptions(world.process, mixings=unique_mixings(world.mixings), seed=world.seed)
-    best = optimum(world.seed, learner)
     return {
         "identification": [
             {"block": list(block), "measures": [config.toml_values(m.record()) for m in measures]}

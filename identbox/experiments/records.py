@@ -22,7 +22,8 @@ SCORES_KEY = "scores"  # of a line of metrics.jsonl: cheap scores of every varia
 ROLE_NAMES = {"content": "content", "style": "style", "specific": "modality"}
 BLOCKS = tuple(block + prime for block in ROLE_NAMES.values() for prime in ("", PRIME))
 INTERVENTIONS = (None, *ROLE_NAMES)
-PROBE_KEYS = {"probes", "probes_train_mode", "from_content"}  # keys of a record that hold lists of them
+# Keys of a record that hold lists of scores.
+PROBE_KEYS = {"probes", "probes_train_mode", "probes_subsets", "from_content"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,20 @@ class Run:
     # Of image/text runs: each factor predicted from content alone, and probes with batch norm in training mode.
     from_content: tuple[Score, ...] = ()
     probes_train_mode: tuple[Score, ...] = ()
+    # Of multimodal VAEs: probes of the embeddings of several modalities together and of specific dimensions, the bound
+    # that was maximised, and estimates of log-likelihoods.
+    probes_subsets: tuple[Score, ...] = ()
+    bound: str = ""
+    likelihood: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.format != RUN_FORMAT:
             raise IdentboxError(f"format: expected {RUN_FORMAT}, got {self.format}")
+
+    @property
+    def on_dataset(self) -> bool:
+        """Whether the run was trained on images and text, and its targets are the factors of a dataset."""
+        return bool(self.from_content) or self.kind == "image-text"
 
     def block(self, probe: Score) -> str | None:
         """The block that a target belongs to: content, style or modality, with ' where it is what was permuted.

@@ -44,6 +44,7 @@ class Trainable:
     measure: Callable[[Trained], dict[str, Any]]
     watch: Callable[[], dict[str, float]] = dict  # figures to show during the training
     curves: Callable[[int], dict[str, Any]] = lambda step: {}  # more of them, for some numbers of steps done
+    explain: Callable[[int], str] = lambda step: ""  # which part of the loss of a step is not finite
 
     @property
     def device(self) -> torch.device:
@@ -95,6 +96,7 @@ class RunFolder:
                 self.path,
                 watch=learning.watch,
                 curves=learning.curves,
+                explain=learning.explain,
                 callbacks=callbacks,
             )
             return self.finish(learning, trained)

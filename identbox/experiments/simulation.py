@@ -19,6 +19,7 @@ from identbox.config import configuration
 from identbox.errors import IdentboxError
 from identbox.experiments.identification import identification_record
 from identbox.experiments.learner import Learner
+from identbox.experiments.optimum import optimum
 from identbox.experiments.run import RunFolder, Trainable
 from identbox.identifiability.verify import read_by
 from identbox.learning.contrastive import Objective
@@ -218,7 +219,14 @@ def measured_learner(learner: Learner, trained: Trained, settings: ProbeSettings
         "losses": config.toml_values(losses),
         "mixing": config.toml_values(conditioning(world)),
         "probes": [score.record() for score in probed(world, _as_compared(learner), settings)],
-        **identification_record(learner, samples=2 * settings.samples, interventions=settings.interventions),
+        **identification_record(
+            world,
+            learner.encode,
+            optimum(world.seed, learner),
+            objective=learner.objective,
+            samples=2 * settings.samples,
+            interventions=settings.interventions,
+        ),
     }
 
 

@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from identbox import config
 from identbox.config import flat, nested
 from identbox.data import formats
 from identbox.errors import IdentboxError
-from identbox.experiments import image_text
+from identbox.experiments import generative, image_text
+from identbox.experiments.generative import Generative, vae_folder
 from identbox.experiments.image_text import DataSettings, Experiment, experiment_folder
 from identbox.experiments.records import RUN_FORMAT, SWEEP, run_folder
 from identbox.experiments.run import CONFIG_FILE, RunFolder
@@ -26,7 +27,7 @@ from identbox.jobs.execution import Job
 from identbox.settings import build
 
 ReportKind = Literal["table", "interventions", "lines", "elbow", "factors"]
-RunKind = Literal["simulation", "image-text"]
+RunKind = Literal["simulation", "image-text", "generative"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class Plan:
 
     title: str
     report: ReportKind  # how identbox report shows it
-    kind: RunKind = "simulation"  # what its runs are: identbox simulate, or identbox train
+    # what its runs are: identbox simulate, identbox train, or that with a model; a row may have a kind of its own
+    kind: RunKind = "simulation"
     published: str | None = None  # file under simulations/published to hold the results against
     seeds: tuple[int, ...] = (0, 1, 2)
     x: str | None = None  # last part of the key that goes along the x axis, for lines, elbow and factors
@@ -58,7 +60,7 @@ class PlannedCell:
 
     name: str
     values: dict[str, Any]
-    config: Simulation | Experiment
+    config: Simulation | Experiment | Generative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ class PlannedSweep:
 
     def data(self) -> list[DataSettings]:
         """How the runs of images and text read their dataset."""
-        return [cell.config.data for cell in self.cells if isinstance(cell.config, Experiment)]
+        return [cell.config.data for cell in self.cells if isinstance(cell.config, Experiment | Generative)]
 
     def table(self) -> dict[str, Any]:
         """The table of sweep.toml in the sweep's folder, which reports read."""
@@ -114,22 +116,22 @@ class PlannedSweep:
 
         Raises IdentboxError for a dataset that is missing, or given where none is used.
         """
-        wanted = self.plan.kind == image_text.KIND
-        if wanted != (dataset is not None):
-            need = "a folder for a sweep of images and text" if wanted else "none for a sweep of simulations"
+        kinds = {type(cell.config) for cell in self.cells}
+        # Multimodal VAEs are trained on a dataset, or on the simulation that they have settings of.
+        fits = Simulation not in kinds if dataset is not None else Experiment not in kinds
+        if not fits:
+            need = (
+                "a folder for a sweep of images and text"
+                if dataset is None
+                else "none for a sweep of simulations"
+            )
             raise IdentboxError(f"--dataset: expected {need}, got {dataset or 'none'}")
         # Absolute paths: a job may be done by another machine, in another folder.
         folder, dataset = folder.resolve(), dataset and dataset.resolve()
         sha256 = "" if dataset is None else formats.fingerprint(dataset)
         for cell, seed in self.runs():
             place = run_folder(folder, cell.name, seed)
-            if isinstance(cell.config, Experiment):
-                assert dataset is not None
-                run: RunFolder = experiment_folder(place, cell.config, dataset, sha256, seed=seed)
-                command = ["train", str(dataset)]
-            else:
-                run = simulation_folder(place, cell.config, seed=seed)
-                command = ["simulate"]
+            run, command = _run_and_command(cell.config, place, dataset, sha256, seed)
             options = {
                 # TOML has no null: a key without a value comes from the preset, which must be that of the sweep.
                 "--preset": self.preset,
@@ -142,13 +144,36 @@ class PlannedSweep:
             yield run.job(("identbox", *command, *words))
 
 
+def _run_and_command(
+    experiment: Simulation | Experiment | Generative,
+    place: Path,
+    dataset: Path | None,
+    sha256: str,
+    seed: int,
+) -> tuple[RunFolder, list[str]]:
+    """The folder of a run, and the command that trains it."""
+    if isinstance(experiment, Simulation):
+        return simulation_folder(place, experiment, seed=seed), ["simulate"]
+    if isinstance(experiment, Generative):
+        given = None if dataset is None else (dataset, sha256)
+        data = str(dataset or generative.SIMULATION)
+        return vae_folder(place, experiment, seed=seed, dataset=given), ["train", data]
+    assert dataset is not None
+    run = experiment_folder(place, experiment, dataset, sha256, seed=seed)
+    return run, ["train", str(dataset)]
+
+
 def read_sweep_file(
     path: Path,
     preset: str,
     seeds: tuple[int, ...] | None = None,
     changes: Mapping[str, Any] | None = None,
+    *,
+    on_images: bool = False,
 ) -> PlannedSweep:
     """Read a sweep file for a preset, with other seeds and some keys of the configuration changed where given.
+
+    ``on_images`` says that multimodal VAEs are trained on a dataset, which has presets of its own.
 
     Raises IdentboxError for unknown keys (of the file, or of the grid and no configuration), values that do not fit,
     and two cells that do not differ.
@@ -169,8 +194,9 @@ def read_sweep_file(
     grid = flat(plan.grid)
     for row, *values in itertools.product(plan.rows, *grid.values()):
         dotted = {**flat(row), **dict(zip(grid, values, strict=True))}
-        kind: type[Experiment | Simulation] = Experiment if plan.kind == image_text.KIND else Simulation
-        built = kind.from_preset(preset, config.merge(shared, nested(dotted, str(path))), str(path))
+        own_kind = dotted.get("kind", plan.kind)
+        wanted = config.merge(shared, nested({k: v for k, v in dotted.items() if k != "kind"}, str(path)))
+        built = _configuration(own_kind, preset, wanted, path, on_images)
         cell = PlannedCell(
             name=slug(dotted),
             values={key.rpartition(".")[2]: shown_value(value) for key, value in dotted.items()},
@@ -180,6 +206,18 @@ def read_sweep_file(
             raise IdentboxError(f"{path}: expected rows and a grid of different cells, got {cell.name} twice")
         cells[cell.name] = cell
     return PlannedSweep(name=path.stem, preset=preset, plan=plan, cells=tuple(cells.values()))
+
+
+def _configuration(
+    kind: str, preset: str, table: Mapping[str, Any], path: Path, on_images: bool
+) -> Simulation | Experiment | Generative:
+    if kind == generative.KIND:
+        return Generative.from_preset(preset, table, str(path), on_images=on_images)
+    if kind == image_text.KIND:
+        return Experiment.from_preset(preset, table, str(path))
+    if kind == "simulation":
+        return Simulation.from_preset(preset, table, str(path))
+    raise IdentboxError(f"{path}: kind: expected one of {', '.join(get_args(RunKind))}; got {kind}")
 
 
 def shown_value(value: Any) -> Any:

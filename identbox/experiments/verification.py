@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from identbox.errors import IdentboxError, first_few
+from identbox.experiments.generative import KIND as GENERATIVE
 from identbox.experiments.identification import (
     Blocks,
     blocks_of_record,
@@ -198,7 +199,7 @@ def powers(runs: Sequence[Trial], margins: Margins) -> dict[str, Power]:
 
 def power_of(trial: Trial, margins: Margins) -> Power:
     """What a verdict on a run would have seen. Raises IdentboxError for runs whose observations cannot be drawn."""
-    if trial.record.get("kind") not in SIMULATED:
+    if trial.record.get("kind") not in SIMULATED or trial.from_content:
         raise IdentboxError(f"{trial.where}: --controls: expected a run in a world of its own, got another")
     world = World(trial.process, seed=trial.seed)
 
@@ -214,7 +215,7 @@ def power_of(trial: Trial, margins: Margins) -> Power:
     return power_in_world(world, measured, margins, samples=_sampling(trial)["samples"])
 
 
-SIMULATED = ("simulation", OWN_ENCODERS)  # kinds of runs
+SIMULATED = ("simulation", OWN_ENCODERS, GENERATIVE)  # kinds of runs, where they are not on images
 
 
 def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> GroupFinding:

@@ -18,7 +18,7 @@ Ceilings = Mapping[tuple[str, str, str | None], float]  # by view, label of the 
 
 def run_ceilings(run: Run) -> Ceilings:
     """The best scores that content allows; empty where the record does not say enough."""
-    if not run.process.get("variables") or run.kind == "image-text":
+    if not run.process.get("variables") or run.on_dataset:
         return {}
     # The rooms below load torch; a report without ceilings does without.
     from identbox.identifiability.ceilings import ceilings

@@ -25,7 +25,7 @@ from identbox.experiments.records import (
     read_sweep,
 )
 from identbox.metrics.scores import Score
-from identbox.reports import figures, sweeps
+from identbox.reports import figures, generative, sweeps
 from identbox.reports.agreement import Agreement
 from identbox.reports.ceilings import Ceilings, run_ceilings
 from identbox.reports.curves import run_curves, sweep_curves
@@ -132,11 +132,13 @@ def provenance(sweep: Sweep, runs: Runs, published: Published | None) -> tuple[s
 def run_report(path: Path) -> Report:
     """The report of a run's folder."""
     run = read_run(path / RESULTS)
-    lead, tables, notes = _simulation_tables(run) if run.kind != "image-text" else _factor_tables(run)
+    lead, tables, notes = _simulation_tables(run) if not run.on_dataset else _factor_tables(run)
     if any(probe.intervention for probe in run.probes):
         means = {(i, key): score for i in INTERVENTIONS for key, (score, _) in run.scores(i).items()}
         title = "Nonlinear probes after permuting a block, mean of views"
         tables.append(sweeps.intervention_matrix(title, means))
+    tables += generative.subset_tables(run)
+    notes += generative.bound_notes(run)
     losses = ", ".join(f"{name} {value:.4f}" for name, value in run.losses.items())
     title = f"Run {path.resolve().name}"
     panels = _panels(_before_interventions(run))

@@ -1,0 +1,380 @@
+"""Multimodal VAEs from their configuration to their record (chapters 5 to 7), on simulations and on rendered datasets.
+
+A model is a name: which subsets its posterior mixes and which bound it maximises. The rest of a configuration is that
+of other runs. A run's folder is that of every run, and its embeddings go through the same probes and verdicts as those
+of contrastive encoders.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import torch
+
+from identbox import config, seeding
+from identbox.config import configuration
+from identbox.data.factors import VIEWS
+from identbox.errors import IdentboxError
+from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes
+from identbox.experiments.identification import identification_record
+from identbox.experiments.image_text import Data, DataSettings
+from identbox.experiments.run import RunFolder, Trainable
+from identbox.experiments.simulation import ProbeSettings, ProcessSettings, conditioning, probed
+from identbox.experiments.vae_learners import PairVae, VaeLearner, WorldVae, embeddings
+from identbox.experiments.vae_networks import (
+    VaeDecoderSettings,
+    VaeEncoderSettings,
+    pair_modalities,
+    world_modalities,
+)
+from identbox.learning.elbo import VaeObjective
+from identbox.learning.posteriors import Subsets
+from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
+from identbox.learning.vae import Data as VaeData
+from identbox.learning.vae import MultimodalVAE
+from identbox.metrics.interventional import content_r2
+from identbox.metrics.likelihood import log_likelihood
+from identbox.metrics.predictors import PredictorSettings
+from identbox.metrics.probing import probe_targets
+from identbox.metrics.targets import seen, target_of
+from identbox.process.mixing import Mixing
+from identbox.process.tables import process_from_table, table_from_process
+from identbox.process.world import World
+from identbox.settings import Count, Probability, at_least, settings
+
+KIND = "generative"
+SIMULATION = "simulation"  # the DATA of identbox train that is no folder
+NO_OPTIMUM = "a multimodal VAE, whose objective has no optimum in the theorem's proof"
+
+ModelName = Literal[
+    "unimodal-vaes",
+    "mvae",
+    "mmvae",
+    "mmvae-iwae",
+    "mopoe-vae",
+    "naive-mvae",
+    "naive-mmvae",
+    "naive-mopoe-vae",
+    "mmvae-plus",
+]
+MODEL_NAMES: tuple[str, ...] = get_args(ModelName)
+PARTITION = {"encoder": {"specific": 2}}
+# What makes each model: which subsets, and what differs from the defaults of the other settings.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unimodal-vaes": ("single", {"elbo": {"decoded": "own"}}),
+    "mvae": ("all", {}),
+    "mmvae": ("single", {}),
+    "mmvae-iwae": (
+        "single",
+        {
+            "encoder": {"family": "laplace", "prior_expert": False},
+            "elbo": {"bound": "iwae", "divergence": "mixture", "samples": 10},
+        },
+    ),
+    "mopoe-vae": ("powerset", {}),
+    "naive-mvae": ("all", PARTITION),
+    "naive-mmvae": ("single", {**PARTITION, "elbo": {"divergence": "mixture"}}),
+    "naive-mopoe-vae": ("powerset", PARTITION),
+    "mmvae-plus": (
+        "single",
+        {**PARTITION, "elbo": {"divergence": "mixture", "crossmodal": "published"}},
+    ),
+}
+
+
+@settings
+class LikelihoodEstimate:
+    """How log-likelihoods are estimated after the training."""
+
+    data: Annotated[int, at_least(0)] = 256  # samples, at most; 0 for no estimate
+    samples: Count = 1000  # K, of the latent variables for each of them
+
+
+@settings
+class Generative:
+    """All that a run of a multimodal VAE is, but for its seed and its data."""
+
+    model: ModelName = "mopoe-vae"
+    # the posterior's subsets, by the names of modalities, and their weights; without them, those of the model
+    subsets: tuple[tuple[str, ...], ...] = ()
+    weights: tuple[Probability, ...] = ()
+    process: ProcessSettings = field(default_factory=ProcessSettings)  # of a simulation
+    mixing: Mixing = field(default_factory=Mixing)  # of a simulation
+    data: DataSettings = field(default_factory=DataSettings)  # of images and sentences
+    encoder: VaeEncoderSettings = field(default_factory=VaeEncoderSettings)
+    decoder: VaeDecoderSettings = field(default_factory=VaeDecoderSettings)
+    elbo: VaeObjective = field(default_factory=VaeObjective)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    probes: ProbeSettings = field(default_factory=ProbeSettings)
+    likelihood: LikelihoodEstimate = field(default_factory=LikelihoodEstimate)
+
+    def __post_init__(self) -> None:
+        if self.weights and not self.subsets:
+            raise IdentboxError("weights: expected subsets beside them, got none")
+        changed = [name for name in ("shift", "hue", "light", "more_sentences") if getattr(self.data, name)]
+        if changed:
+            raise IdentboxError(f"data.{changed[0]}: expected 0 for a model of the data, got another value")
+
+    @staticmethod
+    def from_preset(
+        preset: str,
+        table: Mapping[str, Any] | None = None,
+        where: str = "config",
+        *,
+        on_images: bool = False,
+    ) -> Generative:
+        """The configuration of a preset and of the model that ``table`` names, changed by the rest of it.
+
+        Raises IdentboxError for an unknown preset or model, and for keys and values that do not fit.
+        """
+        changes = dict(table or {})
+        name = changes.get("model", "mopoe-vae")
+        if name not in MODELS:
+            raise IdentboxError(f"{where}: model: expected one of {', '.join(MODELS)}; got {name}")
+        presets = {
+            key: config.merge(config.merge(common, of_images if on_images else {}), MODELS[name][1])
+            for key, (common, of_images) in GENERATIVE_PRESETS.items()
+        }
+        return configuration(Generative, presets, preset, changes, where)
+
+    def table(self) -> dict[str, Any]:
+        """Every key with its value, as tables of TOML."""
+        return dataclasses.asdict(self)
+
+    def subsets_of(self, names: tuple[str, ...]) -> Subsets:
+        """The subsets of the posterior, of modalities of these names."""
+        if self.subsets:
+            return Subsets.of_names(names, self.subsets, self.weights)
+        kind = {"all": Subsets.all_modalities, "single": Subsets.single, "powerset": Subsets.powerset}
+        return kind[MODELS[self.model][0]](len(names))
+
+
+# For each preset what all runs have, and what those on images have besides.
+GENERATIVE_PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "thesis": (
+        {},
+        {
+            "training": {"steps": 100_000, "batch": 256, "learning_rate": 5e-4},
+            "encoder": {"image": "resnet18"},
+        },
+    ),
+    "quick": (
+        {
+            "process": {"content": 2, "style": 2, "specific": 2},
+            "training": {"steps": 3000, "batch": 256, "learning_rate": 1e-3, "schedule": "cosine"},
+            "probes": {"samples": 1024},
+        },
+        {
+            "process": {"content": 5, "style": 5, "specific": 5},
+            "encoder": {"encoding_size": 16},
+            "data": {"image_size": 64},
+            "training": {"steps": 6000, "batch": 64, "log_every": 200},
+            "probes": {"samples": 4096},
+            "likelihood": {"data": 32, "samples": 100},
+        },
+    ),
+}
+
+
+def vae_folder(
+    folder: Path, experiment: Generative, *, seed: int, dataset: tuple[Path, str] | None = None
+) -> RunFolder:
+    """The folder of a run; ``dataset`` is the folder and the hash of the dataset, where it is trained on one."""
+    inputs = None if dataset is None else {"dataset": {"folder": str(dataset[0]), "sha256": dataset[1]}}
+    movable = () if dataset is None else ("dataset.folder",)
+    return RunFolder(
+        path=folder, kind=KIND, seed=seed, config=experiment.table(), inputs=inputs, movable=movable
+    )
+
+
+def run_vae_on_world(
+    experiment: Generative,
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> dict[str, Any]:
+    """Train and probe a multimodal VAE on a numerical simulation; writes and returns the record.
+
+    Raises IdentboxError as `run_simulation` does, and names the term of the bound where a step is not finite.
+    """
+
+    def make() -> Trainable:
+        learner = world_vae(experiment, seed=seed, device=device)
+        return Trainable(
+            model=learner,
+            loss=learner.loss,
+            settings=experiment.training,
+            watch=lambda: {"content_r2": content_r2(learner.world, learner.encode)},
+            curves=learner.curves,
+            explain=learner.explain,
+            measure=lambda trained: _measured_world(learner, trained, experiment),
+        )
+
+    return vae_folder(folder, experiment, seed=seed).run(make, callbacks)
+
+
+def world_vae(experiment: Generative, *, seed: int, device: torch.device | str = "cpu") -> WorldVae:
+    """The untrained model of a simulation, on its world."""
+    process = experiment.process.make("multimodal")
+    world = World(process, seed=seed, mixing=experiment.mixing)
+    latents = experiment.encoder.latents(world.content_size)
+    parts = world_modalities(world, latents, experiment.encoder, experiment.decoder, seed=seed)
+    vae = MultimodalVAE(parts, latents, experiment.subsets_of(tuple(parts)))
+    return WorldVae(world, vae, experiment.elbo, experiment.training).to(device)
+
+
+def run_vae_on_pairs(
+    experiment: Generative,
+    data: Data,
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> dict[str, Any]:
+    """Train and probe a multimodal VAE on images and their sentences; writes and returns the record.
+
+    Raises IdentboxError as `run_experiment` does, and names the term of the bound where a step is not finite.
+    """
+    if experiment.training.batch > len(data.train):
+        raise IdentboxError(
+            f"training.batch: expected at most the {len(data.train)} samples of the split train, "
+            f"got {experiment.training.batch}"
+        )
+
+    def make() -> Trainable:
+        learner = pair_vae(experiment, data, seed=seed).to(device)
+        return Trainable(
+            model=learner,
+            loss=learner.loss,
+            settings=experiment.training,
+            watch=lambda: {"validation_loss": learner.validation_loss()},
+            explain=learner.explain,
+            measure=lambda trained: _measured_pairs(learner, data, trained, experiment),
+        )
+
+    place = vae_folder(folder, experiment, seed=seed, dataset=(data.folder, data.sha256))
+    return place.run(make, callbacks)
+
+
+def pair_vae(experiment: Generative, data: Data, *, seed: int) -> PairVae:
+    """The untrained model of a dataset's images and sentences."""
+    process = process_from_table(data.process, f"{data.folder}: process")
+    latents = experiment.encoder.latents(process.content_size)
+    parts = pair_modalities(data.train, latents, experiment.encoder, experiment.decoder, seed=seed)
+    vae = MultimodalVAE(parts, latents, experiment.subsets_of(tuple(parts)))
+    splits = {"train": data.train, "validation": data.val}
+    return PairVae(splits, vae, experiment.elbo, experiment.training, seed=seed)
+
+
+def _measured_world(learner: WorldVae, trained: Trained, experiment: Generative) -> dict[str, Any]:
+    """What the record says of a model, its world and its embeddings."""
+    learner.eval()
+    world, settings = learner.world, experiment.probes
+    held_out = world.sample(max(1, experiment.likelihood.data), "likelihood").x
+    return {
+        "process": config.toml_values(table_from_process(world.process)),
+        "mixing": config.toml_values(conditioning(world)),
+        **_bound_record(learner, trained, held_out, experiment),
+        "probes": [score.record() for score in probed(world, learner.encode, settings)],
+        "probes_subsets": _subset_probes(learner, settings),
+        **identification_record(
+            world,
+            learner.encode,
+            NO_OPTIMUM,
+            objective=None,
+            samples=2 * settings.samples,
+            interventions=settings.interventions,
+        ),
+    }
+
+
+def _bound_record(
+    learner: VaeLearner, trained: Trained, held_out: VaeData, experiment: Generative
+) -> dict[str, Any]:
+    """Losses with the name of the bound that they are of, and log-likelihoods with the raw likelihoods and beta 1."""
+    likelihoods = "; ".join(f"{name}: {one}" for name, one in learner.vae.likelihoods.items())
+    losses = {"train": trained.loss, "validation": learner.validation_loss()}
+    subsets = ", ".join(
+        f"{name} ({weight:.3g})"
+        for name, weight in zip(
+            learner.vae.subsets.names(learner.vae.names), learner.vae.subsets.weights, strict=True
+        )
+    )
+    return {
+        "losses": config.toml_values(losses),
+        "bound": f"negative {experiment.elbo}; posterior: {subsets}; likelihoods: {likelihoods}",
+        "likelihood": _likelihoods(learner, held_out, experiment.likelihood),
+    }
+
+
+def _likelihoods(
+    learner: VaeLearner, x: VaeData, estimate: LikelihoodEstimate
+) -> list[dict[str, float | int | str]]:
+    """The joint log-likelihood, and those of each modality given the others."""
+    if not estimate.data:
+        return []
+    options: dict[str, Any] = {"samples": estimate.samples, "seed": learner.seed}
+    found = [log_likelihood(learner.vae, x, **options)]
+    for name in x:
+        others = [other for other in x if other != name]
+        found.append(log_likelihood(learner.vae, x, [name], given=others, **options))
+    return [one.record() for one in found]
+
+
+@torch.no_grad()
+def _subset_probes(learner: WorldVae, settings: ProbeSettings) -> list[dict[str, Any]]:
+    """Every variable from the embeddings of all views together, and of the specific dimensions of each.
+
+    The latents of each view are targets of their own, since style differs between views.
+    """
+    world = learner.world
+    drawn = [world.sample(settings.samples, "probe", part) for part in ("fit", "score")]
+    fit, score = (embeddings(learner.vae, sample.x) for sample in drawn)
+    records = []
+    for name in fit:
+        if name in world.views:
+            continue
+        for view in world.views:
+            targets = [
+                target_of(variable, *(seen(sample.latent, view, variable) for sample in drawn))
+                for variable in world.process.variables
+                if not variable.distribution.constant
+            ]
+            options = PredictorSettings(bootstrap=settings.bootstrap, centre=True)
+            seed = seeding.derive(world.seed, "probing", name, view)
+            for one in probe_targets(fit[name], score[name], targets, settings=options, seed=seed):
+                records.append(dataclasses.replace(one, view=f"{name} (latents of {view})").record())
+    return records
+
+
+def _measured_pairs(learner: PairVae, data: Data, trained: Trained, experiment: Generative) -> dict[str, Any]:
+    """What the record says of a model of images and sentences, and of its embeddings."""
+    learner.eval()
+    settings = FactorProbeSettings(samples=experiment.probes.samples, bootstrap=experiment.probes.bootstrap)
+    made = probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)
+    single = [one for one in made["probes"] if one["view"] in VIEWS]
+    subsets = [one for one in made["probes"] if one["view"] not in VIEWS]
+    rows = min(len(data.test), settings.samples)
+    process = process_from_table(data.process, f"{data.folder}: process")
+    encoded = learner.encodings(data.test, rows)
+    number = min(len(data.test), max(1, experiment.likelihood.data))
+    held_out = learner.read(data.test, torch.arange(number))
+    return {
+        "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
+        "process": data.process,
+        **_bound_record(learner, trained, held_out, experiment),
+        "probes": single,
+        "probes_subsets": subsets,
+        "from_content": made["from_content"],
+        "identification": identification_of_split(
+            process, {view: encoded[view] for view in VIEWS}, data.test
+        ),
+        "optimum": NO_OPTIMUM,
+    }

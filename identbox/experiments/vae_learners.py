@@ -1,0 +1,186 @@
+"""Multimodal VAEs as they are trained and read: on the views of a world, or on images and their sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from identbox import seeding
+from identbox.data.folder import PAD
+from identbox.data.pixels import Split, batch
+from identbox.errors import first_few
+from identbox.experiments.records import SCORES_KEY
+from identbox.learning.elbo import BoundTerms, VaeObjective, bound
+from identbox.learning.training import TrainingSettings
+from identbox.learning.vae import Data, MultimodalVAE
+from identbox.metrics.curves import curve_scores, is_due
+from identbox.process.world import World, unique_mixings
+
+VALIDATION_BATCHES = 4  # of the bound on data that training has not seen
+
+
+class VaeLearner(nn.Module):
+    """A model with its objective; which data a step has, those who inherit say."""
+
+    def __init__(
+        self, vae: MultimodalVAE, objective: VaeObjective, training: TrainingSettings, seed: int
+    ) -> None:
+        super().__init__()
+        self.vae, self.objective, self.training_settings, self.seed = vae, objective, training, seed
+        self._terms: list[str] = []
+        self._broken: Tensor | None = None  # by term, the first step at which it was not finite, or -1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.vae.device
+
+    def data(self, step: int, stream: str) -> Data:
+        """The data of a step."""
+        raise NotImplementedError
+
+    def terms(self, step: int, stream: str = "train") -> BoundTerms:
+        """The bound of every sample of a step."""
+        generator = seeding.generator(self.seed, stream, "latents", step, device=self.device)
+        low = self.training_settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            return bound(self.vae, self.data(step, stream), self.objective, generator=generator)
+
+    def loss(self, step: int) -> Float[Tensor, ""]:
+        """The negative bound, a mean over the step's batch."""
+        terms = self.terms(step)
+        self._note(terms, step)
+        return -terms.value.mean()
+
+    def _note(self, terms: BoundTerms, step: int) -> None:
+        """Remember on the device which terms were not finite first: no number is copied for it."""
+        named = terms.terms()
+        finite = torch.stack([values.isfinite().all() for values in named.values()])
+        if self._broken is None or len(self._terms) != len(named):
+            self._terms, self._broken = list(named), finite.new_full(finite.shape, -1, dtype=torch.int64)
+        self._broken = torch.where((self._broken < 0) & ~finite, step, self._broken)
+
+    def explain(self, step: int) -> str:
+        """Which terms of a step's loss were not finite."""
+        if self._broken is None:
+            return ""
+        broken = [name for name, at in zip(self._terms, self._broken.tolist(), strict=True) if at == step]
+        return f"not finite: {first_few(broken)}" if broken else "its terms are finite"
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """The negative bound on batches that training has not seen."""
+        return self._in_evaluation(
+            lambda: torch.stack(
+                [-self.terms(step, "validation").value.mean() for step in range(VALIDATION_BATCHES)]
+            ).mean().item()
+        )  # fmt: skip
+
+    def _in_evaluation(self, action: Any) -> Any:
+        """What ``action`` returns in evaluation mode; modules are then in the mode in which they were."""
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            return action()
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
+class WorldVae(VaeLearner):
+    """A multimodal VAE of the views of a world. Its checkpoint holds the mixings as well."""
+
+    def __init__(
+        self, world: World, vae: MultimodalVAE, objective: VaeObjective, training: TrainingSettings
+    ) -> None:
+        super().__init__(vae, objective, training, world.seed)
+        self.world = world
+        self.mixings = nn.ModuleDict(unique_mixings(world.mixings))
+
+    def data(self, step: int, stream: str) -> Data:
+        return self.world.sample(self.training_settings.batch, stream, step).x
+
+    def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
+        """The embedding of one view by itself: the mean of the joint posterior given that view alone."""
+        return self.vae.embed({view: x})
+
+    def curves(self, step: int) -> dict[str, Any]:
+        """The scores of every variable, for about 20 of the steps of a training; see `metrics.curves`."""
+        settings = self.training_settings
+        if not is_due(step, steps=settings.steps, log_every=settings.log_every):
+            return {}
+        return {SCORES_KEY: self._in_evaluation(lambda: curve_scores(self.world, self.encode))}
+
+
+class PairVae(VaeLearner):
+    """A multimodal VAE of images in [0, 1] and their sentences."""
+
+    def __init__(
+        self,
+        splits: Mapping[str, Split],
+        vae: MultimodalVAE,
+        objective: VaeObjective,
+        training: TrainingSettings,
+        *,
+        seed: int,
+    ) -> None:
+        """``splits`` has the data of each stream: ``train`` and ``validation``."""
+        super().__init__(vae, objective, training, seed)
+        self.splits = dict(splits)
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
+
+    def data(self, step: int, stream: str) -> Data:
+        split, size = self.splits[stream], self.training_settings.batch
+        if stream != "train":
+            return self.read(split, torch.arange(step * size, (step + 1) * size) % len(split))
+        epoch, place = divmod(step, len(split) // size)
+        if self._order[0] != epoch:
+            order = torch.randperm(len(split), generator=seeding.generator(self.seed, "order", epoch))
+            self._order = epoch, order
+        return self.read(split, self._order[1][place * size : (place + 1) * size])
+
+    def read(self, split: Split, indices: Int[Tensor, " n"]) -> dict[str, Tensor]:
+        """Some samples of a split: images in [0, 1], sentences of the length of the training's."""
+        images, tokens = batch(split, indices, device=self.device, mean=(0.0,) * 3, std=(1.0,) * 3)
+        train = self.splits["train"]
+        length, padding = train.tokens.shape[1], train.vocabulary[PAD]
+        tokens = functional.pad(tokens, (0, max(0, length - tokens.shape[1])), value=padding)
+        return {"image": images, "text": tokens[:, :length]}
+
+    @torch.no_grad()
+    def encodings(self, split: Split, n: int, train_mode: bool = False) -> dict[str, Float[Tensor, "n d"]]:
+        """The embeddings of the first n samples given the image, the sentence, and both; and specific dimensions."""
+        parts: dict[str, list[Tensor]] = {}
+
+        def read_all() -> None:
+            self.train(train_mode)
+            for rows in torch.arange(n).tensor_split(math.ceil(n / self.training_settings.batch)):
+                for name, values in embeddings(self.vae, self.read(split, rows)).items():
+                    parts.setdefault(name, []).append(values)
+
+        buffers = [buffer.clone() for buffer in self.buffers()]
+        self._in_evaluation(read_all)
+        for buffer, value in zip(self.buffers(), buffers, strict=True):
+            buffer.copy_(value)
+        return {name: torch.cat(values) for name, values in parts.items()}
+
+
+@torch.no_grad()
+def embeddings(vae: MultimodalVAE, x: Data) -> dict[str, Float[Tensor, "n d"]]:
+    """The embeddings of each modality, of all together, and of the dimensions that are specific to each.
+
+    They are named as in a record: ``image``, ``image+text``, ``image, specific``.
+    """
+    made = {name: vae.embed({name: values}) for name, values in x.items()}
+    made["+".join(x)] = vae.embed(x)
+    specific = vae.encode(x).specific
+    if specific is not None:
+        for place, name in enumerate(vae.names):
+            made[f"{name}, specific"] = specific.mean[place]
+    return made

@@ -1,0 +1,59 @@
+"""What the report of a multimodal VAE has beside that of every run: several modalities together, and likelihoods."""
+
+from __future__ import annotations
+
+from identbox.experiments.records import Run
+from identbox.reports.wording import MISSING, fixed_digits
+from identbox.tables import Table
+
+
+def subset_tables(run: Run) -> list[Table]:
+    """What embeddings of several modalities, and the specific dimensions of each, predict; and log-likelihoods."""
+    return [*_subset_table(run), *_likelihood_table(run)]
+
+
+def _subset_table(run: Run) -> list[Table]:
+    at = {(probe.view, probe.label, probe.nonlinear): probe for probe in run.probes_subsets}
+    rows = []
+    for view, label in dict.fromkeys((probe.view, probe.label) for probe in run.probes_subsets):
+        pair = [at.get((view, label, kind)) for kind in (True, False)]
+        one = pair[0] or pair[1]
+        assert one is not None
+        interval = f"[{fixed_digits(one.low)}, {fixed_digits(one.high)}]"
+        first, second = (fixed_digits(p.score) if p else MISSING for p in pair)
+        rows.append((view, label, first, interval, second, fixed_digits(one.chance)))
+    if not rows:
+        return []
+    head = ("embedding", "target", "nonlinear", "95% CI", "linear", "chance")
+    return [
+        Table("Several modalities together, and specific dimensions", head, rows, align="llrrrr", dense=True)
+    ]
+
+
+def _likelihood_table(run: Run) -> list[Table]:
+    rows = [
+        (
+            str(one["what"]).partition(" by ")[0],
+            f"{one['mean']:.2f} ± {one['error']:.2f}",
+            f"{one['least_effective']:.0f} of {one['samples']}",
+            f"{one['too_few_samples']} of {one['data']}",
+        )
+        for one in run.likelihood
+    ]
+    if not rows:
+        return []
+    head = ("in nats", "mean", "least effective samples", "K too small for")
+    return [Table("Log-likelihoods on held-out data", head, rows, align="lrrr", dense=True)]
+
+
+def bound_notes(run: Run) -> list[str]:
+    """Which bound the losses are of, and how likelihoods were estimated."""
+    if not run.bound:
+        return []
+    notes = [f"The losses are of the {run.bound}."]
+    if run.likelihood:
+        how = str(run.likelihood[0]["what"]).partition(" by ")[2]
+        notes.append(
+            f"Log-likelihoods are by {how}, with the raw likelihoods and beta 1; errors are from sampling z."
+        )
+    return notes
