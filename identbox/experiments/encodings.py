@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,10 @@ from identbox.data.arrays import expect_names, read_arrays
 from identbox.data.factors import VIEWS
 from identbox.data.folder import Columns, read_latents
 from identbox.errors import IdentboxError
-from identbox.experiments.factors import split_latents
-from identbox.experiments.image_text import process_of
 from identbox.identifiability.encodings import encoding_matrix
 from identbox.identifiability.verdicts import Margins
 from identbox.identifiability.verify import Verdict, verify
-from identbox.process.tables import load_process, process_from_table
+from identbox.process.tables import load_process
 
 FITTED_ON, SCORED_ON = "train", "test"  # the splits of a dataset
 
@@ -78,7 +76,8 @@ def verify_dataset(
     """A verdict on encodings of a rendered dataset in an .npz file.
 
     Its arrays are named SPLIT/VIEW, as ``train/image`` and ``test/text``, and have a row for each sample of the split,
-    in order. Those of the test split are judged, which no learner was trained on.
+    in order. Those of the test split are judged, which no learner was trained on. Arrays of its counterfactual splits,
+    as ``test.permute.object_color/image``, are used where they are there; see `verify`.
 
     Raises IdentboxError for files that cannot be read, arrays that are missing, and other numbers of rows.
     """
@@ -93,15 +92,13 @@ def verify_dataset(
         for split, latents in splits.items()
         for view in views
     }
-    process = process_from_table(process_of(dataset), f"{dataset}: process")
-    verdict = verify(
-        process,
-        encodings={view: matrices[SCORED_ON, view] for view in views},
-        latents=split_latents(process, splits[SCORED_ON]),
+    known = {f"{split}/{view}": matrix for (split, view), matrix in matrices.items()}
+    return verify(
+        encodings={name: known.get(name, values) for name, values in arrays.items()},
+        dataset=dataset,
         margins=margins,
         controls=controls,
     )
-    return replace(verdict, evidence=f"{verdict.evidence}, those of the test split")
 
 
 def _latents_of_split(dataset: Path, name: str) -> TrueLatents:

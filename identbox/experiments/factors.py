@@ -186,11 +186,12 @@ def identification_of_split(
     process: Process,
     encodings: Mapping[str, Float[Tensor, "n d"]],
     split: LatentSplit,
+    redrawn: Mapping[str, Float[Tensor, "m d"]] | None = None,
 ) -> list[dict[str, Any]]:
     """Leak, recovery and local degeneracy of content in each view's encodings, as the record has them.
 
-    They rest on regressions: the rows of a split have no counterparts of the same content. Empty where there are too
-    few rows.
+    ``redrawn`` has, where there are some, encodings of the first rows with everything but content drawn anew: leak is
+    exact then. Otherwise it rests on regressions. Empty where there are too few rows.
     """
     content = declared(process)
     if min(map(len, encodings.values())) < LEAST_ROWS:
@@ -199,6 +200,7 @@ def identification_of_split(
     for view, matrix in encodings.items():
         known = {name: values[: len(matrix)] for name, values in split_latents(process, split).items()}
         values = latents_of(process, known, view, rows=len(matrix))
-        measures += measured_from_arrays(process, view, matrix.cpu(), values, content)
+        again = None if redrawn is None else redrawn[view].cpu()
+        measures += measured_from_arrays(process, view, matrix.cpu(), values, content, redrawn=again)
     block = [v.name for v in content]
     return [{"block": block, "measures": [config.toml_values(m.record()) for m in measures]}]

@@ -16,8 +16,8 @@ from identbox.process.model import Process, Variable
 Encoder = Callable[[Tensor], Any]  # observations (n, d) of one view -> encodings (n, k), any array
 
 
-def encoded(encoder: Encoder, x: Float[Tensor, "n d"], where: str) -> Float[Tensor, "n k"]:
-    """The encodings (n, k) of observations, checked.
+def encoded(encoder: Encoder, x: Shaped[Tensor, "n ..."], where: str) -> Float[Tensor, "n k"]:
+    """The encodings (n, k) of n observations, checked.
 
     Raises IdentboxError for something else than a matrix of n rows of finite numbers, and for an encoder that
     changes its input.

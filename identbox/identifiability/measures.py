@@ -215,11 +215,12 @@ def measured_from_arrays(
     values: Latents,
     block: Sequence[Variable],
     *,
-    redrawn: Float[Tensor, "n k"] | None = None,
+    redrawn: Float[Tensor, "m k"] | None = None,
 ) -> list[Measure]:
     """Leak, recovery and local degeneracy from encodings of a view and the latents behind them.
 
-    ``redrawn`` has, where there are some, encodings of the same rows with everything but content drawn anew.
+    ``redrawn`` has, where there are some, encodings of the same rows, or of the first of them, with everything but
+    content drawn anew.
     """
     content = [v for v in block if not v.distribution.constant]
     names = {v.name for v in content}
@@ -227,7 +228,7 @@ def measured_from_arrays(
     others = [v for v in others if not v.distribution.constant]
     cause, rest = numbers_of(content, values), numbers_of(others, values)
     if redrawn is not None:
-        measures = [_measure(view, "leak", "pairs", leak.redrawn_leak(encodings, redrawn))]
+        measures = [_measure(view, "leak", "pairs", leak.redrawn_leak(encodings[: len(redrawn)], redrawn))]
     else:
         free = _freedom(process, view, content, values)
         estimate = leak.regressed_leak(encodings, cause, rest)

@@ -10,7 +10,7 @@ second form has arrays alone, and rests on regressions; where these cannot tell,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from identbox.errors import IdentboxError, first_few
 from identbox.files import write_whole
 from identbox.identifiability.assumptions import LearnerFacts, assumptions
+from identbox.identifiability.datasets import dataset_evidence
 from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix, expect_views, latents_of
 from identbox.identifiability.measures import (
     Measure,
@@ -37,6 +38,7 @@ from identbox.identifiability.verdicts import (
     together,
 )
 from identbox.learning.contrastive import Objective
+from identbox.metrics.displacement import Displacement, displacement_table
 from identbox.process.model import Process
 from identbox.process.world import World, unique_mixings
 from identbox.tables import Table, TableCell
@@ -68,6 +70,9 @@ class Verdict:
     margins: Margins
     prediction: Prediction | None = None  # what the theorem says of the process, where it is known
     power: Power | None = None  # what this verdict would have seen, where controls were asked for
+    displacements: tuple[
+        Displacement, ...
+    ] = ()  # what moves the encodings of a dataset, by its counterfactual splits
 
     def table(self) -> Table:
         """Every condition that was held against its margin."""
@@ -84,17 +89,23 @@ class Verdict:
             f"Content: {self.outcome}", CONDITION_COLUMNS, rows, notes=notes, align="lllrrll", dense=True
         )
 
+    def tables(self) -> list[Table]:
+        """The table of conditions, and that of displacements where there are some."""
+        return [self.table(), *([displacement_table(self.displacements)] if self.displacements else [])]
+
     def __str__(self) -> str:
-        return str(self.table())
+        return "\n\n".join(map(str, self.tables()))
 
     def __repr__(self) -> str:
         return f"Verdict({self.outcome!r}: {'; '.join(self.reasons[:2])})"
 
     def __rich__(self) -> Any:
-        return self.table().terminal()
+        from rich.console import Group
+
+        return Group(*(table.terminal() for table in self.tables()))
 
     def _repr_html_(self) -> str:
-        return self.table().html()
+        return "".join(table.html() for table in self.tables())
 
     def save(self, path: str | Path) -> Path:
         """Write the verdict as an HTML page that needs no other file. Raises IdentboxError where that cannot be."""
@@ -104,7 +115,7 @@ class Verdict:
         try:
             write_whole(
                 target,
-                page(f"Content: {self.outcome}", self.table(), lead=f"Evidence: {self.evidence}.").encode(),
+                page(f"Content: {self.outcome}", *self.tables(), lead=f"Evidence: {self.evidence}.").encode(),
             )
         except OSError as error:
             raise IdentboxError(f"{target}: expected a file to write to, got {error.strerror}") from error
@@ -132,12 +143,13 @@ def condition_row(condition: Any) -> tuple[str | TableCell, ...]:
 
 
 def verify(
-    world: World | Process,
+    world: World | Process | None = None,
     encoders: Mapping[str, Encoder] | None = None,
     *,
     encodings: Mapping[str, Any] | None = None,
     latents: Mapping[str, Any] | None = None,
     redrawn: Mapping[str, Any] | None = None,
+    dataset: str | Path | None = None,
     objective: Objective | None = None,
     seed: int = 0,
     samples: int = WORLD_SAMPLES,
@@ -153,7 +165,13 @@ def verify(
 
     With ``encodings`` (by view: arrays (n, k)) and ``latents`` (by variable: arrays (n,) or (n, dim), or by view and
     then by variable) it is a `Process` or a World, and regressions are all there is. ``redrawn`` may add encodings (by
-    view: arrays (n, k)) of the same rows with everything but content changed, as counterfactual renders have them.
+    view: arrays (n, k)) of the same rows, or of the first of them, with everything but content changed, as
+    counterfactual renders have them.
+
+    With ``dataset``, the folder of a rendered one, there is no world. Its test split is judged, and its counterfactual
+    splits are used where they are there (`identbox render --intervene redraw:style,specific`): the verdict has the
+    ``displacements`` of the encoding under each of them. ``encoders`` take images (n, 3, h, w) in [0, 1] or the indices
+    of words (n, length); ``encodings`` are named SPLIT/VIEW, as ``test/image``.
 
     With the ``objective`` that trained the encoders, encodings are read as it sees them: with cosine similarity by
     their direction alone. With ``controls`` the same pipeline judges encodings of known quality, and the verdict says
@@ -176,6 +194,17 @@ def verify(
     if (encoders is None) == (encodings is None):
         got = "neither" if encoders is None else "both"
         raise IdentboxError(f"verify: expected encoders or encodings, got {got}")
+    if dataset is not None:
+        if world is not None:
+            raise IdentboxError("dataset: expected no world beside it, since it has a process, got one")
+        made = dataset_evidence(Path(dataset), encoders=encoders, encodings=encodings)
+        verdict = _verify_arrays(
+            made.process, made.encodings, made.latents, made.redrawn or {}, objective, margins, controls
+        )
+        evidence = f"{verdict.evidence}, {made.note}"
+        return replace(verdict, evidence=evidence, displacements=made.displacements)
+    if world is None:
+        raise IdentboxError("verify: expected a world, a process or a dataset, got none of them")
     if encodings is not None:
         process = world.process if isinstance(world, World) else world
         if latents is None:
@@ -278,7 +307,11 @@ def _verify_arrays(
             )
         again = redrawn.get(view)
         if again is not None:
-            again = read_by(objective, encoding_matrix(again, f"redrawn encodings of view {view}", rows=n))
+            again = read_by(objective, encoding_matrix(again, f"redrawn encodings of view {view}"))
+            if len(again) > n:
+                raise IdentboxError(
+                    f"redrawn encodings of view {view}: expected at most {n} rows, got {len(again)}"
+                )
         measures += measured_from_arrays(process, view, read_by(objective, matrix), z, content, redrawn=again)
         lengths.add(n)
     rows = " and ".join(str(n) for n in sorted(lengths))
