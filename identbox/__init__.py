@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from identbox.identifiability.verify import Verdict as Verdict
     from identbox.identifiability.verify import verify as verify
     from identbox.learning.contrastive import Objective as Objective
+    from identbox.metrics.disentanglement import scores as scores
     from identbox.metrics.probe import probe as probe
     from identbox.process.distributions import Categorical as Categorical
     from identbox.process.distributions import Constant as Constant
@@ -76,6 +77,7 @@ _PLACES = {
     "Objective": "learning.contrastive",
     "train": "experiments.own_encoders",
     "probe": "metrics.probe",
+    "scores": "metrics.disentanglement",
     "verify": "identifiability.verify",
     "Verdict": "identifiability.verify",
     "Margins": "identifiability.verdicts",

@@ -8,7 +8,7 @@ from identbox import seeding
 from identbox.data import pixels as data_pixels
 from identbox.data.pixels import batch
 from identbox.errors import IdentboxError
-from identbox.experiments import image_text
+from identbox.experiments import image_text, pair_learner
 from identbox.learning import contrastive
 
 
@@ -30,7 +30,7 @@ def test_a_batch_has_no_sample_twice_and_an_epoch_has_every_batch_once(data, mon
         return image_text_batch(split, indices, **options)
 
     image_text_batch = data_pixels.batch
-    monkeypatch.setattr(image_text, "batch", read)
+    monkeypatch.setattr(pair_learner, "batch", read)
     learner = image_text.PairLearner(made(), data.train, seed=0)
     with torch.no_grad():
         for step in (*range(20), 20, 3):

@@ -1,0 +1,103 @@
+"""The usual scores of encodings against factors: of arrays in a file, or of a finished run with its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from identbox.data.arrays import expect_names, read_arrays
+from identbox.data.factors import CIRCULAR, VIEWS
+from identbox.errors import IdentboxError
+from identbox.experiments import image_text, trials
+from identbox.metrics.disentanglement import DisentanglementScores, scores
+from identbox.metrics.targets import seen
+
+CODES, FACTOR, PAIR = "codes", "factors/", "pairs/"  # names of arrays in a file, and what they begin with
+SAMPLES = 4096  # of a world, and of a test split at most
+
+
+def scores_of_file(
+    path: Path, *, periods: dict[str, float] | None = None, only: Sequence[str] | None = None, seed: int = 0
+) -> DisentanglementScores:
+    """The scores of the array ``codes`` (n, k) in an .npz file against its arrays ``factors/NAME`` (n,).
+
+    Integers are classes. Arrays ``pairs/NAME/before`` and ``pairs/NAME/after`` (m, k) are codes of the same samples
+    before and after an intervention. Raises IdentboxError for files that cannot be read, and as `scores` does.
+    """
+    arrays = read_arrays(path)
+    expect_names(arrays, [CODES], path)
+    factors = {name.removeprefix(FACTOR): a for name, a in arrays.items() if name.startswith(FACTOR)}
+    if not factors:
+        raise IdentboxError(f"{path}: expected arrays named {FACTOR}NAME, got {', '.join(arrays)}")
+    pairs = {}
+    for name in arrays:
+        if name.startswith(PAIR) and name.endswith("/before"):
+            other = f"{name.removesuffix('before')}after"
+            expect_names(arrays, [other], path)
+            pairs[name.removeprefix(PAIR).removesuffix("/before")] = (arrays[name], arrays[other])
+    return scores(arrays[CODES], factors, periods=periods, pairs=pairs, only=only, seed=seed)
+
+
+def scores_of_run(
+    run: Path, *, dataset: Path | None = None, only: Sequence[str] | None = None, seed: int = 0
+) -> dict[str, DisentanglementScores]:
+    """The scores of each view's encodings of a run whose checkpoint is there, by view.
+
+    Of a run of ``identbox train`` they are of the test split against what the view shows, with IRS from its
+    counterfactual splits. Of a simulation they are of new samples against the components of what the view sees. Raises
+    IdentboxError for another folder, and where there is no checkpoint.
+    """
+    if (run / "config.toml").exists() and "dataset" in image_text.config.read_toml(run / "config.toml"):
+        return _of_pairs(run, dataset, only, seed)
+    trial = trials.read(run)
+    learner = trial.learner()
+    if learner is None:
+        raise IdentboxError(f"{run}: expected a run with a checkpoint, got none")
+    world = learner.world
+    sample = world.sample(SAMPLES, "scores", seed)
+    found = {}
+    for view in world.views:
+        factors = {}
+        for variable in world.process.seen_by(view):
+            if variable.distribution.constant:
+                continue
+            values = seen(sample.latent, view, variable)
+            many = values.shape[1] > 1
+            for place, column in enumerate(values.T):
+                factors[f"{variable.name}[{place}]" if many else variable.name] = column.cpu().numpy()
+        found[view] = scores(_encoded(learner.encode(sample.x[view], view)), factors, only=only, seed=seed)
+    return found
+
+
+def _of_pairs(
+    run: Path, dataset: Path | None, only: Sequence[str] | None, seed: int
+) -> dict[str, DisentanglementScores]:
+    learner, data = image_text.load(run, dataset)
+    pairs = image_text.counterfactual_pairs(learner, data)
+    rows = min(len(data.test), SAMPLES)
+    encodings = learner.encodings(data.test, rows)
+    columns = {"image": data.test.image_latents, "text": data.test.text_latents}
+    found = {}
+    for view in VIEWS:
+        factors = {
+            name: column[:rows]
+            for name, column in columns[view].items()
+            if column.dtype.kind in "if" and len(np.unique(column[:rows])) > 1
+        }
+        moved = {
+            one.intervention.what: (_encoded(one.encoded_before[view]), _encoded(one.encoded_after[view]))
+            for one in pairs
+            if len(one.intervention.targets) == 1 and one.intervention.how != "redraw"
+        }
+        periods = {name: period for name, period in CIRCULAR.items() if name in factors}
+        found[view] = scores(
+            _encoded(encodings[view]), factors, periods=periods, pairs=moved, only=only, seed=seed
+        )
+    return found
+
+
+def _encoded(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().double().numpy()

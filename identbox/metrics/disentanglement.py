@@ -1,0 +1,430 @@
+"""The scores that the literature on disentanglement uses, from codes (n, k) and factors, for any size of code.
+
+Definitions differ between papers and between papers and their code. What is computed here:
+
+- MCC: the mean over factors of the correlation with the code that `linear_sum_assignment` gives to each, one code to
+  one factor (Hyvarinen and Morioka 2016); with ranks (Spearman), and of linear predictions of the factors.
+- DCI (Eastwood and Williams 2018): disentanglement 1 - H_f(P_i) of each code, weighted by its share of all importance;
+  completeness 1 - H_k(P_j), mean over factors; informativeness, the mean prediction of the factors on other rows.
+- MIG (Chen et al. 2018): the gap between the two largest I(code; factor) / H(factor), mean over factors.
+- MIG, continuous: the gap between the two largest informational correlations of numbers and circles.
+- SAP (Kumar et al. 2018): the gap between the two best linear predictions of a factor by one code, mean over factors.
+- Modularity and explicitness (Ridgeway and Mozer 2018): 1 - sum of squared I with other factors over (f - 1) max I^2,
+  mean over codes; and linear prediction from all codes, R2 of numbers and 2 AUC - 1 of classes.
+- IRS (Suter et al. 2019): see `robustness`.
+- R2 of blocks: all factors from all codes and all codes from all factors, linear and nonlinear.
+
+Each has an interval, the value for permuted factors beside it, and a warning where the score is not defined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+
+from identbox import arrays, seeding
+from identbox.errors import IdentboxError
+from identbox.metrics.associations import (
+    Codes,
+    Factor,
+    Matrix,
+    continuous_information,
+    correlations,
+    information,
+    separations,
+)
+from identbox.metrics.blocks import block_r2
+from identbox.metrics.importances import ROWS, By, importances
+from identbox.metrics.robustness import robustness
+from identbox.tables import Table
+
+PARTS = 30  # samples of a part of the rows for an interval, of scores that cost little
+FEW_PARTS = 6  # and of those for which predictors are fitted
+KEPT = 0.8  # of the rows, in each part
+SHUFFLES, FEW_SHUFFLES = 10, 2  # permutations of the factors
+MOST_ROWS = 2048  # of scores that take long: nearest neighbours, logistic and kernel regressions
+LEAST_ROWS = 100
+Z = 1.96  # standard errors on each side of a 95% interval
+REFERENCES = {
+    "MCC": "Hyvärinen and Morioka 2016",
+    "DCI": "Eastwood and Williams 2018",
+    "MIG": "Chen et al. 2018",
+    "SAP": "Kumar et al. 2018",
+    "modularity": "Ridgeway and Mozer 2018",
+    "explicitness": "Ridgeway and Mozer 2018",
+    "IRS": "Suter et al. 2019",
+    "R²": "von Kügelgen et al. 2021",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisentanglementScore:
+    """One score of codes against factors."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    permuted: float  # its mean value where the factors are permuted together: chance
+    warning: str = ""
+
+    @property
+    def reference(self) -> str:
+        """The paper that the score is from."""
+        return next(paper for start, paper in REFERENCES.items() if self.name.startswith(start))
+
+
+class DisentanglementScores(tuple[DisentanglementScore, ...]):
+    """Scores that print as a table, and show as HTML in a notebook."""
+
+    def __getitem__(self, name: Any) -> Any:
+        """A score by its name, or by its place."""
+        if not isinstance(name, str):
+            return tuple.__getitem__(self, name)
+        for score in self:
+            if score.name == name:
+                return score
+        raise IdentboxError(f"scores: expected one of {', '.join(one.name for one in self)}; got {name}")
+
+    def table(self, title: str = "Scores of codes against factors") -> Table:
+        """Each score with its interval, its value for permuted factors, and its reference."""
+        rows = [
+            (s.name, f"{s.value:.3f}", f"[{s.low:.3f}, {s.high:.3f}]", f"{s.permuted:.3f}", s.reference)
+            for s in self
+        ]
+        warnings = dict.fromkeys(s.warning for s in self if s.warning)
+        columns = ("score", "value", "95% interval", "permuted", "reference")
+        return Table(title, columns, rows, notes=[f"{w}." for w in warnings], align="lrrrl", dense=True)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+
+def scores(
+    codes: Any,
+    factors: Mapping[str, Any],
+    *,
+    periods: Mapping[str, float] | None = None,
+    pairs: Mapping[str, tuple[Any, Any]] | None = None,
+    only: Sequence[str] | None = None,
+    seed: int = 0,
+) -> DisentanglementScores:
+    """The scores of the field for codes (n, k) and factors, arrays (n,) by name; see the module for definitions.
+
+    Integers and booleans are classes, other numbers are continuous, and those of ``periods`` lie on a circle of that
+    length. ``pairs`` has for each intervention the codes (m, k) before and after it, row by row of the same samples;
+    IRS needs them. Of ``only`` some families the scores are computed where they are named, as ``("MCC", "MIG")``.
+
+    Intervals are 1.96 standard deviations on each side, from samples of 80% of the rows without replacement (the
+    jackknife that deletes a fifth): in a bootstrap rows come twice, and what counts neighbours or ranks is fooled by
+    ties.
+
+    Raises IdentboxError for arrays of unequal length, numbers that are not finite, factors that do not vary, fewer than
+    100 rows, and families that there are not.
+
+    >>> import numpy as np
+    >>> from identbox import scores
+    >>> z = np.random.default_rng(0).normal(size=(400, 2))
+    >>> found = scores(z[:, ::-1], {"a": z[:, 0], "b": z[:, 1]}, only=["MCC", "SAP"])
+    >>> round(found["MCC"].value, 6), found["MCC"].permuted < 0.2
+    (1.0, True)
+    """
+    matrix = arrays.matrix(codes, "codes").double().numpy()
+    n = len(matrix)
+    if n < LEAST_ROWS:
+        raise IdentboxError(f"codes: expected at least {LEAST_ROWS} rows, got {n}")
+    if not factors:
+        raise IdentboxError("factors: expected at least one, got none")
+    known = [_factor(name, values, n, (periods or {}).get(name)) for name, values in factors.items()]
+    sample = _Sample(matrix, known, seed)
+    families = tuple(REFERENCES if only is None else only)
+    unknown = [name for name in families if name not in REFERENCES]
+    if unknown or not families:
+        got = ", ".join(unknown) or "none"
+        raise IdentboxError(f"only: expected some of {', '.join(REFERENCES)}; got {got}")
+    found = [_measured(sample, *one) for one in _one_by_one(known) if one[0].startswith(families)]
+    for by in ("trees", "lasso") if "DCI" in families else ():
+        found += _dci(sample, by)
+    found += _r2(sample) if "R²" in families else []
+    if pairs and "IRS" in families:
+        found.append(_irs(pairs, matrix.shape[1]))
+    return DisentanglementScores(found)
+
+
+def _factor(name: str, values: Any, n: int, period: float | None) -> Factor:
+    column = arrays.matrix(values, f"factor {name}", rows=n, columns=1)[:, 0].numpy()
+    if period is not None:
+        return Factor(name=name, values=column.astype(float), kind="circular", period=period)
+    whole = column.dtype.kind in "ib"
+    return Factor(
+        name=name,
+        values=column.astype(int) if whole else column.astype(float),
+        kind="discrete" if whole else "continuous",
+    )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    codes: Codes
+    factors: Sequence[Factor]
+    seed: int
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        return np.random.default_rng(seeding.derive(self.seed, "scores", *names))
+
+    def first(self, most: int) -> _Sample:
+        """At most so many of the rows, at random."""
+        n = len(self.codes)
+        if n <= most:
+            return self
+        rows = self.rng("rows").permutation(n)[:most]
+        return _Sample(self.codes[rows], [f.rows(rows) for f in self.factors], self.seed)
+
+    def parts(self, count: int) -> Iterator[_Sample]:
+        """Samples of KEPT of the rows, without any row twice."""
+        n = len(self.codes)
+        for number in range(count):
+            rows = self.rng("part", number).permutation(n)[: round(KEPT * n)]
+            kept = [factor.rows(rows) for factor in self.factors if len(np.unique(factor.values[rows])) > 1]
+            yield _Sample(self.codes[rows], kept, self.seed + number + 1)
+
+    def shuffled(self, count: int) -> Iterator[_Sample]:
+        """The same with all factors permuted together, so that nothing connects them with the codes."""
+        for number in range(count):
+            rows = self.rng("shuffle", number).permutation(len(self.codes))
+            yield _Sample(self.codes, [factor.rows(rows) for factor in self.factors], self.seed + number + 1)
+
+    @property
+    def warning(self) -> str:
+        """What makes scores of one code a factor questionable."""
+        varying = int((self.codes.std(0) > 1e-10 * np.abs(self.codes).max(0).clip(1e-300)).sum())
+        k, f = self.codes.shape[1], len(self.factors)
+        found = []
+        if varying < k:
+            found.append(f"{k - varying} of {k} codes are constant and count as codes of nothing")
+        if varying < f:
+            found.append(
+                f"{f} factors and {varying} codes that vary: no one-to-one assignment exists, and a factor without a "
+                "code counts as 0"
+            )
+        return "; ".join(found)
+
+
+Score = Callable[[_Sample], float]
+
+
+def _one_by_one(factors: Sequence[Factor]) -> list[tuple[Any, ...]]:
+    """Scores that are one number each, as the arguments of `_measured`."""
+    found: list[tuple[Any, ...]] = [
+        ("MCC", lambda s: matched(correlations(s.codes, s.factors)), PARTS, SHUFFLES),
+        ("MCC, Spearman", lambda s: matched(correlations(s.codes, s.factors, ranks=True)), PARTS, SHUFFLES),
+        ("MCC after a linear map", _mcc_linear, PARTS, SHUFFLES),
+        ("MIG", lambda s: gap(information(s.codes, s.factors)), PARTS, SHUFFLES),
+        ("SAP", lambda s: gap(separations(s.codes, s.factors)), PARTS, SHUFFLES),
+        ("modularity", lambda s: modularity(information(s.codes, s.factors)), PARTS, SHUFFLES),
+        ("explicitness", _explicitness, FEW_PARTS, FEW_SHUFFLES, MOST_ROWS),
+    ]
+    if any(factor.kind != "discrete" for factor in factors):
+        found.append(("MIG, continuous", _continuous_mig, FEW_PARTS, FEW_SHUFFLES, MOST_ROWS))
+    return found
+
+
+def _measured(
+    sample: _Sample, name: str, score: Score, parts: int, shuffles: int, most: int | None = None
+) -> DisentanglementScore:
+    sample = sample if most is None else sample.first(most)
+    spread = deviation([score(part) for part in sample.parts(parts)])
+    chance = float(np.mean([score(other) for other in sample.shuffled(shuffles)]))
+    return _score(name, score(sample), float(spread), chance, sample.warning)
+
+
+def deviation(values: Sequence[Any]) -> Any:
+    """The standard deviation of a statistic of n rows from its values on parts of m = KEPT n of them.
+
+    Without replacement the variance among parts is (n - m) / m times that of the statistic of n rows.
+    """
+    return np.std(values, axis=0, ddof=1) * math.sqrt(KEPT / (1 - KEPT))
+
+
+def _score(name: str, value: float, spread: float, permuted: float, warning: str) -> DisentanglementScore:
+    low, high = max(0.0, value - Z * spread), min(1.0, value + Z * spread)
+    return DisentanglementScore(
+        name=name, value=value, low=min(low, value), high=max(high, value), permuted=permuted, warning=warning
+    )
+
+
+def matched(strengths: Matrix) -> float:
+    """The mean strength of factors with the codes assigned to them; a factor without a code has 0.
+
+    >>> matched(np.array([[0.9, 0.8], [0.7, 0.1]]))
+    0.75
+    """
+    rows, columns = linear_sum_assignment(-strengths)
+    return float(strengths[rows, columns].sum() / strengths.shape[1])
+
+
+def gap(strengths: Matrix) -> float:
+    """The mean over factors of the difference between the two strongest codes; of a single code its strength.
+
+    >>> gap(np.array([[1.0, 0.5], [0.25, 0.5]]))
+    0.375
+    """
+    ordered = np.sort(np.vstack([strengths, np.zeros_like(strengths[:1])]), axis=0)
+    return float((ordered[-1] - ordered[-2]).mean())
+
+
+def modularity(strengths: Matrix) -> float:
+    """1 - sum over other factors of I^2 / ((f - 1) max I^2), mean over codes with any information; 1 for one factor.
+
+    >>> modularity(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    0.5
+    """
+    squares = np.square(strengths)
+    largest = squares.max(1)
+    used = largest > 0
+    if strengths.shape[1] == 1 or not used.any():
+        return 1.0 if used.any() else 0.0
+    others = (squares.sum(1) - largest)[used] / ((strengths.shape[1] - 1) * largest[used])
+    return float((1 - others).mean())
+
+
+def _mcc_linear(sample: _Sample) -> float:
+    """The mean over factors of the correlation with their linear prediction from all codes, on other rows."""
+    n = len(sample.codes)
+    order = sample.rng("linear").permutation(n)
+    fit, score = order[: n // 2], order[n // 2 :]
+    inputs = np.column_stack([sample.codes, np.ones(n)])
+    found = []
+    for factor in sample.factors:
+        columns = factor.columns
+        weights = np.linalg.lstsq(inputs[fit], columns[fit], rcond=1e-9)[0]
+        guess, truth = inputs[score] @ weights, columns[score]
+        a, b = guess - guess.mean(0), truth - truth.mean(0)
+        norm = math.sqrt(float(np.square(a).sum() * np.square(b).sum()))
+        found.append(max(0.0, float((a * b).sum()) / norm) if norm > 0 else 0.0)
+    return float(np.mean(found))
+
+
+def _explicitness(sample: _Sample) -> float:
+    """The mean linear prediction of the factors from all codes, on other rows."""
+    return float(np.mean([_explicit(sample, factor) for factor in sample.factors]))
+
+
+def _explicit(sample: _Sample, factor: Factor) -> float:
+    n = len(sample.codes)
+    order = sample.rng("explicitness").permutation(n)
+    fit, score = order[: n // 2], order[n // 2 :]
+    inputs = np.column_stack([sample.codes / sample.codes.std(0).clip(1e-12), np.ones(n)])
+    if factor.kind != "discrete":
+        columns = factor.columns
+        weights = np.linalg.lstsq(inputs[fit], columns[fit], rcond=1e-9)[0]
+        left = np.square(columns[score] - inputs[score] @ weights).sum()
+        return max(0.0, float(1 - left / np.square(columns[score] - columns[score].mean(0)).sum()))
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+
+    known = factor.classes
+    if len(np.unique(known[fit])) < 2:
+        return 0.0
+    model = LogisticRegression(max_iter=50, tol=1e-2).fit(inputs[fit], known[fit])
+    shares = model.predict_proba(inputs[score])
+    areas = [
+        roc_auc_score(known[score] == k, shares[:, place])
+        for place, k in enumerate(model.classes_)
+        if 0 < (known[score] == k).sum() < len(score)
+    ]
+    return float(np.clip(2 * np.mean(areas) - 1, 0, 1)) if areas else 0.0
+
+
+def _continuous_mig(sample: _Sample) -> float:
+    numbers = [factor for factor in sample.factors if factor.kind != "discrete"]
+    return gap(continuous_information(sample.codes, numbers))
+
+
+def disentanglement_of(weights: Matrix) -> float:
+    """1 - H_f(P_i) of each code, weighted by its share of all importance; 0 where nothing is important.
+
+    >>> disentanglement_of(np.array([[1.0, 0.0], [0.0, 1.0]])), disentanglement_of(np.ones((2, 2)))
+    (1.0, 0.0)
+    """
+    total = weights.sum()
+    if total <= 0:
+        return 0.0
+    return float((_concentrations(weights) * weights.sum(1) / total).sum())
+
+
+def completeness_of(weights: Matrix) -> float:
+    """1 - H_k(P_j), the mean over factors; a factor for which no code matters has 0."""
+    return float(_concentrations(weights.T).mean())
+
+
+def _concentrations(weights: Matrix) -> Float[np.ndarray, " k"]:
+    """1 less the entropy of each row over the log of its length; 0 for a row of zeros, 1 for rows of one number."""
+    sums = weights.sum(1, keepdims=True)
+    shares = weights / np.where(sums > 0, sums, 1)
+    if weights.shape[1] == 1:
+        return (sums[:, 0] > 0).astype(float)
+    logs = np.log(np.where(shares > 0, shares, 1))
+    return np.where(sums[:, 0] > 0, 1 + (shares * logs).sum(1) / math.log(weights.shape[1]), 0.0)
+
+
+def _dci(sample: _Sample, by: By) -> list[DisentanglementScore]:
+    """Disentanglement, completeness and informativeness, from one set of fits."""
+
+    def three(one: _Sample) -> tuple[float, float, float]:
+        weights, predicted = importances(one.codes, one.factors, by=by, seed=one.seed % 2**31)
+        return disentanglement_of(weights), completeness_of(weights), float(predicted.mean())
+
+    sample = sample.first(2 * ROWS)
+    values = three(sample)
+    spreads = deviation([three(part) for part in sample.parts(FEW_PARTS)])
+    chances = np.mean([three(other) for other in sample.shuffled(FEW_SHUFFLES)], axis=0)
+    names = ("disentanglement", "completeness", "informativeness")
+    return [
+        _score(f"DCI {name}, {by}", value, float(spread), float(chance), sample.warning)
+        for name, value, spread, chance in zip(names, values, spreads, chances, strict=True)
+    ]
+
+
+def _r2(sample: _Sample) -> list[DisentanglementScore]:
+    """R2 of all factors from all codes and back, with intervals from their residuals."""
+    sample = sample.first(MOST_ROWS)
+    block = np.concatenate([factor.columns for factor in sample.factors], axis=1)
+    other = next(iter(sample.shuffled(1)))
+    shuffled = np.concatenate([factor.columns for factor in other.factors], axis=1)
+    found = []
+    for linear in (True, False):
+        kind = "linear" if linear else "nonlinear"
+        for name, inputs, wanted, chance in (
+            ("factors from codes", sample.codes, block, (sample.codes, shuffled)),
+            ("codes from factors", block, sample.codes, (shuffled, sample.codes)),
+        ):
+            r2 = partial(block_r2, linear=linear)
+            value, error = r2(torch.from_numpy(inputs), torch.from_numpy(wanted))
+            permuted, _ = r2(*map(torch.from_numpy, chance))
+            found.append(_score(f"R² of {name}, {kind}", value, error, permuted, ""))
+    return found
+
+
+def _irs(pairs: Mapping[str, tuple[Any, Any]], k: int) -> DisentanglementScore:
+    checked = {}
+    for name, (before, after) in pairs.items():
+        first = arrays.matrix(before, f"pairs {name}, before", columns=k).double().numpy()
+        second = arrays.matrix(after, f"pairs {name}, after", rows=len(first), columns=k).double().numpy()
+        checked[name] = (first, second)
+    value, spread, chance = robustness(checked)
+    warning = "" if len(checked) > 1 else "IRS with one intervention says nothing: there is no other factor"
+    return _score("IRS", value, spread, chance, warning)
