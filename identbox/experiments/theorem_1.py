@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from identbox.config import read_toml
 from identbox.errors import IdentboxError
+from identbox.experiments.trained_gaps import GapTraining, TrainedGap, trained_gaps
 from identbox.identifiability.discrepancy import (
     DECODERS,
     OBJECTIVES,
@@ -22,7 +23,7 @@ from identbox.identifiability.discrepancy import (
     ObjectiveName,
     gap_bounds,
 )
-from identbox.identifiability.finite_latent import Optimum, Search, least_gap, searchable
+from identbox.identifiability.finite_latent import Search, least_gap, searchable
 from identbox.learning.posteriors import Subsets
 from identbox.process.exact import DiscreteProcess, LinearGaussian
 from identbox.process.exact_tables import exact_from_table
@@ -48,7 +49,9 @@ class Measurement:
 
     # The search for the least gap over a finite latent space.
     search: Search = Search()
-    # Seed of the random starts.
+    # The training of a Gaussian VAE in each case that is searched.
+    training: GapTraining = GapTraining()
+    # Seed of the random starts, and of what is trained.
     seed: Annotated[int, at_least(0)] = 0
 
 
@@ -58,15 +61,6 @@ class Problem:
 
     law: ExactLaw
     models: dict[str, Subsets]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedGap:
-    """The gap of a VAE that was trained, in nats, with the standard error of its estimate and the steps."""
-
-    gap: float
-    error: float
-    steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +176,13 @@ def cases(problem: Problem, measurement: Measurement) -> Iterator[Case]:
     A law that is continuous, or has too many states, gets its bounds alone.
     """
     law = problem.law
+    trained = _trained(problem, measurement) if measurement.training.steps else {}
     for (model, subsets), objective, (name, decoder) in itertools.product(
         problem.models.items(), OBJECTIVES, families(law).items()
     ):
-        best = _optimum(law, subsets, decoder, objective, measurement)
+        best = None
+        if isinstance(law, DiscreteProcess) and searchable(law, measurement.search):
+            best = least_gap(law, subsets, decoder, objective, measurement.search, seed=measurement.seed)
         yield Case(
             process=law.name,
             model=model,
@@ -196,20 +193,22 @@ def cases(problem: Problem, measurement: Measurement) -> Iterator[Case]:
             gap=None if best is None else best.gap,
             latents=None if best is None else best.latents,
             enough=None if best is None else best.enough,
+            trained=trained.get((model, objective, name)),
         )
 
 
-def _optimum(
-    law: ExactLaw,
-    subsets: Subsets,
-    decoder: DecoderFamily,
-    objective: ObjectiveName,
-    measurement: Measurement,
-) -> Optimum | None:
-    search = measurement.search
-    if isinstance(law, LinearGaussian) or not searchable(law, search):
-        return None
-    return least_gap(law, subsets, decoder, objective, search, seed=measurement.seed)
+def _trained(problem: Problem, measurement: Measurement) -> dict[tuple[str, ObjectiveName, str], TrainedGap]:
+    """The trained gap by model, objective and family of decoders; nothing where the law is not searched."""
+    law = problem.law
+    found: dict[tuple[str, ObjectiveName, str], TrainedGap] = {}
+    if not isinstance(law, DiscreteProcess) or not searchable(law, measurement.search):
+        return found
+    keys = list(itertools.product(problem.models, OBJECTIVES))
+    for name, decoder in families(law).items():
+        models = [(problem.models[model], objective) for model, objective in keys]
+        gaps = trained_gaps(law, decoder, models, measurement.training, seed=measurement.seed)
+        found |= {(*key, name): gap for key, gap in zip(keys, gaps, strict=True)}
+    return found
 
 
 def _weighted_names(law: ExactLaw, subsets: Subsets) -> str:

@@ -34,6 +34,9 @@ NOTES = (
     "was found. Σ w T alone is proved for 5.19 only.",
     "Families of decoders that are the same on a process are one case; any: where no modality has two components.",
 )
+TRAINED_NOTE = (
+    "trained: the gap of a small Gaussian VAE, estimated from samples. It cannot be below the least gap."
+)
 
 
 def shown_tables(cases: Sequence[Case]) -> list[Table]:
@@ -49,7 +52,8 @@ def summary(cases: Sequence[Case]) -> Table:
     if len(groups) > 1:
         rows.append(_summary_row("all", cases))
     columns = ("process", "cases", "(7.5)", "corrected", "Σ w T alone", "margin")
-    return Table(COUNTS, columns, rows, NOTES, align="lrrrrr", dense=True)
+    notes = (*NOTES, TRAINED_NOTE) if _any_trained(cases) else NOTES
+    return Table(COUNTS, columns, rows, notes, align="lrrrrr", dense=True)
 
 
 def headline(cases: Sequence[Case]) -> str:
@@ -116,7 +120,7 @@ def _summary_row(name: str, cases: Sequence[Case]) -> tuple[str | TableCell, ...
 
 def _narrow_table(cases: Sequence[Case]) -> Table:
     """The cases of one process for a terminal of 80 columns: the objectives one below the other, and few words."""
-    trained = any(case.trained is not None for case in cases)
+    trained = _any_trained(cases)
     columns = (
         "model",
         "decoder",
@@ -133,7 +137,7 @@ def _narrow_table(cases: Sequence[Case]) -> Table:
     for place, case in enumerate(ordered):
         if not place or case.objective != ordered[place - 1].objective:
             sections[place] = f"Eq. {case.objective}"
-        gaps = [_nats(case.gap), *([_trained(case)] if trained else [])]
+        gaps = [_nats(case.gap), *([_trained(case).partition(" ")[0]] if trained else [])]
         bounds = [_nats(case.bounds.low), _nats(case.bounds.delta)]
         found = [judged_cell(finding.partition(" (")[0]) for finding in (case.printed, case.corrected)]
         rows.append((case.model, case.decoder, *gaps, *bounds, *found))
@@ -142,7 +146,10 @@ def _narrow_table(cases: Sequence[Case]) -> Table:
 
 
 def _wide_table(name: str, cases: Sequence[Case]) -> Table:
-    return Table(name, COLUMNS, [_wide_row(case) for case in cases], align="lllrrrrrrlll")
+    """All figures of the cases of one process; the column of trained gaps where there are any."""
+    kept = [k for k, column in enumerate(COLUMNS) if column != "trained" or _any_trained(cases)]
+    rows = [[_wide_row(case)[k] for k in kept] for case in cases]
+    return Table(name, [COLUMNS[k] for k in kept], rows, align="".join("lllrrrrrrlll"[k] for k in kept))
 
 
 def _wide_row(case: Case) -> tuple[str | TableCell, ...]:
@@ -159,6 +166,10 @@ def _wide_row(case: Case) -> tuple[str | TableCell, ...]:
         _nats(bounds.delta),
         *(judged_cell(finding) for finding in (case.printed, case.corrected, case.correlation)),
     )
+
+
+def _any_trained(cases: Sequence[Case]) -> bool:
+    return any(case.trained is not None for case in cases)
 
 
 def _trained(case: Case) -> str:
