@@ -121,6 +121,7 @@ def _summary_row(name: str, cases: Sequence[Case]) -> tuple[str | TableCell, ...
 def _narrow_table(cases: Sequence[Case]) -> Table:
     """The cases of one process for a terminal of 80 columns: the objectives one below the other, and few words."""
     trained = _any_trained(cases)
+    digits = 3 if trained else 4
     columns = (
         "model",
         "decoder",
@@ -137,8 +138,8 @@ def _narrow_table(cases: Sequence[Case]) -> Table:
     for place, case in enumerate(ordered):
         if not place or case.objective != ordered[place - 1].objective:
             sections[place] = f"Eq. {case.objective}"
-        gaps = [_nats(case.gap), *([_trained(case).partition(" ")[0]] if trained else [])]
-        bounds = [_nats(case.bounds.low), _nats(case.bounds.delta)]
+        gaps = [_nats(case.gap, digits), *([_trained(case).partition(" ")[0]] if trained else [])]
+        bounds = [_nats(bound, digits) for bound in (case.bounds.low, case.bounds.delta)]
         found = [judged_cell(finding.partition(" (")[0]) for finding in (case.printed, case.corrected)]
         rows.append((case.model, case.decoder, *gaps, *bounds, *found))
     align = "ll" + "r" * (len(columns) - 4) + "ll"
@@ -176,8 +177,8 @@ def _trained(case: Case) -> str:
     return "" if case.trained is None else f"{case.trained.gap:.3f} ± {case.trained.error:.3f}"
 
 
-def _nats(value: float | None) -> str:
-    return "" if value is None else f"{round(value, 4) + 0.0:.4f}"
+def _nats(value: float | None, digits: int = 4) -> str:
+    return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _csv(cases: Sequence[Case]) -> str:
