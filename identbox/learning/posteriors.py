@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from operator import itemgetter
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from identbox.errors import IdentboxError
 from identbox.learning.densities import Density, Gaussian, Laplace, density, prior, spread
@@ -161,13 +163,54 @@ def product(
     if isinstance(experts, Laplace):
         return _selected(experts, mask, present, prior_expert)
     precision, shift = _precisions(experts, present, prior_expert)
-    total, weighted = _summed(mask, precision), _summed(mask, precision * experts.mean)
-    if prior_expert:
-        total = total + (-shift).exp()
+    of_prior = (-shift).exp() if prior_expert else torch.zeros_like(shift)
+    empty = None if prior_expert else _without_experts(mask, present)[..., None]
+    if mask.dim() == 2:
+        chosen = mask.to(precision)
+        return Gaussian(*_Products.apply(precision, precision * experts.mean, chosen, of_prior, shift, empty))
+    total, weighted = _summed(mask, precision) + of_prior, _summed(mask, precision * experts.mean)
+    if empty is None:
         return Gaussian(weighted / total, -(total.log() + shift))
-    empty = _without_experts(mask, present)[..., None]
     total = total.masked_fill(empty, 1.0)
     return Gaussian(weighted / total, (-(total.log() + shift)).masked_fill(empty, 0.0))
+
+
+class _Products(torch.autograd.Function):
+    """Means and log-variances of all subsets, in the memory of the two results alone.
+
+    Ten times as large as the experts, a further tensor costs more time than what is computed in it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        precision: Tensor,
+        weighted: Tensor,
+        mask: Tensor,
+        of_prior: Tensor,
+        shift: Tensor,
+        empty: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        shape = (len(mask), *precision.shape[1:])
+        total = (mask @ precision.flatten(1)).view(shape).add_(of_prior)
+        if empty is not None:
+            total.masked_fill_(empty, 1.0)
+        mean = (mask @ weighted.flatten(1)).view(shape).div_(total)
+        log_variance = total.log_().add_(shift).neg_()
+        if empty is not None:
+            log_variance.masked_fill_(empty, 0.0)
+        ctx.save_for_backward(mean, log_variance, mask, shift)
+        return mean, log_variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, for_mean: Tensor, for_log_variance: Tensor) -> Any:
+        mean, log_variance, mask, shift = ctx.saved_tensors
+        inverse = (log_variance + shift).exp_()  # 1 / total
+        for_weighted = inverse * for_mean
+        for_total = inverse.mul_(for_log_variance).addcmul_(for_weighted, mean).neg_()
+        parts = (mask.T @ part.flatten(1) for part in (for_total, for_weighted))
+        return (*(part.view(-1, *mean.shape[1:]) for part in parts), None, None, None, None)
 
 
 def _precisions(experts: Gaussian, present: Tensor | None, prior_expert: bool) -> tuple[Tensor, Tensor]:
