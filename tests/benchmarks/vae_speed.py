@@ -128,10 +128,8 @@ def products():
 
 def step(repetitions):
     vae = ours()
-    x = {
-        name: torch.rand(BATCH, 3, 28, 28, generator=torch.Generator().manual_seed(k))
-        for k, name in enumerate(NAMES)
-    }
+    drawn = torch.rand(MODALITIES, BATCH, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    x = dict(zip(NAMES, drawn, strict=True))
     generator = torch.Generator().manual_seed(0)
     objective = VaeObjective(subsets="one", beta=BETA)
 
