@@ -31,7 +31,7 @@ def selftest_command(device: str) -> None:
         rows.append((check.what, check.expected, f"{check.difference:.2g}", most, state))
     table = Table(
         "Linear-Gaussian multimodal VAEs, against closed forms",
-        ("what", "expected", "difference", "at most", ""),
+        ("what", "expected", "off by", "at most", ""),
         rows,
         notes=[
             f"{len(rows) - failed} of {len(rows)} hold, on {place}, in {time.monotonic() - begun:.0f} s.",

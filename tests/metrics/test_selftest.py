@@ -42,7 +42,7 @@ def without_the_last(self, name, z, x, original=MultimodalVAE.log_likelihood):
             lambda self, joint, streams: torch.zeros(self.samples, len(streams), dtype=torch.int64),
             "log p(x), MMVAE",
         ),
-        (selftest, "product", lambda experts, mask: selftest_floor(experts, mask), "products of 31 subsets"),
+        (selftest, "product", lambda experts, mask: selftest_floor(experts, mask), "products, log-variances"),
     ],
 )  # fmt: skip
 def test_a_planted_fault_is_found(monkeypatch, owner, attribute, fault, found):
