@@ -34,7 +34,7 @@ def without_the_last(self, name, z, x, original=MultimodalVAE.log_likelihood):
 @pytest.mark.parametrize(
     ("owner", "attribute", "fault", "found"),
     [
-        (Mixture, "draw_subsets", first_component, "objective 5.18, one subset drawn"),
+        (Mixture, "draw_subsets", first_component, "5.18, one subset drawn"),
         (MultimodalVAE, "log_likelihood", without_the_last, "log p(x), MoPoE-VAE"),
         (
             likelihood._Estimator,
