@@ -114,8 +114,10 @@ def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[Da
     yield from _check_views(image, text, recipe, split)
     if recipe is not None:
         yield _check_seed(recipe, split, image, text)
-        if source is None and (added := recipe.intervention(split)) is not None:
-            for what, good, detail in check_counterfactual(place, added, recipe, image, text):
+        if (added := recipe.intervention(split)) is not None:
+            # An export has no files of single images to compare; its latents are those of the seed all the same.
+            of_folder = check_counterfactual(place, added, recipe, image, text) if source is None else ()
+            for what, good, detail in of_folder:
                 yield DatasetFinding(split, what, good, detail)
             return
     process = recipe.process if recipe else _published_process(image)

@@ -10,6 +10,7 @@ from typing import Any
 
 from identbox import config, files
 from identbox.errors import IdentboxError
+from identbox.metrics.displacement_records import Displacement, displacement_of_record
 from identbox.metrics.scores import PRIME, Score, score_of_record
 from identbox.settings import build
 
@@ -23,7 +24,7 @@ ROLE_NAMES = {"content": "content", "style": "style", "specific": "modality"}
 BLOCKS = tuple(block + prime for block in ROLE_NAMES.values() for prime in ("", PRIME))
 INTERVENTIONS = (None, *ROLE_NAMES)
 # Keys of a record that hold lists of scores.
-PROBE_KEYS = {"probes", "probes_train_mode", "probes_subsets", "from_content"}
+PROBE_KEYS = {"probes", "probes_train_mode", "probes_subsets", "from_content", "interventions"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,10 @@ class Run:
     # Of image/text runs: each factor predicted from content alone, and probes with batch norm in training mode.
     from_content: tuple[Score, ...] = ()
     probes_train_mode: tuple[Score, ...] = ()
+    # Where the dataset has counterfactual splits: each factor predicted after each intervention, from the encodings and
+    # from content, and what moves the encodings.
+    interventions: tuple[Score, ...] = ()
+    displacement: tuple[Displacement, ...] = ()
     # Of multimodal VAEs: probes of the embeddings of several modalities together and of specific dimensions, the bound
     # that was maximised, and estimates of log-likelihoods.
     probes_subsets: tuple[Score, ...] = ()
@@ -166,6 +171,12 @@ def run_of(record: Any, path: Path) -> Run:
             where = f"{path}: {key}[{place}]"
             built.append(score_of_record(known(Score, probe, where), where))
         table[key] = built
+    moved = table.get("displacement", [])
+    if not isinstance(moved, list):
+        raise IdentboxError(f"{path}: displacement: expected a list, got {moved!r}")
+    table["displacement"] = [
+        displacement_of_record(one, f"{path}: displacement[{place}]") for place, one in enumerate(moved)
+    ]
     return build(Run, table, str(path))
 
 

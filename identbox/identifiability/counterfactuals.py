@@ -16,7 +16,8 @@ from torch import Tensor
 from identbox.data.counterfactuals import Counterfactual, counterfactuals_of
 from identbox.data.dataset import Multimodal3DIdent
 from identbox.data.folder import Columns
-from identbox.metrics.displacement import Displacement, displacement
+from identbox.metrics.displacement import displacement
+from identbox.metrics.displacement_records import Displacement
 from identbox.process.model import Process
 
 EncodeNamed = Callable[[str], Mapping[str, Float[Tensor, "n d"]]]  # a split -> encodings by view

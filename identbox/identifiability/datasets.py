@@ -19,7 +19,7 @@ from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.identifiability.counterfactuals import content_redrawn, displacements, read_pairs
 from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix
-from identbox.metrics.displacement import Displacement
+from identbox.metrics.displacement_records import Displacement
 from identbox.process import presets
 from identbox.process.model import Process
 

@@ -38,7 +38,7 @@ from identbox.identifiability.verdicts import (
     together,
 )
 from identbox.learning.contrastive import Objective
-from identbox.metrics.displacement import Displacement, displacement_table
+from identbox.metrics.displacement_records import Displacement, displacement_table
 from identbox.process.model import Process
 from identbox.process.world import World, unique_mixings
 from identbox.tables import Table, TableCell

@@ -14,11 +14,8 @@ leave a variable its distribution (permute, resample, redraw).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,41 +23,14 @@ from torch import Tensor
 
 from identbox.errors import IdentboxError
 from identbox.metrics.directions import upper_end
+from identbox.metrics.displacement_records import Displacement
 from identbox.metrics.estimates import CONFIDENCE, Estimate, quantile
 from identbox.metrics.leak import redrawn_leak
 from identbox.metrics.normal_scores import by_ranks
 from identbox.process.interventions import Permute
 from identbox.process.world import World
-from identbox.settings import build
-from identbox.tables import Table, TableCell
 
 Encode = Callable[[Tensor, str], Tensor]  # observations and the name of their view -> encodings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Displacement:
-    """How far an intervention moves the encodings of a view, with 95% intervals."""
-
-    view: str
-    intervention: str  # what was done to which variables
-    samples: int
-    # In the direction that moves most, as a share of the distance of random pairs.
-    value: float
-    low: float
-    high: float
-    # The mean over directions.
-    mean: float
-    mean_low: float
-    mean_high: float
-
-    def record(self) -> dict[str, Any]:
-        """The displacement as results.json holds it."""
-        return dataclasses.asdict(self)
-
-
-def displacement_of_record(table: dict[str, Any], where: str) -> Displacement:
-    """A displacement from results.json. Raises IdentboxError, with ``where`` in front, for what does not fit."""
-    return build(Displacement, table, where)
 
 
 def displacement(
@@ -106,30 +76,6 @@ def mean_displacement(
     error = ((squares - value * whole).std() / whole.mean()).item() / math.sqrt(n)
     low = max(0.0, value - quantile(confidence) * error)
     return Estimate(value=value, low=low, high=upper_end(value, error, confidence))
-
-
-def displacement_table(found: Sequence[Displacement], title: str = "What moves the encoding") -> Table:
-    """Interventions below each other, and the displacement of each view's encodings: worst direction, and mean."""
-    views = list(dict.fromkeys(one.view for one in found))
-    by = {(one.intervention, one.view): one for one in found}
-    rows: list[list[str | TableCell]] = []
-    for intervention in dict.fromkeys(one.intervention for one in found):
-        row: list[str | TableCell] = [intervention]
-        for view in views:
-            one = by.get((intervention, view))
-            if one is None:
-                row += ["–", "–", "–"]
-                continue
-            interval = f"[{one.low:.2f}, {one.high:.2f}]"
-            row += [TableCell(f"{one.value:.2f}", shade=min(1.0, one.value)), interval, f"{one.mean:.2f}"]
-        rows.append(row)
-    names = [(f"{view} " if view else "") for view in views]
-    columns = ["intervention", *(f"{n}{what}" for n in names for what in ("moves", "95% interval", "mean"))]
-    notes = [
-        "In the direction that moves most, as a share of the distance of random pairs: 0 nothing moves, 1 as far as "
-        "another sample is away. Mean: over all directions."
-    ]
-    return Table(title, columns, rows, notes=notes, align="l" + "rrr" * len(views), dense=True)
 
 
 @torch.no_grad()

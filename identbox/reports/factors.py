@@ -10,7 +10,8 @@ from typing import Any
 from identbox.data import factors
 from identbox.data.factors import VIEWS
 from identbox.experiments.records import Cell, Run, Runs, Sweep
-from identbox.metrics.scores import Score
+from identbox.metrics.displacement_records import displacement_table
+from identbox.metrics.scores import PRIME, Score
 from identbox.reports import figures
 from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Panel, Series
@@ -38,7 +39,36 @@ FACTOR_LEAD = (
 def factor_tables(run: Run) -> list[Table]:
     """Every factor from both encodings; where probed, also with batch norm in training mode."""
     tables = _tables_by_metric("What the encodings predict", run.probes, run)
-    return tables + _tables_by_metric("With batch norm in training mode", run.probes_train_mode, run)
+    tables += _tables_by_metric("With batch norm in training mode", run.probes_train_mode, run)
+    if run.displacement:
+        tables.append(displacement_table(run.displacement, "What moves the encodings"))
+    return tables + [intervention_table(run, view) for view in VIEWS if run.interventions]
+
+
+def intervention_table(run: Run, view: str) -> Table:
+    """Interventions by factors: what a view's encodings predict after each, beside what content alone predicts."""
+    at = {
+        (score.intervention, score.view, score.label): score for score in run.interventions if score.nonlinear
+    }
+    names = list(dict.fromkeys(score.intervention for score in run.interventions if score.view == view))
+    targets = by_role((score.label for score in run.interventions if not score.permuted), run.process)
+    rows = []
+    for name in names:
+        row = []
+        for target in targets:
+            # What the intervention put in place, where it changed the factor.
+            label = target + PRIME if (name, view, target + PRIME) in at else target
+            own, ceiling = at.get((name, view, label)), at.get((name, "content", label))
+            text = MISSING if own is None else fixed_digits(own.score)
+            row.append(text if ceiling is None else f"{text} ({fixed_digits(ceiling.score)})")
+        rows.append([str(name), *row])
+    notes = [
+        "R² or accuracy of nonlinear probes, fitted on one half of the split and scored on the other; in brackets what "
+        "content alone predicts. Of a factor that the intervention changed the new values are predicted."
+    ]
+    columns = ["intervention", *(factors.factor_label(target) for target in targets)]
+    title = f"Predicted from the {view} encoding after each intervention"
+    return Table(title, columns, rows, notes=notes, align="l" + "r" * len(targets), dense=True)
 
 
 def _tables_by_metric(title: str, probes: Sequence[Score], run: Run) -> list[Table]:

@@ -5,7 +5,8 @@ import torch
 
 from identbox import Mixing, World, numerical_simulation
 from identbox.errors import IdentboxError
-from identbox.metrics.displacement import displacement, displacement_of_record, displacements_in_world
+from identbox.metrics.displacement import displacement, displacements_in_world
+from identbox.metrics.displacement_records import displacement_of_record
 from identbox.process.mixing import draw
 
 N = 2000
