@@ -21,10 +21,10 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from identbox.learning.posteriors import Subsets
-from identbox.settings import NonNegative, settings
+from identbox.settings import at_least, settings
 
 ObjectiveName = Literal["5.18", "5.19"]
 OBJECTIVES: tuple[ObjectiveName, ...] = ("5.18", "5.19")
@@ -46,19 +46,17 @@ class DecoderFamily:
     """Decoders p(x | z) = prod_d p(x_d | x_c(d), z), where c(d) are the components just before d in its modality.
 
     ``context`` says how many: 0 are decoders that factorise over components, as those of images with independent pixels
-    do, infinity are decoders that may have any distribution of a whole modality, and what is between is autoregressive
+    do, all are decoders that may have any distribution of a whole modality, and what is between is autoregressive
     with a bounded context. Given z, modalities are independent in all of them.
     """
 
     name: str
-    context: NonNegative | Literal["all"]
+    context: Annotated[int, at_least(0)] | Literal["all"]
 
     def contexts(self, blocks: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
         """The context of each component."""
         return [
-            tuple(
-                block[:place] if self.context == "all" else block[max(0, place - int(self.context)) : place]
-            )
+            tuple(block[:place] if self.context == "all" else block[max(0, place - self.context) : place])
             for block in blocks
             for place in range(len(block))
         ]
