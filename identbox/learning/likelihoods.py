@@ -7,7 +7,7 @@ Values are raw: weights of modalities and beta belong to an objective, never to 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Protocol, get_args, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
@@ -186,6 +186,3 @@ def _expect_all(holds: Tensor, x: Tensor, where: str, what: str) -> None:
     if not holds.all():
         place = int(holds.flatten().int().argmin())
         raise IdentboxError(f"{where}: expected {what}, got {x.flatten()[place].item():g}")
-
-
-LIKELIHOOD_KINDS = get_args(LikelihoodKind)

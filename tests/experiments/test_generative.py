@@ -8,7 +8,15 @@ import torch
 from conftest import identbox
 from identbox.errors import IdentboxError
 from identbox.experiments import records, trials
-from identbox.experiments.generative import MODEL_NAMES, Generative, run_vae_on_world, world_vae
+from identbox.experiments.generative import (
+    MODEL_NAMES,
+    Generative,
+    pair_vae,
+    run_vae_on_pairs,
+    run_vae_on_world,
+    world_vae,
+)
+from identbox.experiments.image_text import open_data
 from identbox.experiments.sweeps import read_sweep_file
 from identbox.experiments.verification import verify_trials
 from identbox.identifiability.verdicts import Margins
@@ -161,3 +169,47 @@ def test_a_sweep_sets_models_and_contrastive_encoders_side_by_side(tmp_path):
     assert words["mopoe-vae-encoding_size8-seed0"] == ("train", "simulation")
     with pytest.raises(IdentboxError, match="--dataset: expected none for a sweep of simulations"):
         list(planned.jobs(tmp_path, device="cpu", dataset=tmp_path))
+
+
+PAIRS = {
+    "encoder": {"encoding_size": 4, "specific": 1},
+    "data": {"image_size": 18},
+    "training": {"steps": 6, "batch": 24, "log_every": 3},
+    "probes": {"samples": 64, "bootstrap": 2},
+    "likelihood": {"data": 2, "samples": 40},
+}
+
+
+def test_autoregressive_and_residual_networks_are_trained_on_images_and_sentences(squares):
+    networks = {
+        "encoder": {**PAIRS["encoder"], "image": "residual"},
+        "decoder": {"text": "autoregressive", "image": "autoregressive"},
+    }
+    experiment = Generative.from_preset("quick", {**PAIRS, **networks}, on_images=True)
+    learner = pair_vae(experiment, open_data(squares, experiment.data), seed=0)
+    loss = learner.loss(0)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.vae.decoders.parameters())
+
+
+@pytest.mark.slow
+def test_images_and_sentences_are_modelled_probed_and_reported(squares, tmp_path):
+    experiment = Generative.from_preset("quick", {**PAIRS, "model": "mopoe-vae"}, on_images=True)
+    data = open_data(squares, experiment.data)
+    record = run_vae_on_pairs(experiment, data, tmp_path / "run", seed=0)
+    assert {probe["view"] for probe in record["probes"]} == {"image", "text"}
+    assert {probe["view"] for probe in record["probes_subsets"]} == {
+        "image+text", "image, specific", "text, specific",
+    }  # fmt: skip
+    assert "laplace of scale 0.1" in record["bound"]
+    assert record["likelihood"][1]["what"].startswith("log p(image | text)")
+    shown = reports.read_report(tmp_path / "run").markdown()
+    assert "image+text" in shown
+    found = verify_trials([trials.read(tmp_path / "run")], [], Margins())
+    assert found.findings[0].seeds[0].judgements[0].outcome in ("not identified", "undecided")
+
+
+def test_data_for_images_that_a_model_cannot_have_are_refused():
+    with pytest.raises(IdentboxError, match=r"data.hue: expected 0 for a model of the data"):
+        Generative.from_preset("quick", {"data": {"hue": 0.2}}, on_images=True)
