@@ -111,7 +111,9 @@ def test_the_committed_table_has_every_case_and_its_findings_follow_from_its_num
         made = Case(**{**row, "bounds": GapBounds(**row["bounds"])})
         assert found == {k: getattr(made, k) for k in ("printed", "corrected", "correlation")}
         assert found["corrected"] != "refuted"
-        assert trained is None or trained["gap"] > made.bounds.low - 4 * trained["error"]
+        if trained is not None:  # below what was found it would show that the search missed a better model
+            least = made.bounds.low if made.gap is None else made.gap
+            assert trained["gap"] > least - 4 * trained["error"] - 1e-5
         printed += found["printed"] == "refuted"
     assert printed >= 3
 

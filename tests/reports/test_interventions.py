@@ -35,9 +35,7 @@ def test_the_report_has_what_moves_the_encodings_and_what_they_predict_afterward
         losses={},
         probes=(),
         kind="image-text",
-        displacement=(
-            Displacement(view="image", intervention="permute:object_color", samples=9, **FIGURES),
-        ),
+        displacement=(Displacement(view="image", intervention="permute:object_color", samples=9, **FIGURES),),
         interventions=(
             score("image", 0.81),
             score("image", 0.02, permuted=True),
