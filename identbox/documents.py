@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from identbox.texts import visible
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
@@ -44,6 +46,11 @@ def fill_template(template: str, folder: Path = BASE_TEMPLATES, /, **values: Any
     return Markup(environment(folder).get_template(template).render(values))
 
 
+def _shown(value: Any) -> Any:
+    """A text without control characters; what is markup already stays as it is."""
+    return visible(value, "\n") if type(value) is str else value
+
+
 @lru_cache
 def environment(folder: Path) -> Environment:
     """Templates that escape every text, refuse names without a value, and end lines as they are written."""
@@ -52,6 +59,7 @@ def environment(folder: Path) -> Environment:
     return Environment(
         loader=FileSystemLoader([folder, BASE_TEMPLATES]),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from identbox.texts import csv_cell, escape_markdown, visible
+
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.text import Text
@@ -72,7 +74,9 @@ class TableCell:
     def rich(self) -> Text:
         from rich.text import Text
 
-        return Text(str(self), " ".join(filter(None, (self.face, STATE_COLORS.get(self.state)))))
+        return Text(
+            visible(str(self), "\n"), " ".join(filter(None, (self.face, STATE_COLORS.get(self.state))))
+        )
 
     def markdown(self) -> str:
         mark = MARKDOWN_FACES.get(self.face, "") if self.text else ""
@@ -123,7 +127,7 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        parts: list[RenderableType] = [Text(self.title, "bold")] if self.title else []
+        parts: list[RenderableType] = [Text(visible(self.title), "bold")] if self.title else []
         if self.columns:
             shown = RichTable(
                 box=box.SIMPLE_HEAD,
@@ -199,8 +203,8 @@ class Table:
         """The columns and rows as comma-separated values, without title and notes."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(map(str, self.columns))
-        writer.writerows([str(as_cell(cell)) for cell in row] for row in self.rows)
+        writer.writerow(csv_cell(str(name)) for name in self.columns)
+        writer.writerows([csv_cell(str(as_cell(cell))) for cell in row] for row in self.rows)
         return buffer.getvalue()
 
     def _html_rows(self) -> Iterator[tuple[str | None, list[tuple[TableCell, int, int]]]]:
@@ -236,10 +240,3 @@ def judged_cell(text: str) -> TableCell:
 def markdown_line(cells: Iterable[str]) -> str:
     """A line of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
-
-
-def escape_markdown(text: str) -> str:
-    """A text that Markdown shows as it is, in a table too."""
-    for special in "\\|*_":
-        text = text.replace(special, f"\\{special}")
-    return text.replace("\n", " ")

@@ -43,7 +43,7 @@ def test_markdown_marks_faces_aligns_columns_and_escapes_text():
         "| *style* | 0.31 | not identified (2 of 3) |",
         "|  | **0.70 of 0.95** | – |",
         "| **Controls** |  |  |",
-        r"""| <b>\|"it's" & \*co\*\_</b> | 1 | holds |""",
+        r"""| &lt;b>\|"it's" & \*co\*\_&lt;/b> | 1 | holds |""",
         "",
         "- A sentence.",
         "- undecided: more seeds decide",

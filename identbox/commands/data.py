@@ -234,7 +234,7 @@ def _render_on_cluster(
     type=click.IntRange(min=0),
     default=0,
     metavar="K",
-    help="Render K random images again and compare pixels.",
+    help="Render K random images again, compare pixels, and look for the objects of a few in their cells.",
 )
 @click.option(
     "--shapes",
@@ -254,7 +254,7 @@ def check_command(folder: Path, rerender: int, shapes: str, offline: bool, execu
         yield from checks.check_dataset(folder)
         if rerender:
             blender = Blender(executable=executable)
-            yield comparison.rerender(folder, rerender, blender=blender, pack=shapes, offline=offline)
+            yield from comparison.rerender(folder, rerender, blender=blender, pack=shapes, offline=offline)
 
     good = True
     for finding in findings():

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from identbox.texts import visible
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -47,7 +49,7 @@ def images_bar(unit: str = "images") -> Progress:
             return Text(f"{speed:.2f} {unit}/s{each}")
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Speed(),
@@ -60,10 +62,10 @@ def steps_bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
 
@@ -71,7 +73,7 @@ def steps_bar() -> Progress:
 def print_finding(what: str, good: bool | None, detail: str) -> None:
     """Print one line: a mark, what was examined, and the result."""
     mark, color = {True: ("ok", "green"), False: ("FAULT", "red"), None: ("-", "yellow")}[good]
-    click.echo(f"{click.style(f'{mark:<6}', fg=color)}{what:<36} {detail}")
+    click.echo(f"{click.style(f'{mark:<6}', fg=color)}{visible(what):<36} {visible(detail)}")
 
 
 def print_download(name: str) -> None:
@@ -81,12 +83,14 @@ def print_download(name: str) -> None:
 
 def print_failure(progress: Progress, name: str, reason: str) -> None:
     """Say above a bar what failed, while the rest goes on."""
-    progress.console.print(f"failed: {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    progress.console.print(
+        visible(f"failed: {name}: {reason}"), markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def warn(message: str) -> None:
     """Print a line on the error stream, so that the output stays clean."""
-    click.echo(f"identbox: {message}", err=True)
+    click.echo(f"identbox: {visible(message)}", err=True)
 
 
 def open_dataset(dataset: Path, settings: DataSettings, workers: int | None = None) -> Data:
@@ -143,11 +147,11 @@ def run_jobs(
         task = progress.add_task(what, total=len(jobs), figures="")
 
         def tell(name: str, reason: str) -> None:
-            progress.update(task, advance=1, figures=name)
+            progress.update(task, advance=1, figures=visible(name))
             if reason:
                 print_failure(progress, name, reason)
             elif not progress.console.is_terminal:  # in the log of a cluster's job no bar moves
-                click.echo(name)
+                click.echo(visible(name))
 
         failed = execution.execute(
             jobs,

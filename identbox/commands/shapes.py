@@ -9,6 +9,7 @@ import click
 
 from identbox.commands.display import cores, images_bar, print_download
 from identbox.commands.options import blender_option, offline_option
+from identbox.texts import visible
 
 
 @click.group()
@@ -26,7 +27,7 @@ def list_shapes() -> None:
         listing = find_pack(name)
         lacking = len(downloads.missing(listing.folder)) if name == "published" else 0
         state = f"{lacking} of {len(listing.classes)} files not fetched" if lacking else "here"
-        click.echo(f"{name:<10} {state}; {listing.licence}; {listing.credit}")
+        click.echo(f"{name:<10} {visible(f'{state}; {listing.licence}; {listing.credit}')}")
         click.echo(f"{'':<10} {', '.join(listing.classes)}")
 
 
@@ -65,7 +66,7 @@ def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: st
     rows = shape_checks.measure_pack(meshes, blender, turns=turns, seed=seed)
     Console(width=None if sys.stdout.isatty() else 110).print(shape_checks.table(rows))
     for warning in (*meshes.notes, *shape_checks.warnings(rows)):
-        click.echo(f"{click.style('warning', fg='yellow')}: {warning}")
+        click.echo(f"{click.style('warning', fg='yellow')}: {visible(warning)}")
 
 
 @shapes.command("show")

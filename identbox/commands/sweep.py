@@ -16,6 +16,7 @@ from identbox.commands.options import (
     torch_device,
     visible_gpus,
 )
+from identbox.texts import visible
 
 if TYPE_CHECKING:
     from identbox.jobs.clusters import Cluster
@@ -84,4 +85,4 @@ def report_command(folder: Path, out: Path | None) -> None:
     shown = runs.read_report(folder)
     Console().print(shown.terminal())
     for path in shown.write(out or folder):
-        click.echo(str(path))
+        click.echo(visible(str(path)))

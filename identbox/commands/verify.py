@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from identbox.commands.display import images_bar, run_jobs
 from identbox.commands.options import assigned_table, comma_separated, device_option, set_option, torch_device
 from identbox.errors import IdentboxError
+from identbox.texts import visible
 
 if TYPE_CHECKING:
     from identbox.experiments.trials import Trial
@@ -235,7 +236,7 @@ def _verify_runs(
     for path in write_verification(judged, folder):
         click.echo(str(path))
     for failure in judged.failures:
-        click.echo(f"failed: {failure}")
+        click.echo(visible(f"failed: {failure}"))
     click.echo(verdicts.headline(judged))
     if judged.exit_code:
         click.get_current_context().exit(judged.exit_code)

@@ -12,6 +12,7 @@ from identbox import __version__, files
 from identbox.data import png
 from identbox.data.colors import DEFAULT_NAMING
 from identbox.process.model import Process
+from identbox.texts import escape_markdown, yaml_string
 
 if TYPE_CHECKING:
     from identbox.data.recipe import Recipe
@@ -105,20 +106,21 @@ def card(recipe: Recipe) -> str:
     """The dataset card, in Markdown with the front matter that dataset hubs read."""
     renderer, counts = recipe.renderer, recipe.splits
     size = renderer["size"]
+    shapes, sha256 = escape_markdown(recipe.shapes["name"]), f"`{recipe.shapes['sha256'].replace('`', '')}`"
     total = sum(counts.values())
     buckets = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     category = next((name for limit, name in buckets if total < limit), "n>1M")
     splits = "\n".join(f"| {split} | {n} |" for split, n in counts.items() if n)
     return f"""---
-pretty_name: Multimodal3DIdent ({recipe.process.name})
+pretty_name: {yaml_string(f"Multimodal3DIdent ({recipe.process.name})")}
 size_categories: ["{category}"]
 task_categories: [feature-extraction]
 tags: [identifiability, disentanglement, multimodal, contrastive-learning, synthetic]
 ---
 
-# {recipe.process.name}
+# {escape_markdown(recipe.process.name)}
 
-Image-text pairs with known causes, {recipe.process.description or "of a user's own process"}.
+Image-text pairs with known causes, {escape_markdown(recipe.process.description) or "of a user's own process"}.
 Made by identbox {__version__} from the recipe in `dataset.toml`: equal recipes give equal files.
 
 ![images and their sentences](gallery.png)
@@ -131,7 +133,7 @@ Made by identbox {__version__} from the recipe in `dataset.toml`: equal recipes 
   {renderer["device"]}, {renderer["samples"]} samples a pixel, denoised, scene `{recipe.scene}`
 - sentences: `SPLIT/text/text_raw.txt`, one a line in the order of the images; words in `vocab.json`
 - ground truth: `SPLIT/latents_image.csv` and `SPLIT/latents_text.csv`, a row a sample
-- shapes: {recipe.shapes["name"]} ({", ".join(recipe.shape_names)}), sha256 `{recipe.shapes["sha256"]}`
+- shapes: {shapes} ({", ".join(map(escape_markdown, recipe.shape_names))}), sha256 {sha256}
 {_origin(recipe.shapes)}- seed: {recipe.seed}
 
 ## What causes what
@@ -155,7 +157,7 @@ def _origin(pack: dict[str, str]) -> str:
     """The licence and credit of a pack of shapes, where it states them, as a line of the card's list."""
     if not {"licence", "credit"} & pack.keys():
         return ""
-    licence, credit = (pack.get(key, "not stated") for key in ("licence", "credit"))
+    licence, credit = (escape_markdown(pack.get(key, "not stated")) for key in ("licence", "credit"))
     return f"- licence of the shapes: {licence}; credit: {credit}\n"
 
 
@@ -165,5 +167,6 @@ def variables_table(process: Process) -> str:
     for variable in process.variables:
         role = f"{variable.role} ({variable.view})" if variable.view else variable.role
         causes = ", ".join(f"{parent} ({effect.kind})" for parent, effect in variable.effects.items())
-        lines.append(f"| {variable.name} | {role} | {variable.distribution} | {causes} |")
+        cells = (variable.name, role, str(variable.distribution), causes)
+        lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
     return "\n".join(lines)

@@ -28,6 +28,7 @@ from identbox.process.covariances import Covariance, check_covariance, correlate
 from identbox.process.distributions import Distribution, Draw
 from identbox.process.effects import Effect
 from identbox.process.interventions import Changes, Intervention, Targets, Values
+from identbox.process.names import expect_names
 from identbox.settings import Probability, settings
 
 Role = Literal["content", "style", "specific"]
@@ -185,7 +186,7 @@ class Process:
     def __post_init__(self) -> None:
         if len(self.views) < 2 or len(set(self.views)) < len(self.views):
             raise IdentboxError(f"views: expected at least two different names, got {', '.join(self.views)}")
-        names = [variable.name for variable in self.variables]
+        expect_names("variables and views", [*(names := [v.name for v in self.variables]), *self.views])
         if not names or len(set(names)) < len(names):
             raise IdentboxError(f"variables: expected different names, got {', '.join(names) or 'none'}")
         for variable in self.variables:

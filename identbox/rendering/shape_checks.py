@@ -15,6 +15,7 @@ from identbox.data.scene import EXTENT
 from identbox.rendering.blender import Blender, run_once
 from identbox.rendering.mesh_cache import read_mesh
 from identbox.rendering.shapes import Pack
+from identbox.texts import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -150,6 +151,7 @@ def warnings(rows: list[ShapeFigures]) -> list[str]:
 def table(rows: list[ShapeFigures]) -> Table:
     """The figures as a table for the terminal."""
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(
         caption=f"sides in metres; pixels of {SIZE} x {SIZE} on average; by size: predicted by pixels alone"
@@ -160,7 +162,7 @@ def table(rows: list[ShapeFigures]) -> Table:
         grid.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         grid.add_row(
-            row.shape,
+            Text(visible(row.shape)),
             str(row.triangles),
             " x ".join(f"{side:.2f}" for side in row.sides),
             str(row.open_edges),

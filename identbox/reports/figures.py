@@ -20,6 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from identbox.texts import figure_text
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, FAINT_GREY = "#6b6b6b", "#dcdcdc"
@@ -151,7 +153,7 @@ def _dot_panel(ax: Axes, panel: Panel, *, labelled: bool) -> None:
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     _unit(ax, panel.series, "x")
-    ax.set_title(panel.title, **face(panel.title))
+    ax.set_title(figure_text(panel.title), **face(panel.title))
     ax.set_xlabel(_score_label(panel.series))
 
 
@@ -296,7 +298,7 @@ def _figure(width: float, height: float, title: str) -> Figure:
     """A figure (inches) on the Agg canvas, apart from pyplot's state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(figure_text(title), fontsize=11)
     return figure
 
 
@@ -306,7 +308,7 @@ def _side_by_side(figure: Figure, panels: Sequence[Panel], xlabel: str) -> list[
     for ax, panel in zip(axes, panels, strict=True):
         ax.grid(axis="y", color=FAINT_GREY, linewidth=0.6)
         ax.set_axisbelow(True)
-        ax.set_title(panel.title)
+        ax.set_title(figure_text(panel.title))
         ax.set_xlabel(xlabel)
     return axes
 

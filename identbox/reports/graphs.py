@@ -14,6 +14,7 @@ from identbox.identifiability.assumptions import assumptions
 from identbox.process.model import ROLES, Process, Variable
 from identbox.reports.svg import WIDTH, element, picture, shortened, spot, text
 from identbox.tables import Table, judged_cell
+from identbox.texts import visible
 
 ROLE_STYLES = {"content": "bold cyan", "style": "italic magenta", "specific": "dim"}
 ROLE_COLORS = {"content": "#8ecae6", "style": "#f4b6d2", "specific": "#e6e6e6"}
@@ -23,14 +24,16 @@ def terminal(process: Process) -> RenderableType:
     """The graph (effects indented under their causes), roles, distributions, views, and the assumptions."""
     graph = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("variable", "role", "distribution", *process.views):
-        graph.add_column(heading, overflow="fold")
+        graph.add_column(Text(visible(heading)), overflow="fold")
     roots = [variable for variable in process.variables if not variable.effects]
     drawn: set[str] = set()
     for root in roots:
         _branch(process, root, "", "", graph, drawn)
     rows = [(entry.name, judged_cell(entry.verdict), entry.evidence) for entry in assumptions(process)]
     judged = Table("", ("Theorem 2 assumes", "verdict", "because"), rows)
-    title = Text.assemble((process.name, "bold"), f"  {process.description}" if process.description else "")
+    title = Text.assemble(
+        (visible(process.name), "bold"), f"  {visible(process.description)}" if process.description else ""
+    )
     key = Text("= seen as it is   ~ seen perturbed   └ caused by the variable above it", "dim")
     return Group(title, graph, key, Text(), judged)
 
@@ -46,7 +49,12 @@ def _branch(
         return
     drawn.add(variable.name)
     seen = [_seen(process, variable, view) for view in process.views]
-    graph.add_row(label, Text(variable.role, ROLE_STYLES[variable.role]), str(variable.distribution), *seen)
+    graph.add_row(
+        label,
+        Text(variable.role, ROLE_STYLES[variable.role]),
+        Text(visible(str(variable.distribution))),
+        *seen,
+    )
     for child in process.variables:
         if variable.name in child.effects:
             kind = child.effects[variable.name].kind
@@ -87,7 +95,7 @@ def dot(process: Process) -> str:
 
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return f'"{visible(escaped)}"'
 
 
 NODE = 170.0  # the width of a variable

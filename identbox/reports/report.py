@@ -18,7 +18,8 @@ from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Point
 from identbox.reports.statistics import SeedScores
 from identbox.reports.wording import csv_value
-from identbox.tables import Table, escape_markdown
+from identbox.tables import Table
+from identbox.texts import csv_cell, escape_markdown, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,11 +73,11 @@ class Report:
         """The report as Markdown, with the figures that `write` puts beside it."""
         notes = "\n".join(f"- {escape_markdown(note)}" for note in self.notes)
         parts = [
-            f"# {self.title}",
+            f"# {escape_markdown(self.title)}",
             escape_markdown(self.lead),
             *(table.markdown(level=2) for table in self.tables),
             *([notes] if notes else []),
-            *(f"![{self.title}]({name}.png)" for name in self.figures),
+            *(f"![{escape_markdown(self.title)}]({name}.png)" for name in self.figures),
             "## Provenance",
             *map(escape_markdown, self.provenance),
         ]
@@ -86,8 +87,8 @@ class Report:
         """Every quantity on a line of its own, in full precision; a value that is missing is an empty field."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(map(csv_value, row) for row in self.rows)
+        writer.writerow(map(csv_cell, self.columns))
+        writer.writerows((csv_cell(csv_value(value)) for value in row) for row in self.rows)
         return buffer.getvalue()
 
     def terminal(self) -> Group:
@@ -95,9 +96,12 @@ class Report:
         from rich.console import Group
         from rich.text import Text
 
-        parts: list[RenderableType] = [Text(self.title, "bold"), *(table.terminal() for table in self.tables)]
-        parts += [Text(line) for line in (self.lead, *self.notes)]
-        parts += [Text(line, "dim") for line in self.provenance]
+        parts: list[RenderableType] = [
+            Text(visible(self.title), "bold"),
+            *(table.terminal() for table in self.tables),
+        ]
+        parts += [Text(visible(line)) for line in (self.lead, *self.notes)]
+        parts += [Text(visible(line), "dim") for line in self.provenance]
         return Group(*parts)
 
     def write(self, folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ def damage(folder: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"format": 1', "expected the record of a run, got Expecting"),
+        ('{"format": 1', "expected JSON, got Expecting"),
         ("[]", "expected a table, got []"),
         ('{"format": 1, "probes": 3}', "probes: expected a list, got 3"),
         ('{"format": 1, "probes": []}', "expected the key identbox"),
