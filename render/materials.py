@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one material of the scene: rough and rubber-like, in one colour that can be changed between images."""
+"""The materials: rough and rubber-like, in one colour that changes between images; and one that glows, for masks."""
 
 import bpy
 
@@ -39,3 +39,15 @@ class Rubber:
     @colour.setter
     def colour(self, rgb: tuple[float, float, float]) -> None:
         self._body.inputs["Color"].default_value = (*rgb, 1.0)
+
+
+def glow(name: str) -> bpy.types.Material:
+    """A material that is white whatever the light."""
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    emission, output = nodes.new("ShaderNodeEmission"), nodes.new("ShaderNodeOutputMaterial")
+    emission.inputs["Color"].default_value = (1, 1, 1, 1)
+    links.new(emission.outputs[0], output.inputs["Surface"])
+    return material

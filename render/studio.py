@@ -9,7 +9,7 @@ from mathutils import Vector
 
 import devices
 import meshes
-from materials import Rubber
+from materials import Rubber, glow
 
 CAMERA_LOCATION = (8.0, 0.0, 8.0)
 LENS, SENSOR = 35.0, 50.0  # mm
@@ -36,6 +36,7 @@ class Studio:
         self._set_up_camera()
         self._set_up_lights()
         self._ground_paint, self._object_paint = Rubber("ground"), Rubber("object")
+        self._white = glow("white")
         self._ground = self._add("ground", _plane(GROUND_SIDE))
         self._ground.data.materials.append(self._ground_paint.material)
         self._object = self._add("object", bpy.data.meshes.new("empty"))
@@ -89,14 +90,16 @@ class Studio:
         self.scene.world = world
         sun = bpy.data.lights.new("sun", "SUN")
         sun.energy = SUN_STRENGTH
-        self._add("sun", sun)
+        self._lights = [self._add("sun", sun)]
         area = bpy.data.lights.new("area", "AREA")
         area.energy, area.size = AREA_POWER, AREA_SIDE
-        self._add("area", area).location = AREA_LOCATION
+        self._lights.append(self._add("area", area))
+        self._lights[-1].location = AREA_LOCATION
         spot = bpy.data.lights.new("spot", "SPOT")
         spot.energy, spot.spot_size = SPOT_ENERGY, SPOT_CONE
         spot.spot_blend, spot.shadow_soft_size = SPOT_BLEND, SPOT_SOFT_SIZE
         self._spot = self._add("spot", spot)
+        self._lights.append(self._spot)
 
     def _mesh(self, shape: str) -> bpy.types.Mesh:
         if shape not in self._meshes:
@@ -110,7 +113,11 @@ class Studio:
         return self._meshes[shape]
 
     def pose(self, record: dict) -> None:
-        """Put the scene into the state that a record describes."""
+        """Put the scene into the state that a record describes.
+
+        Its key ``show`` may say that all is shown but the object (``ground``), or the object alone, white on black
+        (``mask``).
+        """
         self._object.data = self._mesh(record["shape"])
         self._object.scale = [record["extent"]] * 3
         self._object.location = record["location"]
@@ -121,6 +128,14 @@ class Studio:
         self._spot.location = record["spot_location"]
         self._spot.rotation_euler = _aim(record["spot_location"], record["location"])
         self._spot.data.color = record["spot_color"]
+        shown = record.get("show", "scene")
+        self._object.hide_render = shown == "ground"
+        for thing in (self._ground, *self._lights):
+            thing.hide_render = shown == "mask"
+        self._object.material_slots[0].link = "OBJECT"
+        self._object.material_slots[0].material = (
+            self._white if shown == "mask" else self._object_paint.material
+        )
         self.scene.cycles.seed = record["seed"]
 
     def render(self, record: dict, path: Path) -> None:

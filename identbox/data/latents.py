@@ -18,13 +18,13 @@ from identbox.process.model import Noise, Process, Sample
 BLOCK_OF_SAMPLES = 4096  # drawn from one set of streams
 
 
-def draw_latents(process: Process, seed: int, split: str, n: int) -> dict[str, Columns]:
-    """The first n samples of a split: for each view its variables as columns of shape (n,).
+def draw_latents(process: Process, seed: int, split: str, n: int, *, begin: int = 0) -> dict[str, Columns]:
+    """The samples ``begin`` to n of a split: for each view its variables as columns of shape (n - begin,).
 
     Sample i depends on the seed, the split and i alone: samples are drawn in blocks of fixed size, each
     variable of a block from a stream of its own. Raises IdentboxError for variables of several dimensions.
     """
-    return columns_of_sample(draw_sample(process, seed, split, n))
+    return columns_of_sample(draw_sample(process, seed, split, n, begin=begin))
 
 
 def draw_sample(
@@ -33,10 +33,13 @@ def draw_sample(
     split: str,
     n: int,
     *,
+    begin: int = 0,
     fresh: Collection[str] = (),
     stream: Sequence[str | int] = (),
 ) -> Sample:
-    """The first n samples of a split as a sample of the process, which can be intervened on.
+    """The samples ``begin`` to n of a split as a sample of the process, which can be intervened on.
+
+    Only the blocks that hold them are drawn, so that a part of a large split costs what the part has.
 
     The noise of the variables in ``fresh`` comes from other streams, whose names begin with ``stream``: they are drawn
     anew, and the noise of all others stays. Raises IdentboxError for variables of several dimensions.
@@ -52,18 +55,19 @@ def draw_sample(
         names = (*stream, "latents") if variable in fresh else ("latents",)
         return seeding.generator(seed, *names, split, block, variable)
 
+    first = begin // BLOCK_OF_SAMPLES
     blocks = [
         process.sample(BLOCK_OF_SAMPLES, generator=partial(pick, block), dtype=torch.float64)
-        for block in range(max(1, math.ceil(n / BLOCK_OF_SAMPLES)))
+        for block in range(first, max(first + 1, math.ceil(n / BLOCK_OF_SAMPLES)))
     ]
-    return _joined(blocks, n)
+    return _joined(blocks, begin - first * BLOCK_OF_SAMPLES, n - first * BLOCK_OF_SAMPLES)
 
 
-def _joined(blocks: Sequence[Sample], n: int) -> Sample:
-    """The first n of the samples of several blocks, in their order."""
+def _joined(blocks: Sequence[Sample], begin: int, end: int) -> Sample:
+    """Some of the samples of several blocks, in their order."""
 
     def join(parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(parts))[:n]
+        return torch.cat(list(parts))[begin:end]
 
     first = blocks[0]
     return Sample(

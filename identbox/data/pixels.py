@@ -205,7 +205,10 @@ def _cache(task: _Task, split: str, on_message: Callable[[str], None]) -> tuple[
     """The file of pixels and what is known of it; it is made where no folder has it, or only a wrong one."""
     dataset = task.data.folder
     known = hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16]
-    folders = (dataset / ".cache", cache_folder() / "pixels" / known)
+    folders: tuple[Path, ...] = (cache_folder() / "pixels" / known,)
+    with suppress(IdentboxError):
+        files.inside(dataset, ".cache", "")
+        folders = (dataset / ".cache", *folders)
     name = f"{split}-{task.size}.npy"
     for folder in folders:
         path = folder / name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from identbox.process.tables import table_from_process
 from identbox.settings import at_least, between, build, settings
 
 RECIPE_FORMAT = 1
+CLASS_NAME = re.compile(r"""[^\s",.:'/\\<>|`]+""")  # one word of a sentence, and the name of a file
 MOST_SAMPLES = 10**10  # of a split
 
 
@@ -77,12 +79,18 @@ class Recipe:
         """The intervention of a counterfactual split, or None for another split."""
         return next((one for one in self.counterfactuals if one.name == split), None)
 
-    def latents(self, split: str) -> dict[str, Columns]:
-        """The latents of any split: for each view its variables as columns of shape (n,)."""
+    def latents(self, split: str, rows: range | None = None) -> dict[str, Columns]:
+        """The latents of any split, or of some of its rows: for each view its variables as columns of shape (n,)."""
         n, one = self.samples[split], self.intervention(split)
+        rows = range(n) if rows is None else rows
         if one is None:
-            return draw_latents(self.process, self.seed, split, n)
-        return columns_of_sample(one.sample(self.process, self.seed, n))
+            return draw_latents(self.process, self.seed, split, rows.stop, begin=rows.start)
+        # A permutation needs all samples.
+        views = columns_of_sample(one.sample(self.process, self.seed, n))
+        return {
+            view: {name: column[rows.start : rows.stop] for name, column in columns.items()}
+            for view, columns in views.items()
+        }
 
     def table(self) -> dict[str, Any]:
         """The table of dataset.toml. The naming of colours is in it only where it is not the default."""
@@ -124,6 +132,12 @@ def shape_names(process: Process) -> tuple[str, ...]:
             f"variables.object_shape: expected a categorical variable, got a {shape.kind} one"
         )
     if isinstance(shape.classes, tuple):
+        for name in shape.classes:
+            if not CLASS_NAME.fullmatch(name) or not name.isprintable() or len(name) > 60:
+                raise IdentboxError(
+                    f"variables.object_shape.classes: expected words that a sentence can name, without spaces and "
+                    f"punctuation, got {name!r:.80}"
+                )
         return shape.classes
     if shape.k > len(presets.SHAPE_NAMES):
         raise IdentboxError(

@@ -51,12 +51,25 @@ def may_change(before: dict[str, Any], after: dict[str, Any], size: int) -> Bool
     return binary_dilation(may.reshape(size, size), iterations=margin)
 
 
-def _rays(size: int) -> Points:
-    """The directions in which the camera looks through the middles of the pixels, row by row from the top."""
+def project(points: Points, size: int) -> Float[np.ndarray, "n 2"]:
+    """Where points in metres are in an image of ``size`` pixels a side: pixels from the left and from the top."""
+    forward, right, up = _camera_axes()
+    seen = points - np.array(CAMERA)
+    scale = LENS / SENSOR * size / (seen @ forward)
+    return np.stack([size / 2 + scale * (seen @ right), size / 2 - scale * (seen @ up)], axis=1)
+
+
+def _camera_axes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the camera looks, and what is right and up in its images."""
     forward = -np.array(CAMERA) / np.linalg.norm(CAMERA)
     right = np.cross(forward, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
-    up = np.cross(right, forward)
+    return forward, right, np.cross(right, forward)
+
+
+def _rays(size: int) -> Points:
+    """The directions in which the camera looks through the middles of the pixels, row by row from the top."""
+    forward, right, up = _camera_axes()
     place = (np.arange(size) + 0.5) / size - 0.5
     x, y = np.meshgrid(place, -place)
     rays = LENS / SENSOR * forward + x.reshape(-1, 1) * right + y.reshape(-1, 1) * up

@@ -96,6 +96,7 @@ def probes(
             settings=options,
             seed=seeding.derive(seed, "probing", "content"),
         )
+        if learned_content.shape[1]  # where no content factor varies, content predicts nothing
     ]
     return records
 
@@ -173,6 +174,8 @@ def content_columns(
                 column.append(torch.stack([angle.cos(), angle.sin()], 1))
             else:
                 column.append(value[:, None])
+    if not columns[0]:
+        return [torch.zeros(n, 0, dtype=torch.float64) for n in counts]
     return [torch.cat(column, dim=1).double() for column in columns]
 
 

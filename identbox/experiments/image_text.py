@@ -150,7 +150,11 @@ def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Pai
     """
     table = config.read_toml(folder / CONFIG_FILE)
     there, seed = table.pop("dataset", None), table.pop("seed", None)
-    if there is None or seed is None:
+    wanted = {"folder", "sha256"}
+    good = isinstance(there, dict) and wanted <= {
+        key for key, value in there.items() if isinstance(value, str)
+    }
+    if not good or type(seed) is not int:
         raise IdentboxError(f"{folder}: expected a run of identbox train, got another")
     experiment = Experiment.from_preset("thesis", table, str(folder))
     data = open_data(dataset or Path(there["folder"]), experiment.data, **options)

@@ -147,15 +147,16 @@ def settings_of(recipe: Recipe) -> RenderSettings:
     return RenderSettings(**{name: recipe.renderer[name] for name in ("size", "samples", "device")})
 
 
-def records_of(recipe: Recipe, split: str) -> list[dict]:
-    """The scene records of a split, each with its ``file`` below the dataset folder and its sampling ``seed``.
+def records_of(recipe: Recipe, split: str, rows: range | None = None) -> list[dict]:
+    """The scene records of a split, or of some of its rows.
 
-    A sample of a counterfactual split has the sampling seed of the sample that it is made from.
+    Each has its ``file`` below the dataset folder and its sampling ``seed``. A sample of a counterfactual
+    split has the sampling seed of the sample that it is made from.
     """
     n, added = recipe.samples[split], recipe.intervention(split)
     drawn = split if added is None else added.of
-    records = Scene(flavour=recipe.scene).records(recipe.latents(split)["image"], recipe.shape_names)
-    for index, record in enumerate(records):
+    records = Scene(flavour=recipe.scene).records(recipe.latents(split, rows)["image"], recipe.shape_names)
+    for index, record in enumerate(records, 0 if rows is None else rows.start):
         record["file"] = f"{split}/images/{image_name(index, n)}"
         record["seed"] = seeding.derive(recipe.seed, "render", drawn, index) % 2**31
     return records
@@ -169,7 +170,7 @@ def missing_records(folder: Path, recipe: Recipe, part: Part) -> tuple[list[dict
             continue
         chosen = part.indices(recipe.samples[split])
         total += len(chosen)
-        wanted = records_of(recipe, split)[chosen.start : chosen.stop]
+        wanted = records_of(recipe, split, chosen)
         size = recipe.renderer["size"]
         missing += [record for record in wanted if not png.is_whole(folder / record["file"], size)]
     return missing, total
