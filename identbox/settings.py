@@ -226,13 +226,20 @@ def _converted(value: Any, hint: Any) -> Any:
         return {key: _converted(item, arguments[1]) for key, item in value.items()}
     if origin is Literal and isinstance(value, str) and value in arguments:
         return value
-    if hint is float and isinstance(value, Real) and not isinstance(value, bool) and isfinite(value):
+    if hint is float and isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value):
         return float(value)
     if hint is int and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if hint not in (int, float) and origin not in (tuple, Literal) and isinstance(value, origin or hint):
         return value
     raise _Misfit(value, _described(hint))
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def _converted_items(values: list | tuple, hint: Any) -> tuple:

@@ -359,7 +359,7 @@ element face 4\nproperty list uchar int vertex_indices\nend_header
 @cases(0.1)
 @given(
     meshes=st.lists(
-        st.tuples(st.sampled_from(["obj", "ply", "stl"]), damaged([CUBE, PLY])), min_size=3, max_size=6
+        st.tuples(st.sampled_from(["obj", "ply", "stl"]), damaged([CUBE, PLY])), min_size=1, max_size=3
     )
 )
 def test_meshes(scratch, meshes):

@@ -137,7 +137,7 @@ def test_a_broken_image_leaves_nothing_behind(small: Path, tmp_path: Path):
     copy = shutil.copytree(small, tmp_path / "copy")
     image = copy / "train" / "images" / "07.png"
     image.write_bytes(image.read_bytes()[:-20])
-    with pytest.raises(IdentboxError, match="07.png: expected a whole PNG, got .* other bytes"):
+    with pytest.raises(IdentboxError, match="07.png: expected a whole PNG, got one cut short"):
         exports.export_dataset(copy, "parquet", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
