@@ -3,7 +3,7 @@
     python tests/benchmarks/counterfactual_controls.py RUN --dataset m3di --out simulations/results/NAME
 
 Of image encodings: the learner of RUN from its last checkpoint, the same network untrained, the principal components of
-raw pixels, all true latents, and the true content. Writes results.json and displacement.md. Of each encoder there are
+raw pixels, all true latents, and the true content. Writes displacement.json and displacement.md. Of each encoder there are
 the displacement under every counterfactual split of the test split, and where everything but content was redrawn the
 verdict on content. The right ones pass (content: nothing but content moves it) and the others fail.
 """
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", help="the encoder of that name alone")
     options = parser.parse_args()
     learner, data = image_text.load(options.run, options.dataset)
     size = data.test.pixels.shape[1]
@@ -85,6 +86,8 @@ def main() -> None:
     process = process_of_dataset(options.dataset)
     record, tables = {}, []
     for name, encode in encoders.items():
+        if options.only not in (None, name):
+            continue
         pairs = read_pairs(options.dataset, encode)
         found = displacements(pairs)
         exact = content_redrawn(pairs, process)
@@ -101,7 +104,7 @@ def main() -> None:
         }
         tables.append(displacement_table(found, f"{name}: content {verdict.outcome}").markdown())
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "results.json").write_text(json.dumps(record, indent=1) + "\n")
+        (options.out / "displacement.json").write_text(json.dumps(record, indent=1) + "\n")
         (options.out / "displacement.md").write_text("\n\n".join(tables) + "\n")
     for name in ("config.toml", "metrics.jsonl"):
         shutil.copyfile(options.run / name, options.out / name)
