@@ -95,14 +95,15 @@ class DisentanglementScores(tuple[DisentanglementScore, ...]):
         raise IdentboxError(f"scores: expected one of {', '.join(one.name for one in self)}; got {name}")
 
     def table(self, title: str = "Scores of codes against factors") -> Table:
-        """Each score with its interval, its value for permuted factors, and its reference."""
-        rows = [
-            (s.name, f"{s.value:.3f}", f"[{s.low:.3f}, {s.high:.3f}]", f"{s.permuted:.3f}", s.reference)
-            for s in self
-        ]
-        warnings = dict.fromkeys(s.warning for s in self if s.warning)
-        columns = ("score", "value", "95% interval", "permuted", "reference")
-        return Table(title, columns, rows, notes=[f"{w}." for w in warnings], align="lrrrl", dense=True)
+        """Each score with its interval and its value for permuted factors; below them warnings and references."""
+        rows = [(s.name, f"{s.value:.3f}", f"[{s.low:.3f}, {s.high:.3f}]", f"{s.permuted:.3f}") for s in self]
+        notes = [f"{w}." for w in dict.fromkeys(s.warning for s in self if s.warning)]
+        papers = {
+            start: paper for start, paper in REFERENCES.items() if any(s.name.startswith(start) for s in self)
+        }
+        notes.append("; ".join(f"{start}: {paper}" for start, paper in papers.items()) + ".")
+        columns = ("score", "value", "95% interval", "permuted")
+        return Table(title, columns, rows, notes=notes, align="lrrr", dense=True)
 
     def __str__(self) -> str:
         return str(self.table())

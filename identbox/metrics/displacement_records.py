@@ -52,10 +52,10 @@ def displacement_table(found: Sequence[Displacement], title: str = "What moves t
             interval = f"[{one.low:.2f}, {one.high:.2f}]"
             row += [TableCell(f"{one.value:.2f}", shade=min(1.0, one.value)), interval, f"{one.mean:.2f}"]
         rows.append(row)
-    names = [(f"{view} " if view else "") for view in views]
-    columns = ["intervention", *(f"{n}{what}" for n in names for what in ("moves", "95% interval", "mean"))]
+    names = [(f"{view}\n" if view else "") for view in views]
+    columns = ["intervention", *(f"{n}{what}" for n in names for what in ("moves", "interval", "mean"))]
     notes = [
         "In the direction that moves most, as a share of the distance of random pairs: 0 nothing moves, 1 as far as "
-        "another sample is away. Mean: over all directions."
+        "another sample is away; with 95% intervals. Mean: over all directions."
     ]
     return Table(title, columns, rows, notes=notes, align="l" + "rrr" * len(views), dense=True)

@@ -3,9 +3,9 @@
     python tests/benchmarks/counterfactual_controls.py RUN --dataset m3di --out simulations/results/NAME
 
 Of image encodings: the learner of RUN from its last checkpoint, the same network untrained, the principal components of
-raw pixels, all true latents, and the true content. Writes displacement.json and displacement.md. Of each encoder there are
-the displacement under every counterfactual split of the test split, and where everything but content was redrawn the
-verdict on content. The right ones pass (content: nothing but content moves it) and the others fail.
+raw pixels, all true latents, and the true content. Writes displacement.json and displacement.md. Of each encoder there
+are the displacement under every counterfactual split of the test split, and where everything but content was redrawn
+the verdict on content. The right ones pass (content: nothing but content moves it) and the others fail.
 """
 
 import argparse

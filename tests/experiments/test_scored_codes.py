@@ -47,7 +47,7 @@ def test_the_command_prints_and_writes_the_scores(file: Path, tmp_path: Path) ->
     assert "SAP" in done.stdout
     assert "DCI" not in done.stdout
     assert (tmp_path / "out" / "scores.html").read_text().startswith("<!DOCTYPE html>")
-    assert "Kumar" in (tmp_path / "out" / "scores.csv").read_text()
+    assert "SAP" in (tmp_path / "out" / "scores.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,10 @@ def test_families_that_there_are_not_are_named() -> None:
 def test_scores_are_found_by_name_and_print_with_their_reference(perfect) -> None:
     found, _ = perfect
     assert found["SAP"].reference == "Kumar et al. 2018"
-    assert "Chen et al. 2018" in str(found)
+    printed = str(found)
+    assert "Chen et al. 2018" in " ".join(printed.split())
+    assert "…" not in printed
+    assert max(map(len, printed.splitlines())) <= 80
     assert "<table" in found._repr_html_()
     with pytest.raises(IdentboxError, match="expected one of MCC"):
         found["FactorVAE"]
