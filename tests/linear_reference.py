@@ -4,6 +4,9 @@ import math
 
 import torch
 
+from identbox.learning.posteriors import Subsets
+from identbox.metrics.linear_gaussian import linear_gaussian
+
 
 def parameters(vae, x):
     """(means, variances) of each modality's expert of c, and of its posterior of m, as the encoders have them."""
@@ -63,3 +66,13 @@ def expected_bound(
             value = value + (weights or {}).get(name, 1.0) * one - beta * kl
         total = total + weight / mass * value
     return total
+
+
+def random_model(seed):
+    """A random partitioned MMVAE with exact encoders or wrong ones, any auxiliary prior, and one sample."""
+    made = linear_gaussian((3, 3), shared=1, specific=1, seed=seed)
+    encoders = "random" if seed % 2 else "exact"
+    vae = made.vae(Subsets.single(2), encoders=encoders, seed=seed, dtype=torch.float64)
+    with torch.no_grad():
+        vae.auxiliary.uniform_(-4, 2, generator=torch.Generator().manual_seed(seed))
+    return made, vae, made.sample(1, generator=torch.Generator().manual_seed(seed))

@@ -206,6 +206,7 @@ def run_vae_on_world(
 
     def make() -> Trainable:
         learner = world_vae(experiment, seed=seed, device=device)
+        learner.vae.expect_range(learner.data(0, "train"))
         return Trainable(
             model=learner,
             loss=learner.loss,
@@ -250,6 +251,7 @@ def run_vae_on_pairs(
 
     def make() -> Trainable:
         learner = pair_vae(experiment, data, seed=seed).to(device)
+        learner.vae.expect_range(learner.data(0, "train"))
         return Trainable(
             model=learner,
             loss=learner.loss,

@@ -1,6 +1,8 @@
 """Runs of multimodal VAEs: trained, interrupted, probed, judged, and what bad input gets."""
 
 import json
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from identbox.experiments.sweeps import read_sweep_file
 from identbox.experiments.verification import verify_trials
 from identbox.identifiability.verdicts import Margins
 from identbox.learning.training import Callbacks
+from identbox.process.world import World
 from identbox.reports import runs as reports
 
 TINY = {
@@ -142,6 +145,14 @@ def test_a_step_that_is_not_finite_names_its_term_and_modality(tmp_path):
 def test_what_makes_no_sense_is_one_line(changes, message):
     with pytest.raises(IdentboxError, match=message):
         world_vae(Generative.from_preset("quick", {**TINY, **changes}), seed=0)
+
+
+def test_data_of_another_range_than_their_likelihood_are_refused_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        World, "sample", lambda self, *rest: SimpleNamespace(x={"1": torch.full((2, 3), math.inf)})
+    )
+    with pytest.raises(IdentboxError, match="data of 1: expected finite numbers, got inf"):
+        run_vae_on_world(tiny(), tmp_path / "run", seed=0)
 
 
 def test_the_command_trains_a_model_on_a_simulation(tmp_path):
