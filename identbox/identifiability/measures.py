@@ -228,7 +228,9 @@ def measured_from_arrays(
     others = [v for v in others if not v.distribution.constant]
     cause, rest = numbers_of(content, values), numbers_of(others, values)
     if redrawn is not None:
-        measures = [_measure(view, "leak", "pairs", leak.redrawn_leak(encodings[: len(redrawn)], redrawn))]
+        pairs = min(len(encodings), len(redrawn))
+        estimate = leak.redrawn_leak(encodings[:pairs], redrawn[:pairs])
+        measures = [_measure(view, "leak", "pairs", estimate)]
     else:
         free = _freedom(process, view, content, values)
         estimate = leak.regressed_leak(encodings, cause, rest)
