@@ -35,7 +35,7 @@ LARGEST_TABLE = 8 * MIB  # TOML
 LARGEST_RECORD = 64 * MIB  # JSON, and lines of it
 LARGEST_TEXT = 1024 * MIB  # CSV and sentences
 LARGEST_IMAGE = 64 * MIB
-LONGEST_NAME = 255  # bytes of a file's name
+LONGEST_FILE_NAME = 255  # bytes of a file's name
 
 
 def open_regular(path: Path | str, most: int | None = None) -> BinaryIO:
@@ -115,11 +115,11 @@ def expect_name(name: str, where: str) -> str:
     """
     good = name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0") and name.isprintable()
     try:
-        good = good and len(name.encode()) <= LONGEST_NAME - len(PART) - 50
+        good = good and len(name.encode()) <= LONGEST_FILE_NAME - len(PART) - 50
     except UnicodeEncodeError:
         good = False
     if not good:
-        raise IdentboxError(f"{where}: expected a name for a file, got {name[:LONGEST_NAME]!r}")
+        raise IdentboxError(f"{where}: expected a name for a file, got {name[:LONGEST_FILE_NAME]!r}")
     return name
 
 
@@ -131,7 +131,9 @@ def inside(folder: Path, name: str, where: str) -> Path:
     path = folder / name
     pure = PurePath(name)
     leaves = not name or "\0" in name or pure.is_absolute() or ".." in pure.parts
-    leaves = leaves or any(len(part.encode(errors="surrogatepass")) > LONGEST_NAME for part in pure.parts)
+    leaves = leaves or any(
+        len(part.encode(errors="surrogatepass")) > LONGEST_FILE_NAME for part in pure.parts
+    )
     if not leaves:
         try:
             end, root = path.resolve(), folder.resolve()
@@ -140,7 +142,7 @@ def inside(folder: Path, name: str, where: str) -> Path:
             leaves = True
     if leaves:
         raise IdentboxError(
-            f"{where}: expected the name of a file inside {folder}, got {name[:LONGEST_NAME]!r}"
+            f"{where}: expected the name of a file inside {folder}, got {name[:LONGEST_FILE_NAME]!r}"
         )
     return path
 

@@ -1,6 +1,6 @@
 """Which process is which, across restarts, containers and numbers that are used again.
 
-A process number says nothing where it was given by another machine, before a restart, or in a container with numbers
+A process number says nothing where it was given by another machine_id, before a restart, or in a container with numbers
 of its own (a PID namespace). So a process is named by all of these, and by the moment at which it began.
 """
 
@@ -17,7 +17,7 @@ MOST_PID = 2**31 - 1
 
 
 @cache
-def machine() -> str:
+def machine_id() -> str:
     """This machine since it was started, and the set of process numbers that this process lives among."""
     boot, numbers = "", ""
     with suppress(OSError):
@@ -40,10 +40,10 @@ def began(pid: int) -> str:
 def is_gone(pid: object, place: object, start: object) -> bool | None:
     """Whether the process of that number, machine and beginning runs no more; None where that cannot be known here.
 
-    >>> is_gone(os.getpid(), machine(), began(os.getpid()))
+    >>> is_gone(os.getpid(), machine_id(), began(os.getpid()))
     False
     """
-    if place != machine() or type(pid) is not int or not 0 < pid <= MOST_PID:
+    if place != machine_id() or type(pid) is not int or not 0 < pid <= MOST_PID:
         return None
     try:
         os.kill(pid, 0)
@@ -58,7 +58,7 @@ def is_gone(pid: object, place: object, start: object) -> bool | None:
 
 def scratch_prefix() -> str:
     """How the temporary folders of this process begin; `is_left_over` knows them by it."""
-    numbers = machine().rpartition(" ")[2]
+    numbers = machine_id().rpartition(" ")[2]
     return f"identbox-{os.getpid()}-{began(os.getpid()) or 0}-{re.sub('[^0-9]', '', numbers) or 0}-"
 
 
@@ -67,4 +67,4 @@ def is_left_over(name: str) -> bool:
     match = re.fullmatch(r"identbox-(\d{1,10})-(\d{1,20})-(\d{1,20})-.+", name)
     if match is None or match[3] != scratch_prefix().split("-")[3]:
         return False
-    return is_gone(int(match[1]), machine(), match[2]) is True
+    return is_gone(int(match[1]), machine_id(), match[2]) is True

@@ -164,7 +164,7 @@ def _measure_theorem_1(process: str | None, changed: Mapping[str, Any], out: Pat
     if out is not None:
         for path in reports.write_theorem_1(found, measurement, out):
             click.echo(str(path))
-    click.echo(reports.headline(found))
+    click.echo(reports.gap_headline(found))
     if any(case.corrected == "refuted" for case in found):
         click.get_current_context().exit(EXIT_CODES["not identified"])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from identbox.errors import IdentboxError, first_few
 
-LARGEST = 4 * 2**30  # bytes of all arrays of a file together, unpacked
+LARGEST_ARRAYS = 4 * 2**30  # bytes of all arrays of a file together, unpacked
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -20,9 +20,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-        if size > LARGEST:
+        if size > LARGEST_ARRAYS:
             raise IdentboxError(
-                f"{path}: expected at most {LARGEST >> 30} GiB of arrays, got {size / 2**30:.1f} GiB"
+                f"{path}: expected at most {LARGEST_ARRAYS >> 30} GiB of arrays, got {size / 2**30:.1f} GiB"
             )
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: _array_of(archive, name, path) for name in archive.files}

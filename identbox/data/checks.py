@@ -70,61 +70,85 @@ def check_dataset(folder: Path) -> Iterator[DatasetFinding]:
         yield _check_vocabulary_file(folder)
 
 
-def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[DatasetFinding]:
+@dataclass(frozen=True)
+class _Read:
+    """A split as it is read, from its folder or from an export."""
+
+    sentences: list[str]
+    image: Columns
+    text: Columns
+    source: Source | None  # of an export
+
+
+def _read_split(folder: Path, split: str) -> _Read:
     place = folder / split
+    if place.is_dir() or not has_split(folder, split):
+        image, text = (read_latents(place / f"latents_{view}.csv") for view in ("image", "text"))
+        return _Read(read_sentences(place), image, text, None)
+    source = open_source(folder, split)
+    return _Read(source.sentences, source.image_latents, source.text_latents, source)
+
+
+def _check_split(folder: Path, split: str, recipe: Recipe | None) -> Iterator[DatasetFinding]:
     names = recipe.shape_names if recipe else presets.SHAPE_NAMES
-    source: Source | None = None
     try:
-        if place.is_dir() or not has_split(folder, split):
-            sentences = read_sentences(place)
-            image = read_latents(place / "latents_image.csv")
-            text = read_latents(place / "latents_text.csv")
-        else:  # an export
-            source = open_source(folder, split)
-            sentences, image, text = source.sentences, source.image_latents, source.text_latents
+        found = _read_split(folder, split)
     except IdentboxError as error:
         yield DatasetFinding(split, "files", False, str(error))
         return
-    n = recipe.samples[split] if recipe else len(sentences)
-    counts = {"sentences": len(sentences), "latents_image": _rows(image), "latents_text": _rows(text)}
-    wrong = [f"{count} {name}" for name, count in counts.items() if count != n]
-    yield DatasetFinding(
-        split, "counts", not wrong, f"{n} samples" if not wrong else f"expected {n}, got {', '.join(wrong)}"
-    )
-    if source is None:
-        yield _check_images(place, n, recipe)
+    n = recipe.samples[split] if recipe else len(found.sentences)
+    counts = _check_counts(split, found, n)
+    yield counts
+    if found.source is None:
+        yield _check_images(folder / split, n, recipe)
     else:
         # In their order, one after the other: the images of a row group are read together.
-        readers = {source.where(i): partial(source.png, i) for i in range(len(sentences))}
+        readers = {found.source.where(i): partial(found.source.png, i) for i in range(len(found.sentences))}
         yield _check_pixels(split, readers, recipe)
-    if wrong:
+    if not counts.good:
         return
+    ranges = _check_ranges(folder / split, found, len(names), split)
+    yield ranges
+    if not ranges.good:
+        return
+    yield _check_sentences(found.sentences, found.text, names, split, own=recipe is not None)
+    yield from _check_views(found.image, found.text, recipe, split)
+    if recipe is not None:
+        yield _check_seed(recipe, split, found.image, found.text)
+        if (added := recipe.intervention(split)) is not None:
+            if found.source is None:  # an export has no files of single images to compare
+                results = check_counterfactual(folder / split, added, recipe, found.image, found.text)
+                yield from (DatasetFinding(split, *result) for result in results)
+            return
+    process = recipe.process if recipe else _published_process(found.image)
+    yield from _check_dependencies(process, found.image, split)
+
+
+def _check_counts(split: str, found: _Read, n: int) -> DatasetFinding:
+    counts = {
+        "sentences": len(found.sentences),
+        "latents_image": _row_count(found.image),
+        "latents_text": _row_count(found.text),
+    }
+    wrong = [f"{count} {name}" for name, count in counts.items() if count != n]
+    detail = f"expected {n}, got {', '.join(wrong)}" if wrong else f"{n} samples"
+    return DatasetFinding(split, "counts", not wrong, detail)
+
+
+def _check_ranges(place: Path, found: _Read, shapes: int, split: str) -> DatasetFinding:
     try:
-        check_image_latents(image, len(names), str(place / "latents_image.csv"))
-        missing = [name for name in TEXT_FACTORS if name not in text]
+        check_image_latents(found.image, shapes, str(place / "latents_image.csv"))
+        missing = [name for name in TEXT_FACTORS if name not in found.text]
         if missing:
             raise IdentboxError(f"{place}/latents_text.csv: expected the column {missing[0]}, got none")
-        limits = {"object_shape": len(names), "object_xpos": 3, "object_ypos": 3, "text_phrasing": 5}
-        check_classes(text, limits, f"{place}/latents_text.csv")
+        limits = {"object_shape": shapes, "object_xpos": 3, "object_ypos": 3, "text_phrasing": 5}
+        check_classes(found.text, limits, f"{place}/latents_text.csv")
     except IdentboxError as error:
-        yield DatasetFinding(split, "ranges", False, str(error))
-        return
-    yield DatasetFinding(split, "ranges", True, "every latent is in the range of Table 4.1")
-    yield _check_sentences(sentences, text, names, split, own=recipe is not None)
-    yield from _check_views(image, text, recipe, split)
-    if recipe is not None:
-        yield _check_seed(recipe, split, image, text)
-        if (added := recipe.intervention(split)) is not None:
-            # An export has no files of single images to compare; its latents are those of the seed all the same.
-            of_folder = check_counterfactual(place, added, recipe, image, text) if source is None else ()
-            for what, good, detail in of_folder:
-                yield DatasetFinding(split, what, good, detail)
-            return
-    process = recipe.process if recipe else _published_process(image)
-    yield from _check_dependencies(process, image, split)
+        return DatasetFinding(split, "ranges", False, str(error))
+    return DatasetFinding(split, "ranges", True, "every latent is in the range of Table 4.1")
 
 
-def _rows(columns: Columns) -> int:
+def _row_count(columns: Columns) -> int:
     return len(next(iter(columns.values())))
 
 

@@ -23,12 +23,12 @@ COMPARED = 200  # pairs of images, at most, whose pixels are compared
 MEAN_GAP = 0.5
 LARGE_GAP, LARGE_SHARE = 12, 0.005  # and at most this share of them by more than so many levels
 
-Finding = tuple[str, bool | None, str]
+CheckFinding = tuple[str, bool | None, str]
 
 
 def check_counterfactual(
     place: Path, added: Counterfactual, recipe: Recipe, image: Columns, text: Columns
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     """Nothing but what the intervention changes is another: latents bit by bit, images where nothing may change.
 
     ``place`` is the folder of the split; ``image`` and ``text`` are its latents as they are in its files.
@@ -64,7 +64,7 @@ def check_counterfactual(
         yield "images before and after", False, " ".join(str(error).split())
 
 
-def _unchanged_images(place: Path, base: Path, n: int, of: int, changed: set[int]) -> Finding:
+def _unchanged_images(place: Path, base: Path, n: int, of: int, changed: set[int]) -> CheckFinding:
     """The images of samples of which no latent of the image changed are the same files."""
     same = [row for row in range(n) if row not in changed]
     wrong = [
@@ -83,7 +83,7 @@ def _unchanged_images(place: Path, base: Path, n: int, of: int, changed: set[int
 
 def _untouched_pixels(
     place: Path, base: Path, recipe: Recipe, before: Columns, after: Columns, changed: list[int]
-) -> Finding:
+) -> CheckFinding:
     """Pixels that neither the object nor its shadow nor a changed light reaches are equal but for the denoiser."""
     what, rows = "pixels left", changed[:COMPARED]
     n, of = len(next(iter(after.values()))), len(next(iter(before.values())))

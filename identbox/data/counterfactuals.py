@@ -35,8 +35,8 @@ from identbox.process.interventions import Intervention, Permute, Set, Targets
 from identbox.process.model import Process, Sample, Variable
 from identbox.settings import Count, build, settings
 
-How = Literal["permute", "set", "shift", "resample", "redraw"]
-HOWS: tuple[How, ...] = ("permute", "set", "shift", "resample", "redraw")
+HowChanged = Literal["permute", "set", "shift", "resample", "redraw"]
+HOWS: tuple[HowChanged, ...] = ("permute", "set", "shift", "resample", "redraw")
 WITH_VALUE = ("set", "shift")
 FILE = "intervention.toml"  # in the folder of a counterfactual split
 SPEC = "HOW:TARGET[,TARGET...][=VALUE][:recompute][:first=N], where HOW is one of " + ", ".join(HOWS)
@@ -53,7 +53,7 @@ class Counterfactual:
     'val.shift.object_gammarot.minus0p25.first500'
     """
 
-    how: How
+    how: HowChanged
     targets: tuple[str, ...]  # variables or roles
     value: float | None = None  # of set and shift
     recompute: bool = False  # whether what the targets cause follows

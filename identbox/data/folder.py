@@ -198,12 +198,12 @@ def _column_of_texts(name: str, values: Sequence[str], path: Path) -> np.ndarray
             )
         return column
     if name in NUMBERS:
-        place = next(k for k, value in enumerate(values) if not _is_number(value))
+        place = next(k for k, value in enumerate(values) if not _reads_as_number(value))
         raise IdentboxError(f"{path}: line {place + 2}: {name}: expected a number, got {values[place]!r:.40}")
     return np.array(values, dtype=object)
 
 
-def _is_number(value: str) -> bool:
+def _reads_as_number(value: str) -> bool:
     try:
         float(value)
     except ValueError:

@@ -41,7 +41,6 @@ SMALLEST = 8  # pixels a side
 LARGEST_NOTE = 65536  # bytes
 MOST_UNKNOWN = 0.5  # share of a split's words; with more unknown words the vocabulary is another dataset's
 IMAGES_AT_A_TIME = 32  # images that a thread decodes at a time
-LEFT_OVER = 3600  # seconds without a write after which a temporary file is that of a killed process
 Triple = tuple[float, float, float]
 Result = TypeVar("Result")
 
@@ -371,7 +370,7 @@ def _expect_room(path: Path, wanted: int) -> None:
     """Remove what killed builds left. Raises IdentboxError where the disk has not so many bytes free."""
     for old in path.parent.glob(f".{path.name}.*.part"):
         with suppress(OSError):
-            if time.time() - old.stat().st_mtime > LEFT_OVER:
+            if time.time() - old.stat().st_mtime > files.LEFT_OVER:
                 old.unlink()
     free = shutil.disk_usage(path.parent).free
     if free < wanted:

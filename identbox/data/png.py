@@ -15,7 +15,7 @@ from identbox.errors import IdentboxError
 PNG_SIGNATURE, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 HEAD = 29  # bytes up to the end of the first chunk's values
 LARGEST_SIDE = 8192  # pixels
-KINDS = {
+PNG_KINDS = {
     0: "L",
     2: "RGB",
     3: "P",
@@ -39,7 +39,7 @@ def read_head(content: bytes) -> PngHead:
     if len(content) < HEAD or content[:8] != PNG_SIGNATURE or content[12:16] != b"IHDR":
         raise IdentboxError("expected a PNG, got another kind of file")
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
-    return PngHead(width=width, height=height, bits=content[24], mode=KINDS.get(content[25], ""))
+    return PngHead(width=width, height=height, bits=content[24], mode=PNG_KINDS.get(content[25], ""))
 
 
 def fault(content: bytes, size: int | None = None, mode: str | None = None) -> str:

@@ -105,7 +105,7 @@ def check_image_latents(latents: Mapping[str, np.ndarray], shapes: int, where: s
         )
     check_classes(latents, {"object_shape": shapes, "object_xpos": 3, "object_ypos": 3}, where)
     for name in (*UNIT_FACTORS, "object_zpos"):
-        _numbers(name, latents, where)
+        _scene_numbers(name, latents, where)
     for name in UNIT_FACTORS:
         _check_rows(name, latents[name], (latents[name] >= 0) & (latents[name] <= 1), "in [0, 1]", where)
     _check_rows("object_zpos", latents["object_zpos"], latents["object_zpos"] == 0, "0", where)
@@ -114,12 +114,12 @@ def check_image_latents(latents: Mapping[str, np.ndarray], shapes: int, where: s
 def check_classes(latents: Mapping[str, np.ndarray], classes: dict[str, int], where: str) -> None:
     """Raise IdentboxError where a factor is not a whole number below its number of classes."""
     for name, k in classes.items():
-        column = _numbers(name, latents, where)
+        column = _scene_numbers(name, latents, where)
         good = (column >= 0) & (column < k) & (column == np.floor(column))
         _check_rows(name, column, good, f"a class in 0..{k - 1}", where)
 
 
-def _numbers(name: str, latents: Mapping[str, np.ndarray], where: str) -> np.ndarray:
+def _scene_numbers(name: str, latents: Mapping[str, np.ndarray], where: str) -> np.ndarray:
     column = latents[name]
     if column.dtype.kind not in "iuf":
         raise IdentboxError(f"{where}: {name}: expected numbers, got texts")

@@ -17,7 +17,7 @@ from identbox.data.folder import Columns, expect_sentences
 from identbox.errors import IdentboxError, expect_library
 
 ROW_GROUPS = 16  # of Parquet files, whose images are kept in memory
-ROWS_AT_A_TIME = 64  # of Parquet files, so that few rows are in memory before they are looked at
+PARQUET_ROWS = 64  # of Parquet files, so that few rows are in memory before they are looked at
 LARGEST_GROUP = 1024 * files.MIB  # of a Parquet file, unpacked
 LARGEST_MEMBER = files.LARGEST_IMAGE  # of a tar file
 LARGEST_END = files.MIB  # bytes of zeros behind the last member of a tar file
@@ -40,7 +40,7 @@ class Parquet:
                 for view, latents in rows.items():
                     latents += table[view]
         self.image_latents, self.text_latents = (
-            latents_of(latents, str(shards[0])) for latents in rows.values()
+            latents_of_rows(latents, str(shards[0])) for latents in rows.values()
         )
 
     def png(self, index: int) -> bytes:
@@ -69,7 +69,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not 0 <= size <= LARGEST_GROUP:
                 raise IdentboxError(f"{path}: expected row groups of at most 1 GiB, got one of {size} bytes")
             columns, begin = ["text", "z_image", "z_text"], 0
-            for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], columns=columns):
+            for batch in file.iter_batches(PARQUET_ROWS, row_groups=[group], columns=columns):
                 end = begin + batch.num_rows
                 yield group, {"range": (begin, end), **batch.to_pydict()}
                 begin = end
@@ -155,7 +155,7 @@ class Tar:
                         f"{where}: expected a png, a txt, and a json of z_image and z_text; got {error!r}"
                     ) from error
         self.image_latents, self.text_latents = (
-            latents_of(latents, str(shards[0])) for latents in rows.values()
+            latents_of_rows(latents, str(shards[0])) for latents in rows.values()
         )
 
     def png(self, index: int) -> bytes:
@@ -229,7 +229,7 @@ def _expect_regular(path: Path, what: str) -> None:
         raise IdentboxError(f"{path}: expected {what}, got {error.strerror or error}") from error
 
 
-def latents_of(rows: list[dict[str, Any]], where: str) -> Columns:
+def latents_of_rows(rows: list[dict[str, Any]], where: str) -> Columns:
     """The latents of samples as columns. Raises IdentboxError for rows of other keys, and for other values.
 
     Values are finite numbers, or texts of at most LONGEST_WORD characters; the texts of a column are all texts.

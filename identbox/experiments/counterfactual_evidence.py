@@ -39,7 +39,7 @@ def intervention_scores(
         n = len(one.after)
         if n < LEAST:
             continue
-        half, wanted = n // 2, _targets(one, process)
+        half, wanted = n // 2, _evidence_targets(one, process)
         halves = [one.after.rows(0, half), one.after.rows(half, n)]
         inputs = {view: matrix.double() for view, matrix in one.encoded_after.items()}
         learned, held_out = content_columns(halves, [half, n - half], process)
@@ -58,7 +58,7 @@ def intervention_scores(
     return found
 
 
-def _targets(one: Pairs, process: Mapping[str, Any]) -> list[Target]:
+def _evidence_targets(one: Pairs, process: Mapping[str, Any]) -> list[Target]:
     """Every factor that varies in both halves: before the intervention, and where that changed it, after."""
     before, after = factors([one.before, one.after])
     targets: list[Target] = []

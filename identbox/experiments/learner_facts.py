@@ -10,7 +10,7 @@ from identbox.experiments.optimum import Optimum
 from identbox.experiments.trials import Trial
 from identbox.identifiability.learner_rules import LearnerFacts, TrainingChange
 
-FULL = 0.5  # turns in either direction, with which a hue is drawn anew from the whole circle
+FULL_CIRCLE = 0.5  # turns in either direction, with which a hue is drawn anew from the whole circle
 HUES = ("object_color", "spotlight_color", "background_color")
 
 
@@ -41,7 +41,7 @@ def training_changes(data: Mapping[str, Any]) -> tuple[TrainingChange, ...]:
     changes = []
     if hue := data.get("hue"):
         what = f"hues are turned by up to {hue:g} turns"
-        changes.append(TrainingChange(view="image", what=what, variables=HUES, anew=hue >= FULL))
+        changes.append(TrainingChange(view="image", what=what, variables=HUES, anew=hue >= FULL_CIRCLE))
     if light := data.get("light"):
         changes.append(
             TrainingChange(view="image", what=f"one side is brighter, by a logarithm of up to {light:g}")

@@ -16,7 +16,7 @@ from identbox.metrics.disentanglement import DisentanglementScores, scores
 from identbox.metrics.targets import seen
 
 CODES, FACTOR, PAIR = "codes", "factors/", "pairs/"  # names of arrays in a file, and what they begin with
-SAMPLES = 4096  # of a world, and of a test split at most
+SCORED_SAMPLES = 4096  # of a world, and of a test split at most
 
 
 def scores_of_file(
@@ -57,7 +57,7 @@ def scores_of_run(
     if learner is None:
         raise IdentboxError(f"{run}: expected a run with a checkpoint, got none")
     world = learner.world
-    sample = world.sample(SAMPLES, "scores", seed)
+    sample = world.sample(SCORED_SAMPLES, "scores", seed)
     found = {}
     for view in world.views:
         factors = {}
@@ -77,7 +77,7 @@ def _of_pairs(
 ) -> dict[str, DisentanglementScores]:
     learner, data = image_text.load(run, dataset)
     pairs = image_text.counterfactual_pairs(learner, data)
-    rows = min(len(data.test), SAMPLES)
+    rows = min(len(data.test), SCORED_SAMPLES)
     encodings = learner.encodings(data.test, rows)
     columns = {"image": data.test.image_latents, "text": data.test.text_latents}
     found = {}

@@ -30,8 +30,8 @@ from identbox.process.exact_tables import exact_from_table
 from identbox.settings import at_least, build, settings
 
 ExactLaw = DiscreteProcess | LinearGaussian
-Finding = Literal["refuted", "holds (proved)", "holds (not beaten)", "undecided", "not measured"]
-ROUNDING = 1e-9  # nats by which a gap, a sum over all states in float64, may be wrong
+GapFinding = Literal["refuted", "holds (proved)", "holds (not beaten)", "undecided", "not measured"]
+GAP_ROUNDING = 1e-9  # nats by which a gap, a sum over all states in float64, may be wrong
 ALONE = 0.3  # weight of single modalities in the model "mostly all"
 
 
@@ -80,28 +80,28 @@ class Case:
     trained: TrainedGap | None = None
 
     @property
-    def printed(self) -> Finding:
+    def printed(self) -> GapFinding:
         """What became of Eq. 7.5: no gap is below Delta."""
         return self._finding(self.bounds.delta)
 
     @property
-    def corrected(self) -> Finding:
+    def corrected(self) -> GapFinding:
         """What became of the bound that is proved: as a theorem it holds, and a gap below it would refute the proof."""
         if self.gap is None:
             return "not measured"
-        return "refuted" if self.gap < self.bounds.low - ROUNDING else "holds (proved)"
+        return "refuted" if self.gap < self.bounds.low - GAP_ROUNDING else "holds (proved)"
 
     @property
-    def correlation(self) -> Finding:
+    def correlation(self) -> GapFinding:
         """What became of sum_A w_A T(A) as a bound: proved for Eq. 5.19 alone."""
         return self._finding(self.bounds.correlation)
 
-    def _finding(self, bound: float) -> Finding:
+    def _finding(self, bound: float) -> GapFinding:
         """A gap that was reached refutes a bound above it, as does one that is known to be approached."""
         least = self.bounds.high if self.gap is None else min(self.gap, self.bounds.high)
-        if least < bound - ROUNDING:
+        if least < bound - GAP_ROUNDING:
             return "refuted"
-        if self.bounds.low >= bound - ROUNDING:
+        if self.bounds.low >= bound - GAP_ROUNDING:
             return "holds (proved)"
         return "undecided" if self.gap is None else "holds (not beaten)"
 

@@ -118,7 +118,7 @@ class SideBySide(nn.Module):
         def drawn(*shape: int, scale: float = 1.0) -> nn.Parameter:
             return nn.Parameter(scale * torch.randn(len(models), *shape, generator=generator))
 
-        self.values = [_numbers(self.states, block, sizes) for block in process.blocks]
+        self.values = [_state_numbers(self.states, block, sizes) for block in process.blocks]
         counts = [math.prod(sizes[axis] for axis in block) for block in process.blocks]
         self.means = nn.ParameterList(drawn(count, training.latents) for count in counts)
         self.log_variances = nn.ParameterList(
@@ -128,7 +128,7 @@ class SideBySide(nn.Module):
         contexts = decoder.contexts(process.blocks)
         self.rows = [math.prod(sizes[c] for c in context) for context in contexts]
         self.classes = sizes
-        self.places = [_numbers(self.states, context, sizes) for context in contexts]
+        self.places = [_state_numbers(self.states, context, sizes) for context in contexts]
         outputs = sum(rows * size for rows, size in zip(self.rows, sizes, strict=True))
         widths = (training.latents, training.width, training.width, outputs)
         self.layers = nn.ParameterList(
@@ -179,7 +179,9 @@ class SideBySide(nn.Module):
         return Gaussian(chosen(self.means), chosen(self.log_variances))
 
 
-def _numbers(states: Int[Tensor, "n d"], axes: Sequence[int], sizes: Sequence[int]) -> Int[Tensor, " n"]:
+def _state_numbers(
+    states: Int[Tensor, "n d"], axes: Sequence[int], sizes: Sequence[int]
+) -> Int[Tensor, " n"]:
     """The number of each state among all combinations of classes of some components."""
     number = states.new_zeros(len(states))
     for axis in axes:

@@ -15,14 +15,13 @@ from identbox import seeding
 from identbox.data.folder import PAD
 from identbox.data.pixels import Split, batch
 from identbox.errors import first_few
+from identbox.experiments.learner import VALIDATION_BATCHES
 from identbox.experiments.records import SCORES_KEY
 from identbox.learning.elbo import BoundTerms, VaeObjective, bound
 from identbox.learning.training import TrainingSettings
 from identbox.learning.vae import Data, MultimodalVAE
 from identbox.metrics.curves import curve_scores, is_due
 from identbox.process.world import World, unique_mixings
-
-VALIDATION_BATCHES = 4  # of the bound on data that training has not seen
 
 
 class VaeLearner(nn.Module):

@@ -46,7 +46,7 @@ def _mixed(u: Numbers, by: Tensor, level: float) -> Numbers:
     return torch.cat([first, u[:, 1:]], dim=1)
 
 
-def _linear(u: Numbers, other: Tensor, level: float) -> Numbers:
+def _linear_leak(u: Numbers, other: Tensor, level: float) -> Numbers:
     return _mixed(u, other, level)
 
 
@@ -74,7 +74,7 @@ def _coarse(u: Numbers, other: Tensor, level: float) -> Numbers:
     return torch.cat([(u[:, :1] / step).round() * step, u[:, 1:]], dim=1)
 
 
-LEAKS: dict[str, Plant] = {"linear": _linear, "even": _even, "product": _product, "local": _local}
+LEAKS: dict[str, Plant] = {"linear": _linear_leak, "even": _even, "product": _product, "local": _local}
 LOSSES: dict[str, Plant] = {"steps": _coarse, "a collapsed region": _region}
 POSITIVE: dict[str, Callable[[Numbers], Numbers]] = {
     "content": lambda u: u,

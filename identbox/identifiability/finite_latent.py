@@ -48,7 +48,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Optimum:
+class LeastGap:
     """The least gap that was found, in nats, and the encoders that reach it, a table (|x_A|, z) for each subset."""
 
     gap: float
@@ -152,7 +152,7 @@ def least_gap(
     search: Search,
     *,
     seed: int,
-) -> Optimum:
+) -> LeastGap:
     """Search for the least gap of a model over a finite latent space. What is found is reached, the least may be less.
 
     Alternating minimisation from several starts, then L-BFGS from the best. One start gives each value of each subset a
@@ -176,7 +176,7 @@ def least_gap(
     for place in np.argsort(gaps)[: search.polished]:
         found.append(_polished(problem, [encoder[place] for encoder in encoders], search.polish_steps))
     gap, best = min(found, key=lambda one: one[0])
-    return Optimum(gap=gap, latents=latents, enough=latents >= problem.enough, encoders=tuple(best))
+    return LeastGap(gap=gap, latents=latents, enough=latents >= problem.enough, encoders=tuple(best))
 
 
 def _starts(

@@ -32,9 +32,9 @@ STALE_IF_OLD = (
     3 * BEAT
 )  # the same, where the file's time is older than STALE: that may be so of a living one's for a BEAT
 CHECK_EVERY = 0.5  # seconds between two looks at a lease that another process holds
-LARGEST = 4096  # bytes of a lease
+LARGEST_LEASE = 4096  # bytes of a lease
 _held: list[Lease] = []  # of this process
-_seen: dict[
+_seen_changes: dict[
     Path, tuple[tuple, float]
 ] = {}  # the state of others' leases, and since when this process knows it
 
@@ -56,7 +56,7 @@ class Lease:
         held = _read_lease(path)
         if not _is_stale(path, held):
             return None
-        _seen.pop(path, None)
+        _seen_changes.pop(path, None)
         # Of several processes that come now, only one moves the file out of the way.
         aside = path.with_name(f".{path.name}.{lease.token}")
         with suppress(FileNotFoundError):
@@ -180,14 +180,14 @@ def _wait_for(path: Path, on_message: Callable[[str], None], free: Callable[[], 
 def _lease_content(token: str) -> str:
     pid = os.getpid()
     return json.dumps(
-        {"token": token, "host": processes.machine(), "pid": pid, "began": processes.began(pid)}
+        {"token": token, "host": processes.machine_id(), "pid": pid, "began": processes.began(pid)}
     )
 
 
 def _read_lease(path: Path) -> dict[str, object]:
     """The content of a lease; empty where the file is gone, not yet written, or holds something else."""
     try:
-        content = files.read_json(path, most=LARGEST)
+        content = files.read_json(path, most=LARGEST_LEASE)
     except IdentboxError:
         return {}
     return content if isinstance(content, dict) else {}
@@ -210,9 +210,9 @@ def _is_stale(path: Path, held: dict[str, object]) -> bool:
     if state is None:
         return True  # given back in the meantime
     now = time.monotonic()
-    known, since = _seen.setdefault(path, (state, now))
+    known, since = _seen_changes.setdefault(path, (state, now))
     if known != state:
-        _seen[path] = (state, now)
+        _seen_changes[path] = (state, now)
         return False
     return now - since > (STALE_IF_OLD if _looks_old(path) else STALE)
 

@@ -25,7 +25,7 @@ from identbox.errors import IdentboxError
 from identbox.process.distributions import DomainKind
 
 BINS = 20  # of a continuous variable, as in the published code of MIG
-NEIGHBOURS = 3  # of Kraskov's estimator
+NEAREST = 3  # of Kraskov's estimator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +69,10 @@ class Factor:
 
 
 Codes = Float[np.ndarray, "n k"]
-Matrix = Float[np.ndarray, "k f"]
+Associations = Float[np.ndarray, "k f"]
 
 
-def correlations(codes: Codes, factors: Sequence[Factor], *, ranks: bool = False) -> Matrix:
+def correlations(codes: Codes, factors: Sequence[Factor], *, ranks: bool = False) -> Associations:
     """The correlation of each code with each factor, from 0 to 1; 0 for a code that is constant."""
     used = np.stack([rankdata(code) for code in codes.T], axis=1) if ranks else codes
     found = []
@@ -100,7 +100,7 @@ def explained(codes: Codes, columns: Float[np.ndarray, "n c"]) -> Float[np.ndarr
     return np.where(varies, part / np.where(varies, whole, 1), 0.0).clip(0, 1)
 
 
-def separations(codes: Codes, factors: Sequence[Factor]) -> Matrix:
+def separations(codes: Codes, factors: Sequence[Factor]) -> Associations:
     """How well each code by itself predicts each factor, linearly: the matrix of SAP."""
     found = []
     for factor in factors:
@@ -124,7 +124,7 @@ def above_chance(accuracy: float, chance: float) -> float:
     return max(0.0, (accuracy - chance) / (1 - chance))
 
 
-def information(codes: Codes, factors: Sequence[Factor]) -> Matrix:
+def information(codes: Codes, factors: Sequence[Factor]) -> Associations:
     """I(code; factor) / H(factor), with continuous variables in BINS bins of equal frequency."""
     binned_codes = [binned(code) for code in codes.T]
     found = []
@@ -156,7 +156,7 @@ def binned(values: Shaped[np.ndarray, " n"], bins: int = BINS) -> Int[np.ndarray
     return np.searchsorted(edges, values, side="right")
 
 
-def continuous_information(codes: Codes, factors: Sequence[Factor], seed: int = 0) -> Matrix:
+def continuous_information(codes: Codes, factors: Sequence[Factor], seed: int = 0) -> Associations:
     """Linfoot's informational correlation of each code with each factor that is a number or on a circle.
 
     sqrt(1 - exp(-2 I)), |r| for jointly normal variables (Linfoot, An informational measure of correlation, 1957), with
@@ -169,7 +169,7 @@ def continuous_information(codes: Codes, factors: Sequence[Factor], seed: int = 
     found = []
     for factor in factors:
         values = [
-            mutual_info_regression(ranked, rankdata(column), n_neighbors=NEIGHBOURS, random_state=seed)
+            mutual_info_regression(ranked, rankdata(column), n_neighbors=NEAREST, random_state=seed)
             for column in factor.columns.T
         ]
         found.append(np.sqrt(1 - np.exp(-2 * np.max(values, axis=0).clip(min=0))))

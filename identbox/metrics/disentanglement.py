@@ -33,9 +33,9 @@ from scipy.optimize import linear_sum_assignment
 from identbox import arrays, seeding
 from identbox.errors import IdentboxError
 from identbox.metrics.associations import (
+    Associations,
     Codes,
     Factor,
-    Matrix,
     continuous_information,
     correlations,
     information,
@@ -48,10 +48,10 @@ from identbox.tables import Table
 
 PARTS = 30  # samples of a part of the rows for an interval, of scores that cost little
 FEW_PARTS = 6  # and of those for which predictors are fitted
-KEPT = 0.8  # of the rows, in each part
+KEPT_DIRECTIONS = 0.8  # of the rows, in each part
 SHUFFLES, FEW_SHUFFLES = 10, 2  # permutations of the factors
 MOST_ROWS = 2048  # of scores that take long: nearest neighbours, logistic and kernel regressions
-LEAST_ROWS = 100
+FEWEST_ROWS = 100
 Z = 1.96  # standard errors on each side of a 95% interval
 REFERENCES = {
     "MCC": "Hyvärinen and Morioka 2016",
@@ -145,18 +145,18 @@ def scores(
     """
     matrix = arrays.matrix(codes, "codes").double().numpy()
     n = len(matrix)
-    if n < LEAST_ROWS:
-        raise IdentboxError(f"codes: expected at least {LEAST_ROWS} rows, got {n}")
+    if n < FEWEST_ROWS:
+        raise IdentboxError(f"codes: expected at least {FEWEST_ROWS} rows, got {n}")
     if not factors:
         raise IdentboxError("factors: expected at least one, got none")
-    known = [_factor(name, values, n, (periods or {}).get(name)) for name, values in factors.items()]
+    known = [_factor_of(name, values, n, (periods or {}).get(name)) for name, values in factors.items()]
     sample = _Sample(matrix, known, seed)
     families = tuple(REFERENCES if only is None else only)
     unknown = [name for name in families if name not in REFERENCES]
     if unknown or not families:
         got = ", ".join(unknown) or "none"
         raise IdentboxError(f"only: expected some of {', '.join(REFERENCES)}; got {got}")
-    found = [_measured(sample, *one) for one in _one_by_one(known) if one[0].startswith(families)]
+    found = [_measured_score(sample, *one) for one in _one_by_one(known) if one[0].startswith(families)]
     for by in ("trees", "lasso") if "DCI" in families else ():
         found += _dci(sample, by)
     found += _r2(sample) if "R²" in families else []
@@ -165,7 +165,7 @@ def scores(
     return DisentanglementScores(found)
 
 
-def _factor(name: str, values: Any, n: int, period: float | None) -> Factor:
+def _factor_of(name: str, values: Any, n: int, period: float | None) -> Factor:
     column = arrays.matrix(values, f"factor {name}", rows=n, columns=1)[:, 0].numpy()
     if period is not None:
         return Factor(name=name, values=column.astype(float), kind="circular", period=period)
@@ -195,10 +195,10 @@ class _Sample:
         return _Sample(self.codes[rows], [f.rows(rows) for f in self.factors], self.seed)
 
     def parts(self, count: int) -> Iterator[_Sample]:
-        """Samples of KEPT of the rows, without any row twice."""
+        """Samples of KEPT_DIRECTIONS of the rows, without any row twice."""
         n = len(self.codes)
         for number in range(count):
-            rows = self.rng("part", number).permutation(n)[: round(KEPT * n)]
+            rows = self.rng("part", number).permutation(n)[: round(KEPT_DIRECTIONS * n)]
             kept = [factor.rows(rows) for factor in self.factors if len(np.unique(factor.values[rows])) > 1]
             yield _Sample(self.codes[rows], kept, self.seed + number + 1)
 
@@ -228,7 +228,7 @@ Score = Callable[[_Sample], float]
 
 
 def _one_by_one(factors: Sequence[Factor]) -> list[tuple[Any, ...]]:
-    """Scores that are one number each, as the arguments of `_measured`."""
+    """Scores that are one number each, as the arguments of `_measured_score`."""
     found: list[tuple[Any, ...]] = [
         ("MCC", lambda s: matched(correlations(s.codes, s.factors)), PARTS, SHUFFLES),
         ("MCC, Spearman", lambda s: matched(correlations(s.codes, s.factors, ranks=True)), PARTS, SHUFFLES),
@@ -243,31 +243,33 @@ def _one_by_one(factors: Sequence[Factor]) -> list[tuple[Any, ...]]:
     return found
 
 
-def _measured(
+def _measured_score(
     sample: _Sample, name: str, score: Score, parts: int, shuffles: int, most: int | None = None
 ) -> DisentanglementScore:
     sample = sample if most is None else sample.first(most)
     spread = deviation([score(part) for part in sample.parts(parts)])
     chance = float(np.mean([score(other) for other in sample.shuffled(shuffles)]))
-    return _score(name, score(sample), float(spread), chance, sample.warning)
+    return _named_score(name, score(sample), float(spread), chance, sample.warning)
 
 
 def deviation(values: Sequence[Any]) -> Any:
-    """The standard deviation of a statistic of n rows from its values on parts of m = KEPT n of them.
+    """The standard deviation of a statistic of n rows from its values on parts of m = KEPT_DIRECTIONS n of them.
 
     Without replacement the variance among parts is (n - m) / m times that of the statistic of n rows.
     """
-    return np.std(values, axis=0, ddof=1) * math.sqrt(KEPT / (1 - KEPT))
+    return np.std(values, axis=0, ddof=1) * math.sqrt(KEPT_DIRECTIONS / (1 - KEPT_DIRECTIONS))
 
 
-def _score(name: str, value: float, spread: float, permuted: float, warning: str) -> DisentanglementScore:
+def _named_score(
+    name: str, value: float, spread: float, permuted: float, warning: str
+) -> DisentanglementScore:
     low, high = max(0.0, value - Z * spread), min(1.0, value + Z * spread)
     return DisentanglementScore(
         name=name, value=value, low=min(low, value), high=max(high, value), permuted=permuted, warning=warning
     )
 
 
-def matched(strengths: Matrix) -> float:
+def matched(strengths: Associations) -> float:
     """The mean strength of factors with the codes assigned to them; a factor without a code has 0.
 
     >>> matched(np.array([[0.9, 0.8], [0.7, 0.1]]))
@@ -277,7 +279,7 @@ def matched(strengths: Matrix) -> float:
     return float(strengths[rows, columns].sum() / strengths.shape[1])
 
 
-def gap(strengths: Matrix) -> float:
+def gap(strengths: Associations) -> float:
     """The mean over factors of the difference between the two strongest codes; of a single code its strength.
 
     >>> gap(np.array([[1.0, 0.5], [0.25, 0.5]]))
@@ -287,7 +289,7 @@ def gap(strengths: Matrix) -> float:
     return float((ordered[-1] - ordered[-2]).mean())
 
 
-def modularity(strengths: Matrix) -> float:
+def modularity(strengths: Associations) -> float:
     """1 - sum over other factors of I^2 / ((f - 1) max I^2), mean over codes with any information; 1 for one factor.
 
     >>> modularity(np.array([[1.0, 0.0], [0.5, 0.5]]))
@@ -355,7 +357,7 @@ def _continuous_mig(sample: _Sample) -> float:
     return gap(continuous_information(sample.codes, numbers))
 
 
-def disentanglement_of(weights: Matrix) -> float:
+def disentanglement_of(weights: Associations) -> float:
     """1 - H_f(P_i) of each code, weighted by its share of all importance; 0 where nothing is important.
 
     >>> disentanglement_of(np.array([[1.0, 0.0], [0.0, 1.0]])), disentanglement_of(np.ones((2, 2)))
@@ -367,12 +369,12 @@ def disentanglement_of(weights: Matrix) -> float:
     return float((_concentrations(weights) * weights.sum(1) / total).sum())
 
 
-def completeness_of(weights: Matrix) -> float:
+def completeness_of(weights: Associations) -> float:
     """1 - H_k(P_j), the mean over factors; a factor for which no code matters has 0."""
     return float(_concentrations(weights.T).mean())
 
 
-def _concentrations(weights: Matrix) -> Float[np.ndarray, " k"]:
+def _concentrations(weights: Associations) -> Float[np.ndarray, " k"]:
     """1 less the entropy of each row over the log of its length; 0 for a row of zeros, 1 for rows of one number."""
     sums = weights.sum(1, keepdims=True)
     shares = weights / np.where(sums > 0, sums, 1)
@@ -395,7 +397,7 @@ def _dci(sample: _Sample, by: By) -> list[DisentanglementScore]:
     chances = np.mean([three(other) for other in sample.shuffled(FEW_SHUFFLES)], axis=0)
     names = ("disentanglement", "completeness", "informativeness")
     return [
-        _score(f"DCI {name}, {by}", value, float(spread), float(chance), sample.warning)
+        _named_score(f"DCI {name}, {by}", value, float(spread), float(chance), sample.warning)
         for name, value, spread, chance in zip(names, values, spreads, chances, strict=True)
     ]
 
@@ -416,7 +418,7 @@ def _r2(sample: _Sample) -> list[DisentanglementScore]:
             r2 = partial(block_r2, linear=linear)
             value, error = r2(torch.from_numpy(inputs), torch.from_numpy(wanted))
             permuted, _ = r2(*map(torch.from_numpy, chance))
-            found.append(_score(f"R² of {name}, {kind}", value, error, permuted, ""))
+            found.append(_named_score(f"R² of {name}, {kind}", value, error, permuted, ""))
     return found
 
 
@@ -428,4 +430,4 @@ def _irs(pairs: Mapping[str, tuple[Any, Any]], k: int) -> DisentanglementScore:
         checked[name] = (first, second)
     value, spread, chance = robustness(checked)
     warning = "" if len(checked) > 1 else "IRS with one intervention says nothing: there is no other factor"
-    return _score("IRS", value, spread, chance, warning)
+    return _named_score("IRS", value, spread, chance, warning)

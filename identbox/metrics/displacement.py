@@ -15,7 +15,7 @@ leave a variable its distribution (permute, resample, redraw).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -25,12 +25,11 @@ from identbox.errors import IdentboxError
 from identbox.metrics.directions import upper_end
 from identbox.metrics.displacement_records import Displacement
 from identbox.metrics.estimates import CONFIDENCE, Estimate, quantile
+from identbox.metrics.interventional import Encode
 from identbox.metrics.leak import redrawn_leak
 from identbox.metrics.normal_scores import by_ranks
 from identbox.process.interventions import Permute
 from identbox.process.world import World
-
-Encode = Callable[[Tensor, str], Tensor]  # observations and the name of their view -> encodings
 
 
 def displacement(

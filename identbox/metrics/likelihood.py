@@ -29,7 +29,7 @@ from identbox.learning.vae import Data, Encoded, MultimodalVAE, masked
 
 Proposal = Literal["joint", "product", "prior"]
 POINTS = 256  # samples of z for each data point at a time
-NUMBERS = 2**24  # at most, of a decoder's outputs at a time: 64 MiB
+OUTPUTS_AT_A_TIME = 2**24  # at most, of a decoder's outputs at a time: 64 MiB
 LEAST_EFFECTIVE = (
     30.0  # effective samples, below which an estimate is marked: its error is then no error of a normal
 )
@@ -186,7 +186,7 @@ class _Estimator:
             for name, values in x.items()
         )
         widest = max(outputs, self.model.latents.parameters)
-        size = max(1, NUMBERS // (widest * min(POINTS, self.samples)))
+        size = max(1, OUTPUTS_AT_A_TIME // (widest * min(POINTS, self.samples)))
         return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
     def _block(self, x: Data, present: Tensor | None, first: int) -> tuple[Tensor, Tensor]:

@@ -15,14 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 PairsOfCodes = Mapping[str, tuple[Float[np.ndarray, "m k"], Float[np.ndarray, "m k"]]]
-PARTS = 30  # of the rows, without a row twice, for the deviation
+ROBUSTNESS_PARTS = 30  # of the rows, without a row twice, for the deviation
 
 
 def robustness(pairs: PairsOfCodes, seed: int = 0) -> tuple[float, float, float]:
     """IRS, its deviation over half samples, and its value where before and after are of different samples."""
     rng = np.random.default_rng(seed)
     halves = []
-    for _ in range(PARTS):
+    for _ in range(ROBUSTNESS_PARTS):
         some = {}
         for name, (before, after) in pairs.items():
             rows = rng.permutation(len(before))[: math.ceil(len(before) / 2)]

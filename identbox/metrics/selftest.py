@@ -21,8 +21,8 @@ from identbox.metrics.likelihood import log_likelihood
 from identbox.metrics.linear_gaussian import LinearGaussian, linear_gaussian
 
 MOST_ERRORS = 4.0  # standard errors by which an estimate may differ from what is true
-DRAWS = 4000  # independent estimates, of which the mean is taken
-MODELS = {
+ESTIMATES = 4000  # independent estimates, of which the mean is taken
+SUBSETS_OF_MODELS = {
     "MVAE": Subsets.all_modalities(3),
     "MMVAE": Subsets.single(3),
     "MoPoE-VAE": Subsets.powerset(3),
@@ -74,7 +74,7 @@ def checks(device: torch.device | str = "cpu") -> Iterator[Check]:
     groups: tuple[Callable[[torch.device], Iterator[Check]], ...] = (
         _products,
         _exact_posterior,
-        _likelihoods,
+        _likelihood_checks,
         _places,
         _canaries,
         _estimators,
@@ -110,19 +110,19 @@ def _products(device: torch.device) -> Iterator[Check]:
 def _exact_posterior(device: torch.device) -> Iterator[Check]:
     case = _Case.make(device, n=64)
     objective = VaeObjective(divergence="mixture")
-    value = bound(case.vae(MODELS["MVAE"]), case.x, objective, generator=case.generator()).value
+    value = bound(case.vae(SUBSETS_OF_MODELS["MVAE"]), case.x, objective, generator=case.generator()).value
     error = ((value.cpu() - case.log_density()) / case.log_density()).abs().max().item()
     yield Check(what="ELBO of MVAE, true posterior", expected="log p(x)", difference=error, most=1e-5)
 
 
-def _likelihoods(device: torch.device) -> Iterator[Check]:
-    for name, subsets in MODELS.items():
+def _likelihood_checks(device: torch.device) -> Iterator[Check]:
+    for name, subsets in SUBSETS_OF_MODELS.items():
         case = _Case.make(device)
         yield _likelihood_check(f"log p(x), {name}", case, case.vae(subsets))
     case = _Case.make(device, specific=2)
-    yield _likelihood_check("log p(x), partitioned MMVAE", case, case.vae(MODELS["MMVAE"]))
+    yield _likelihood_check("log p(x), partitioned MMVAE", case, case.vae(SUBSETS_OF_MODELS["MMVAE"]))
     case = _Case.make(device)
-    vae = case.vae(MODELS["MoPoE-VAE"])
+    vae = case.vae(SUBSETS_OF_MODELS["MoPoE-VAE"])
     yield _likelihood_check("log p(x1, x3), MoPoE-VAE", case, vae, names=["x1", "x3"])
     yield _likelihood_check("log p(x1, x3 | x2), MoPoE-VAE", case, vae, names=["x1", "x3"], given=["x2"])
 
@@ -146,7 +146,7 @@ def _likelihood_check(
 
 def _places(device: torch.device) -> Iterator[Check]:
     case = _Case.make(device, n=9)
-    vae = case.vae(MODELS["MoPoE-VAE"])
+    vae = case.vae(SUBSETS_OF_MODELS["MoPoE-VAE"])
     whole = log_likelihood(vae, case.x, samples=300, seed=0).values
     worst = 0.0
     for start, stop in ((0, 1), (3, 5), (4, 9)):
@@ -165,7 +165,7 @@ def _canaries(device: torch.device) -> Iterator[Check]:
     case = _Case.make(device)
     before = {name: values.clone() for name, values in case.x.items()}
     unmoved, others = 0.0, 0.0
-    for subsets in MODELS.values():
+    for subsets in SUBSETS_OF_MODELS.values():
         vae = case.vae(subsets)
 
         def value(x: Data, vae: MultimodalVAE = vae) -> Tensor:
@@ -190,13 +190,13 @@ def _mean_and_error(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), (values.std() / len(values) ** 0.5).item()
 
 
-def _repeated(case: _Case, times: int = DRAWS) -> dict[str, Tensor]:
+def _repeated(case: _Case, times: int = ESTIMATES) -> dict[str, Tensor]:
     return {name: values[:1].repeat(times, 1) for name, values in case.x.items()}
 
 
 def _estimators(device: torch.device) -> Iterator[Check]:
     case = _Case.make(device)
-    vae = case.vae(MODELS["MoPoE-VAE"], encoders="random")
+    vae = case.vae(SUBSETS_OF_MODELS["MoPoE-VAE"], encoders="random")
     for divergence, equation in (("mixture", "5.18"), ("components", "5.19")):
         found = []
         for draws in ("all", "one"):
@@ -215,7 +215,7 @@ def _estimators(device: torch.device) -> Iterator[Check]:
 
 def _importance_weights(device: torch.device) -> Iterator[Check]:
     case = _Case.make(device)
-    vae = case.vae(MODELS["MMVAE"], encoders="random")
+    vae = case.vae(SUBSETS_OF_MODELS["MMVAE"], encoders="random")
     found = []
     for k in (1, 5, 25):
         objective = VaeObjective(bound="iwae", divergence="mixture", samples=k)
@@ -252,7 +252,7 @@ def _importance_weights(device: torch.device) -> Iterator[Check]:
 
 def _auxiliary_priors(device: torch.device) -> Iterator[Check]:
     case = _Case.make(device, specific=2)
-    vae = case.vae(MODELS["MMVAE"])
+    vae = case.vae(SUBSETS_OF_MODELS["MMVAE"])
     with torch.no_grad():
         vae.auxiliary.fill_(-3.0)
     found = {}

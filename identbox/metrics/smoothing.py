@@ -27,7 +27,7 @@ from torch import Tensor
 from identbox.metrics.normal_scores import by_ranks, by_values
 
 LANDMARKS = 512
-WIDTHS = (0.1, 0.5, 2.0)  # |x - x'|^2 is divided by twice the number of inputs and multiplied by this
+KERNEL_WIDTHS = (0.1, 0.5, 2.0)  # |x - x'|^2 is divided by twice the number of inputs and multiplied by this
 RIDGES = tuple(10.0**power for power in (-6, -5, -4, -3, -2, -1, 0, 1))  # of n
 LINEAR = 3.0  # the scale of the inputs among the features: a linear part costs little
 ENOUGH = 0.01  # of a target's variance: where less is left, no network is fitted
@@ -94,7 +94,7 @@ def _features(inputs: Float[Tensor, "n k"]) -> Iterator[Float[Tensor, "n f"]]:
     distances = torch.cdist(inputs, centres).square() / (2 * k)
     among = torch.cdist(centres, centres).square() / (2 * k)
     jitter = 1e-6 * torch.eye(len(centres), dtype=inputs.dtype)
-    for width in WIDTHS:
+    for width in KERNEL_WIDTHS:
         factor = torch.linalg.cholesky((-width * among).exp() + jitter)
         kernels = torch.linalg.solve_triangular(factor, (-width * distances).exp().T, upper=False).T
         features = torch.cat([LINEAR * inputs, kernels], dim=1)

@@ -129,7 +129,9 @@ def _joint(nodes: Mapping[str, Node], seen: list[str], where: str) -> ndarray:
     classes: dict[str, int] = {}
     operands: list[Any] = []
     for name, node in nodes.items():
-        factor = _factor(node, [classes[cause] for cause in node.causes], f"{where}: variables.{name}")
+        factor = _factor_of_node(
+            node, [classes[cause] for cause in node.causes], f"{where}: variables.{name}"
+        )
         classes[name] = factor.shape[-1]
         operands += [factor, [*(axes[cause] for cause in node.causes), axes[name]]]
     states = np.prod([float(classes[name]) for name in seen])
@@ -138,7 +140,7 @@ def _joint(nodes: Mapping[str, Node], seen: list[str], where: str) -> ndarray:
     return np.einsum(*operands, [axes[name] for name in seen], optimize="greedy")
 
 
-def _factor(node: Node, sizes: list[int], where: str) -> ndarray:
+def _factor_of_node(node: Node, sizes: list[int], where: str) -> ndarray:
     """The probabilities of a variable given its causes: an axis for each cause, and last that of its own classes."""
     if node.classes is not None:
         return np.full(node.classes, 1 / node.classes)

@@ -71,7 +71,7 @@ def rerender(
         if version != recipe.renderer["blender"]:
             detail += f" (Blender {version} instead of {recipe.renderer['blender']})"
         yield DatasetFinding("", "rerender", max(gaps, default=0) <= LARGEST_GAP, detail)
-        if recipe.renderer["size"] >= placement.SMALLEST:
+        if recipe.renderer["size"] >= placement.SMALLEST_OBJECT:
             yield placement.check_placement(folder, records[:LOOKED_AT], render)
 
 

@@ -29,7 +29,7 @@ from identbox.rendering.blender import Blender
 from identbox.rendering.workers import ATTEMPTS_PER_IMAGE, RenderOutcome, RenderRun, RenderSettings
 from identbox.settings import settings
 
-LONGEST_NAME = 100  # characters of the splits in the name of a part; file systems allow 255 in all
+LONGEST_PART_NAME = 100  # characters of the splits in the name of a part; file systems allow 255 in all
 RECIPE_FILE = "dataset.toml"
 
 
@@ -49,8 +49,8 @@ class Part:
     def name(self) -> str:
         """A name that a file may have."""
         named = "+".join(self.splits)
-        if len(named) > LONGEST_NAME:
-            named = f"{named[:LONGEST_NAME]}-{seeding.derive(0, *self.splits):x}"
+        if len(named) > LONGEST_PART_NAME:
+            named = f"{named[:LONGEST_PART_NAME]}-{seeding.derive(0, *self.splits):x}"
         return f"{named}-{self.shard[0]}of{self.shard[1]}"
 
     @staticmethod

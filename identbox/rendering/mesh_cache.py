@@ -27,7 +27,7 @@ from identbox.rendering.blender import Blender, run_once
 CONVERSION = 2  # raise it when the normalised mesh of the same file would be another
 LARGEST_SOURCE = 512 * files.MIB
 LARGEST_MESH = 256 * files.MIB  # of a normalised one, packed
-TIMEOUT = 120.0  # seconds that Blender may take for one mesh
+MESH_TIMEOUT = 120.0  # seconds that Blender may take for one mesh
 MOST_MEMORY = 6 << 30  # bytes that Blender may take for it
 FAR = 0.25  # extents from the centre to the middle of the box, from which a note says so
 
@@ -89,7 +89,7 @@ def _convert(sources: dict[str, MeshSource], blender: Blender, scratch: Path) ->
             }
         )
     paths = [str(source.path) for source in sources.values()]
-    for report in run_once(blender, {"task": "convert", "memory": MOST_MEMORY}, items, TIMEOUT, paths):
+    for report in run_once(blender, {"task": "convert", "memory": MOST_MEMORY}, items, MESH_TIMEOUT, paths):
         if "failed" in report:
             raise IdentboxError(f"{paths[report['failed']]}: {report['error']}")
     return made

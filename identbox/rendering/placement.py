@@ -19,7 +19,7 @@ from identbox.data.scene import STEP
 from identbox.data.untouched import project
 from identbox.errors import IdentboxError, first_few
 
-SMALLEST = 32  # pixels a side of images that are looked at
+SMALLEST_OBJECT = 32  # pixels a side of images that are looked at
 LEAST_SHARE = 0.002  # of the image that a silhouette covers
 LEAST_GAP = 4.0  # levels of 255, on average over the silhouette, by which an image shows its object
 CELLS = np.array([(y, x, 0.0) for y in (-STEP, 0.0, STEP) for x in (-STEP, 0.0, STEP)])  # metres

@@ -122,7 +122,7 @@ def load_pack(
     """
     listing = find_pack(name)
     for shape in classes or ():
-        _expect(shape, listing, name)
+        _expect_shape(shape, listing, name)
     entries = {shape: listing.entries[shape] for shape in classes or listing.classes}
     if not entries:
         raise IdentboxError(f"--shapes {name}: expected a mesh a class, got no file of {', '.join(ENDINGS)}")
@@ -204,7 +204,7 @@ def _listing_of_files(folder: Path) -> PackListing:
     return PackListing(name=folder.resolve().name, folder=folder, entries=entries, declared=False)
 
 
-def _expect(shape: str, listing: PackListing, pack: str) -> None:
+def _expect_shape(shape: str, listing: PackListing, pack: str) -> None:
     if shape in listing.entries:
         return
     there = first_few(listing.classes, 8) or f"no file of {', '.join(ENDINGS)}"

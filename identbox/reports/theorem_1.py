@@ -17,7 +17,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments.theorem_1 import Case, Measurement, case_record
 from identbox.tables import Table, TableCell, judged_cell
 
-TITLE = "Theorem 1, measured exactly"
+THEOREM_1_TITLE = "Theorem 1, measured exactly"
 COUNTS = "Cases that refute each statement of Theorem 1"
 STEM = "theorem_1"  # of the files
 FORMAT = 1  # of theorem_1.json
@@ -56,7 +56,7 @@ def summary(cases: Sequence[Case]) -> Table:
     return Table(COUNTS, columns, rows, notes, align="lrrrrr", dense=True)
 
 
-def headline(cases: Sequence[Case]) -> str:
+def gap_headline(cases: Sequence[Case]) -> str:
     """What became of both statements, in one line."""
     printed = sum(case.printed == "refuted" for case in cases)
     wrong = sum(case.corrected == "refuted" for case in cases)
@@ -82,12 +82,12 @@ def write_theorem_1(cases: Sequence[Case], measurement: Measurement, folder: Pat
         "measurement": dataclasses.asdict(measurement),
         "cases": [case_record(case) for case in cases],
     }
-    markdown = [f"# {TITLE}", headline(cases) + ".", summary(cases).markdown(2)]
+    markdown = [f"# {THEOREM_1_TITLE}", gap_headline(cases) + ".", summary(cases).markdown(2)]
     texts = {
         "json": json.dumps(record, indent=1, allow_nan=False) + "\n",
-        "csv": _csv(cases),
+        "csv": _csv_of_cases(cases),
         "md": "\n\n".join([*markdown, *(table.markdown(2) for table in details)]) + "\n",
-        "html": page(TITLE, summary(cases), *details, lead=headline(cases) + "."),
+        "html": page(THEOREM_1_TITLE, summary(cases), *details, lead=gap_headline(cases) + "."),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def _narrow_table(cases: Sequence[Case]) -> Table:
     for place, case in enumerate(ordered):
         if not place or case.objective != ordered[place - 1].objective:
             sections[place] = f"Eq. {case.objective}"
-        gaps = [_nats(case.gap, digits), *([_trained(case).partition(" ")[0]] if trained else [])]
+        gaps = [_nats(case.gap, digits), *([_trained_cells(case).partition(" ")[0]] if trained else [])]
         bounds = [_nats(bound, digits) for bound in (case.bounds.low, case.bounds.delta)]
         found = [judged_cell(finding.partition(" (")[0]) for finding in (case.printed, case.corrected)]
         rows.append((case.model, case.decoder, *gaps, *bounds, *found))
@@ -160,7 +160,7 @@ def _wide_row(case: Case) -> tuple[str | TableCell, ...]:
         case.decoder,
         case.objective,
         _nats(case.gap),
-        _trained(case),
+        _trained_cells(case),
         _nats(bounds.low),
         _nats(bounds.correlation),
         _nats(bounds.weights_entropy),
@@ -173,7 +173,7 @@ def _any_trained(cases: Sequence[Case]) -> bool:
     return any(case.trained is not None for case in cases)
 
 
-def _trained(case: Case) -> str:
+def _trained_cells(case: Case) -> str:
     return "" if case.trained is None else f"{case.trained.gap:.3f} ± {case.trained.error:.3f}"
 
 
@@ -181,7 +181,7 @@ def _nats(value: float | None, digits: int = 4) -> str:
     return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def _csv(cases: Sequence[Case]) -> str:
+def _csv_of_cases(cases: Sequence[Case]) -> str:
     """All cases as one table, with the subsets and their weights, and the size of the latent space."""
     columns = ("process", "subsets", *COLUMNS, "latents", "latents enough")
     rows: list[tuple[str | TableCell, ...]] = []

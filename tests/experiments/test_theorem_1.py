@@ -75,7 +75,7 @@ def test_a_gap_below_what_is_proved_refutes_the_proof():
     assert case().correlation == "refuted"
     refuting = reports.summary([case(gap=0.0)])
     assert (refuting.rows[0][3].text, refuting.rows[0][3].state) == ("1", "bad")
-    assert reports.headline([case(gap=0.0), case()]).endswith("1 gap below the corrected bound")
+    assert reports.gap_headline([case(gap=0.0), case()]).endswith("1 gap below the corrected bound")
 
 
 @pytest.mark.parametrize("modalities", [1, 2, 4])

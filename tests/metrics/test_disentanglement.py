@@ -189,7 +189,7 @@ def test_the_interval_covers_chance_for_nearly_all_seeds_of_noise() -> None:
         known = [Factor(name=name, values=values) for name, values in factors_of(z).items()]
         sample = disentanglement._Sample(codes, known, seed)
         for entry in disentanglement._one_by_one(known)[:6]:
-            one = disentanglement._measured(sample, *entry)
+            one = disentanglement._measured_score(sample, *entry)
             missed[one.name] = missed.get(one.name, 0) + (not one.low <= one.permuted <= one.high)
     assert max(missed.values()) <= 2, missed
 

@@ -73,7 +73,7 @@ def test_the_value_of_a_sample_is_the_same_in_every_batch_and_for_every_size_of_
         part = {name: values[start:stop] for name, values in x.items()}
         values = log_likelihood(vae, part, samples=600, seed=0, first=start).values
         torch.testing.assert_close(values, whole[start:stop], rtol=1e-12, atol=1e-12)
-    monkeypatch.setattr(likelihood, "NUMBERS", 1)  # one sample at a time
+    monkeypatch.setattr(likelihood, "OUTPUTS_AT_A_TIME", 1)  # one sample at a time
     torch.testing.assert_close(
         log_likelihood(vae, x, samples=600, seed=0).values, whole, rtol=1e-12, atol=1e-12
     )
