@@ -21,7 +21,8 @@ from identbox.errors import IdentboxError, first_few
 
 SMALLEST_OBJECT = 32  # pixels a side of images that are looked at
 LEAST_SHARE = 0.002  # of the image that a silhouette covers
-LEAST_GAP = 4.0  # levels of 255, on average over the silhouette, by which an image shows its object
+LEAST_GAP = 4.0  # levels of 255 by which a pixel differs from the ground where the object is
+LEAST_SEEN = 0.5  # of the silhouette that differs so
 CELLS = np.array([(y, x, 0.0) for y in (-STEP, 0.0, STEP) for x in (-STEP, 0.0, STEP)])  # metres
 
 
@@ -63,9 +64,9 @@ def placement_fault(
     """What is wrong with an image, given the same scene without the object, and the object's silhouette; or nothing."""
     if mask.mean() < LEAST_SHARE:
         return f"no object is visible: its silhouette has {int(mask.sum())} pixels"
-    gap = float(np.abs(image - ground).mean(axis=2)[mask].mean())
-    if gap < LEAST_GAP:
-        return f"no object is visible: its place differs by {gap:.1f} levels from the ground"
+    seen = float((np.abs(image - ground).mean(axis=2)[mask] > LEAST_GAP).mean())
+    if seen < LEAST_SEEN:
+        return f"no object is visible in its place: {seen:.0%} of its silhouette differs from the ground"
     rows, columns = np.nonzero(mask)
     middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
     distances = np.linalg.norm(project(CELLS, len(mask)) - middle, axis=1)

@@ -31,16 +31,20 @@ def test_an_object_in_its_cell_is_right_and_in_any_other_it_is_not(cell):
     ground = picture(np.zeros((SIZE, SIZE), bool))
     for other in range(9):
         mask = disc(CELLS[other])
-        fault = placement_fault(picture(mask), ground, mask, CELLS[cell])
+        fault = placement_fault(picture(mask), ground, mask, CELLS[cell].tolist())
         assert fault == ("" if other == cell else "the object is not in its cell")
 
 
 def test_an_image_without_a_visible_object_is_named():
     ground, mask = picture(np.zeros((SIZE, SIZE), bool)), disc(CELLS[4])
-    assert "its silhouette has 0 pixels" in placement_fault(ground, ground, np.zeros_like(mask), CELLS[4])
-    assert "differs by 0.0 levels" in placement_fault(ground, ground, mask, CELLS[4])
+    assert "its silhouette has 0 pixels" in placement_fault(
+        ground, ground, np.zeros_like(mask), CELLS[4].tolist()
+    )
+    assert "0% of its silhouette" in placement_fault(ground, ground, mask, CELLS[4].tolist())
     # The object is in another cell than where it is looked for.
-    assert "differs by" in placement_fault(picture(disc(CELLS[0])), ground, mask, CELLS[4])
+    assert "of its silhouette differs" in placement_fault(
+        picture(disc(CELLS[0])), ground, mask, CELLS[4].tolist()
+    )
 
 
 def test_rendered_objects_are_found_and_one_that_was_moved_is_missed(small, tmp_path):
