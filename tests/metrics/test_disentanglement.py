@@ -182,7 +182,7 @@ def test_scores_that_are_not_defined_warn() -> None:
 
 @pytest.mark.slow
 def test_the_interval_covers_chance_for_nearly_all_seeds_of_noise() -> None:
-    """Of scores of which no predictor is fitted; tests/benchmarks/score_coverage.py does it for all."""
+    """Of scores of which no predictor is fitted."""
     missed: dict[str, int] = {}
     for seed in range(20):
         z, codes = numbers(300, 2, seed=100 + seed), numbers(300, 2, seed=200 + seed)
