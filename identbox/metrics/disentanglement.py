@@ -27,13 +27,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 from identbox import arrays, seeding
 from identbox.errors import IdentboxError
 from identbox.metrics.associations import (
-    Associations,
     Codes,
     Factor,
     continuous_information,
@@ -42,13 +39,14 @@ from identbox.metrics.associations import (
     separations,
 )
 from identbox.metrics.blocks import block_r2
+from identbox.metrics.concentration import completeness_of, disentanglement_of, gap, matched, modularity
 from identbox.metrics.importances import ROWS, By, importances
 from identbox.metrics.robustness import robustness
 from identbox.tables import Table
 
 PARTS = 30  # samples of a part of the rows for an interval, of scores that cost little
 FEW_PARTS = 6  # and of those for which predictors are fitted
-KEPT_DIRECTIONS = 0.8  # of the rows, in each part
+KEPT_ROWS = 0.8  # of the rows, in each part
 SHUFFLES, FEW_SHUFFLES = 10, 2  # permutations of the factors
 MOST_ROWS = 2048  # of scores that take long: nearest neighbours, logistic and kernel regressions
 FEWEST_ROWS = 100
@@ -195,10 +193,10 @@ class _Sample:
         return _Sample(self.codes[rows], [f.rows(rows) for f in self.factors], self.seed)
 
     def parts(self, count: int) -> Iterator[_Sample]:
-        """Samples of KEPT_DIRECTIONS of the rows, without any row twice."""
+        """Samples of KEPT_ROWS of the rows, without any row twice."""
         n = len(self.codes)
         for number in range(count):
-            rows = self.rng("part", number).permutation(n)[: round(KEPT_DIRECTIONS * n)]
+            rows = self.rng("part", number).permutation(n)[: round(KEPT_ROWS * n)]
             kept = [factor.rows(rows) for factor in self.factors if len(np.unique(factor.values[rows])) > 1]
             yield _Sample(self.codes[rows], kept, self.seed + number + 1)
 
@@ -253,11 +251,11 @@ def _measured_score(
 
 
 def deviation(values: Sequence[Any]) -> Any:
-    """The standard deviation of a statistic of n rows from its values on parts of m = KEPT_DIRECTIONS n of them.
+    """The standard deviation of a statistic of n rows from its values on parts of m = KEPT_ROWS n of them.
 
     Without replacement the variance among parts is (n - m) / m times that of the statistic of n rows.
     """
-    return np.std(values, axis=0, ddof=1) * math.sqrt(KEPT_DIRECTIONS / (1 - KEPT_DIRECTIONS))
+    return np.std(values, axis=0, ddof=1) * math.sqrt(KEPT_ROWS / (1 - KEPT_ROWS))
 
 
 def _named_score(
@@ -267,41 +265,6 @@ def _named_score(
     return DisentanglementScore(
         name=name, value=value, low=min(low, value), high=max(high, value), permuted=permuted, warning=warning
     )
-
-
-def matched(strengths: Associations) -> float:
-    """The mean strength of factors with the codes assigned to them; a factor without a code has 0.
-
-    >>> matched(np.array([[0.9, 0.8], [0.7, 0.1]]))
-    0.75
-    """
-    rows, columns = linear_sum_assignment(-strengths)
-    return float(strengths[rows, columns].sum() / strengths.shape[1])
-
-
-def gap(strengths: Associations) -> float:
-    """The mean over factors of the difference between the two strongest codes; of a single code its strength.
-
-    >>> gap(np.array([[1.0, 0.5], [0.25, 0.5]]))
-    0.375
-    """
-    ordered = np.sort(np.vstack([strengths, np.zeros_like(strengths[:1])]), axis=0)
-    return float((ordered[-1] - ordered[-2]).mean())
-
-
-def modularity(strengths: Associations) -> float:
-    """1 - sum over other factors of I^2 / ((f - 1) max I^2), mean over codes with any information; 1 for one factor.
-
-    >>> modularity(np.array([[1.0, 0.0], [0.5, 0.5]]))
-    0.5
-    """
-    squares = np.square(strengths)
-    largest = squares.max(1)
-    used = largest > 0
-    if strengths.shape[1] == 1 or not used.any():
-        return 1.0 if used.any() else 0.0
-    others = (squares.sum(1) - largest)[used] / ((strengths.shape[1] - 1) * largest[used])
-    return float((1 - others).mean())
 
 
 def _mcc_linear(sample: _Sample) -> float:
@@ -355,33 +318,6 @@ def _explicit(sample: _Sample, factor: Factor) -> float:
 def _continuous_mig(sample: _Sample) -> float:
     numbers = [factor for factor in sample.factors if factor.kind != "discrete"]
     return gap(continuous_information(sample.codes, numbers))
-
-
-def disentanglement_of(weights: Associations) -> float:
-    """1 - H_f(P_i) of each code, weighted by its share of all importance; 0 where nothing is important.
-
-    >>> disentanglement_of(np.array([[1.0, 0.0], [0.0, 1.0]])), disentanglement_of(np.ones((2, 2)))
-    (1.0, 0.0)
-    """
-    total = weights.sum()
-    if total <= 0:
-        return 0.0
-    return float((_concentrations(weights) * weights.sum(1) / total).sum())
-
-
-def completeness_of(weights: Associations) -> float:
-    """1 - H_k(P_j), the mean over factors; a factor for which no code matters has 0."""
-    return float(_concentrations(weights.T).mean())
-
-
-def _concentrations(weights: Associations) -> Float[np.ndarray, " k"]:
-    """1 less the entropy of each row over the log of its length; 0 for a row of zeros, 1 for rows of one number."""
-    sums = weights.sum(1, keepdims=True)
-    shares = weights / np.where(sums > 0, sums, 1)
-    if weights.shape[1] == 1:
-        return (sums[:, 0] > 0).astype(float)
-    logs = np.log(np.where(shares > 0, shares, 1))
-    return np.where(sums[:, 0] > 0, 1 + (shares * logs).sum(1) / math.log(weights.shape[1]), 0.0)
 
 
 def _dci(sample: _Sample, by: By) -> list[DisentanglementScore]:

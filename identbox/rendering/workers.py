@@ -179,8 +179,7 @@ class RenderRun:
         reason = ""
         try:
             for report in child.reports(self._timeout):
-                ready = True
-                self._false_starts = 0
+                ready, self._false_starts = True, 0
                 if "start" in report:
                     current = records[report["start"]]["file"]
                 elif "done" in report:
@@ -190,19 +189,14 @@ class RenderRun:
                         self.outcome.done += 1
                     self._on_image()
                 elif "lost" in report:
-                    self._start_failure = (
-                        f"{self._folder}: expected the folder of this work, got another process's work there "
-                        f"({report['lost']} has changed); no more images were written"
-                    )
-                    threading.Thread(target=self._halt).start()
+                    self._lose_folder(report["lost"])
                 elif "failed" in report:
+                    current, reason = None, report["error"]
                     if report["errno"] in (errno.ENOSPC, errno.EDQUOT):
-                        self._full_disk = report["error"]
+                        self._full_disk = reason
                         threading.Thread(target=self._halt).start()
                     file = records[report["failed"]]["file"]
                     attempts[file] += 1
-                    current = None
-                    reason = report["error"]
                     self._give_up(file, left, attempts, reason)
         finally:
             with self._lock:
@@ -214,6 +208,14 @@ class RenderRun:
                 attempts[current] += 1
                 self._give_up(current, left, attempts, reason)
         return list(left.values()), ready, reason
+
+    def _lose_folder(self, changed: str) -> None:
+        """Stop all work: another process has taken the folder."""
+        self._start_failure = (
+            f"{self._folder}: expected the folder of this work, got another process's work there "
+            f"({changed} has changed); no more images were written"
+        )
+        threading.Thread(target=self._halt).start()
 
     def _give_up(self, file: str, left: dict[str, dict], attempts: Counter[str], reason: str) -> None:
         if attempts[file] >= ATTEMPTS_PER_IMAGE:
