@@ -219,4 +219,4 @@ def test_the_wheel_carries_renderer_shapes_and_simulations(tmp_path: Path):
     wanted = ["files.py", "_render/worker.py", "_render/LICENSE", "_simulations/shape_causes_background.toml"]
     wanted += ["_render/shapes/pack.toml", *(f"_render/shapes/{shape}.npz" for shape in SHAPE_NAMES)]
     assert {f"identbox/{name}" for name in wanted} <= names
-    assert not [name for name in names if "test" in name.lower() or name.startswith("render")]
+    assert not [name for name in names if name.startswith(("tests/", "render")) or "/test_" in name]

@@ -1,8 +1,8 @@
 """Whether the object of an image is where its sentence says: its silhouette is rendered, and looked for in the image.
 
 The silhouette is the object alone, white on black, by the renderer itself. Its middle must be nearest to the projected
-middle of its own cell among the nine, and within the silhouette the image must differ from the same scene without the
-object.
+middle of its own cell among the nine. Within the silhouette the image must be nearer to the scene with the object than
+to the same scene without it: another light alone would make it differ from the latter.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from identbox.errors import IdentboxError, first_few
 
 SMALLEST_OBJECT = 32  # pixels a side of images that are looked at
 LEAST_SHARE = 0.002  # of the image that a silhouette covers
-LEAST_GAP = 4.0  # levels of 255 by which a pixel differs from the ground where the object is
-LEAST_SEEN = 0.5  # of the silhouette that differs so
+LEAST_GAP = (
+    4.0  # levels of 255 by which a pixel is nearer to the scene with the object than to that without it
+)
+LEAST_SEEN = 0.5  # of the silhouette that is nearer so
 CELLS = np.array([(y, x, 0.0) for y in (-STEP, 0.0, STEP) for x in (-STEP, 0.0, STEP)])  # metres
 
 
@@ -37,7 +39,7 @@ def check_placement(
     wanted = [
         {**record, "show": show, "file": f"{place}-{show}.png"}
         for place, record in enumerate(records)
-        for show in ("mask", "ground")
+        for show in ("mask", "ground", "scene")
     ]
     made = render(wanted)
     faults = []
@@ -46,10 +48,11 @@ def check_placement(
         ground = np.asarray(png.read_image(made / f"{place}-ground.png"), int)
         try:
             image = np.asarray(png.read_image(folder / record["file"], len(ground)), int)
+            scene = np.asarray(png.read_image(made / f"{place}-scene.png"), int)
         except IdentboxError as error:
             faults.append(str(error))
             continue
-        if fault := placement_fault(image, ground, mask, record["location"]):
+        if fault := placement_fault(image, scene, ground, mask, record["location"]):
             faults.append(f"{record['file']}: {fault}")
     detail = first_few(faults, 3) if faults else f"{len(records)} images show their object in its cell"
     return DatasetFinding("", "placement", not faults, detail)
@@ -57,16 +60,18 @@ def check_placement(
 
 def placement_fault(
     image: Float[np.ndarray, "h w 3"] | np.ndarray,
+    scene: Float[np.ndarray, "h w 3"] | np.ndarray,
     ground: Float[np.ndarray, "h w 3"] | np.ndarray,
     mask: Bool[np.ndarray, "h w"],
     location: Sequence[float],
 ) -> str:
-    """What is wrong with an image, given the same scene without the object, and the object's silhouette; or nothing."""
+    """What is wrong with an image, given its scene with and without the object, and its silhouette; or nothing."""
     if mask.mean() < LEAST_SHARE:
         return f"no object is visible: its silhouette has {int(mask.sum())} pixels"
-    seen = float((np.abs(image - ground).mean(axis=2)[mask] > LEAST_GAP).mean())
+    from_ground, from_scene = (np.abs(image - other).mean(axis=2)[mask] for other in (ground, scene))
+    seen = float((from_ground - from_scene > LEAST_GAP).mean())
     if seen < LEAST_SEEN:
-        return f"no object is visible in its place: {seen:.0%} of its silhouette differs from the ground"
+        return f"no object is visible in its place: {seen:.0%} of its silhouette looks like it"
     rows, columns = np.nonzero(mask)
     middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
     distances = np.linalg.norm(project(CELLS, len(mask)) - middle, axis=1)

@@ -5,8 +5,7 @@ from itertools import permutations
 
 import bpy
 import numpy as np
-
-import meshes
+import placing
 
 
 def surface_of(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +53,7 @@ def surface_of(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def without_crumbs(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave out the small separate parts that strokes may enclose: those of less than a hundredth of the faces."""
-    label = meshes.label_parts(len(vertices), faces)
+    label = placing.label(len(vertices), np.concatenate([faces[:, :2], faces[:, 1:]]))
     share = np.bincount(label[faces[:, 0]], minlength=len(label)) / len(faces)
     if (share > 0.01).sum() > 1:
         raise ValueError(f"expected strokes that hang together, got {(share > 0.01).sum()} separate parts")

@@ -133,7 +133,7 @@ def test_what_is_missing_or_broken_is_named(copy: Path):
     with pytest.raises(IdentboxError, match=r"train/images: expected 14 images, got none of 07.png"):
         Multimodal3DIdent(copy)
     (copy / "train" / "images" / "07.png").write_bytes(b"no image")
-    with pytest.raises(IdentboxError, match=r"07.png: expected an image, got"):
+    with pytest.raises(IdentboxError, match=r"07.png: expected a PNG, got another kind of file"):
         Multimodal3DIdent(copy)[7]
     csv = copy / "val" / "latents_image.csv"
     good = csv.read_text()

@@ -1,6 +1,8 @@
 """Objects are where their sentences say: judged on drawn silhouettes, and on what Blender renders."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,19 +33,19 @@ def test_an_object_in_its_cell_is_right_and_in_any_other_it_is_not(cell):
     ground = picture(np.zeros((SIZE, SIZE), bool))
     for other in range(9):
         mask = disc(CELLS[other])
-        fault = placement_fault(picture(mask), ground, mask, CELLS[cell].tolist())
+        fault = placement_fault(picture(mask), picture(mask), ground, mask, CELLS[cell].tolist())
         assert fault == ("" if other == cell else "the object is not in its cell")
 
 
 def test_an_image_without_a_visible_object_is_named():
     ground, mask = picture(np.zeros((SIZE, SIZE), bool)), disc(CELLS[4])
-    assert "its silhouette has 0 pixels" in placement_fault(
-        ground, ground, np.zeros_like(mask), CELLS[4].tolist()
-    )
-    assert "0% of its silhouette" in placement_fault(ground, ground, mask, CELLS[4].tolist())
+    own = CELLS[4].tolist()
+    assert "its silhouette has 0 pixels" in placement_fault(ground, ground, ground, np.zeros_like(mask), own)
+    assert "0% of its silhouette" in placement_fault(ground, picture(mask), ground, mask, own)
+    assert "0% of its silhouette" in placement_fault(ground + 60, picture(mask), ground, mask, own)  # a light
     # The object is in another cell than where it is looked for.
-    assert "of its silhouette differs" in placement_fault(
-        picture(disc(CELLS[0])), ground, mask, CELLS[4].tolist()
+    assert "of its silhouette looks" in placement_fault(
+        picture(disc(CELLS[0])), picture(mask), ground, mask, own
     )
 
 
@@ -54,9 +56,10 @@ def test_rendered_objects_are_found_and_one_that_was_moved_is_missed(small, tmp_
     records = records_of(recipe, "val")[:2]
 
     def render(wanted):
-        outcome = RenderRun(wanted, tmp_path, pack.files, settings_of(recipe), Blender()).execute(1)
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))  # what is there already would not be rendered again
+        outcome = RenderRun(wanted, folder, pack.files, settings_of(recipe), Blender()).execute(1)
         assert not outcome.failed
-        return tmp_path
+        return folder
 
     assert check_placement(small, records, render).good
     moved = [

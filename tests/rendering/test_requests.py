@@ -59,6 +59,10 @@ def test_requests_that_cannot_be_rendered_are_named(keys: dict, message: str):
 
 
 def test_a_recipe_records_the_naming_only_where_it_is_not_the_default():
-    known = {"process": presets.multimodal3dident(), "shapes": {"name": "builtin"}, "renderer": {"size": 64}}
+    known = {
+        "process": presets.multimodal3dident(),
+        "shapes": {"name": "builtin", "sha256": "0" * 64},
+        "renderer": {"size": 64, "samples": 1, "device": "cpu", "blender": "4.5.0"},
+    }
     recipes = [Recipe(splits={"train": 1}, naming=naming, **known) for naming in ("rgb", "lab")]
     assert [recipe.table().get("naming") for recipe in recipes] == [None, "lab"]

@@ -44,6 +44,6 @@ def test_the_report_has_what_moves_the_encodings_and_what_they_predict_afterward
         ),
     )
     tables = {table.title: table.markdown() for table in factor_tables(run)}
-    assert "| permute:object\\_color | 0.90 | [0.80, 1.00] | 0.30 |" in tables["What moves the encodings"]
+    assert "| permute:object_color | 0.90 | [0.80, 1.00] | 0.30 |" in tables["What moves the encodings"]
     # The hue was permuted: its new values are predicted, from the encoding and from content.
     assert "0.02 (-0.01)" in tables["Predicted from the image encoding after each intervention"]
