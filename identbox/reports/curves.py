@@ -93,9 +93,9 @@ def sweep_curves(folder: Path, sweep: Sweep, runs: Runs) -> tuple[dict[str, Call
                 continue
             own.append(curves)
             drifts = [drift for key in curves.by_block if (drift := curves.drift(key)) is not None]
+            all_known += bool(drifts)
             if drifts and max(map(abs, drifts)) > MOVED:
                 moving.append(path.name)
-        all_known += len(own)
         if own:
             groups.append((cell_label(cell.values) or cell.name, own))
     if not groups:
@@ -104,6 +104,8 @@ def sweep_curves(folder: Path, sweep: Sweep, runs: Runs) -> tuple[dict[str, Call
         f"Convergence: in {len(moving)} of {all_known} runs a score of content, style or modality moved by more than "
         f"{MOVED} over the last fifth of the training"
     )
+    if not all_known:
+        return _curve_figure(groups, sweep.title), []
     return _curve_figure(groups, sweep.title), [note + (f": {', '.join(moving)}." if moving else ".")]
 
 
