@@ -16,9 +16,8 @@ from identbox.learning.training import Precision, TrainingSettings
 from identbox.metrics.curves import curve_scores, is_due
 from identbox.process.world import Observed, World, unique_mixings
 
-VALIDATION_BATCHES = (
-    4  # of the validation loss; each has the training's batch size, since the loss depends on it
-)
+# Of the validation loss; each has the training's batch size, since the loss depends on it.
+VALIDATION_BATCHES = 4
 
 
 class Learner(nn.Module):

@@ -23,10 +23,8 @@ from identbox.process.world import World
 
 TIMES = 20  # that scores are taken in a training
 SAMPLES = 300  # to fit on, and as many to score on
-KERNEL_ALPHA, KERNEL_WIDTH = (
-    0.1,
-    0.3,
-)  # of the kernel: exp(-KERNEL_WIDTH |a - b|^2 / 2k), where |a - b|^2 is 2k on average
+# Of the kernel: exp(-KERNEL_WIDTH |a - b|^2 / 2k), where |a - b|^2 is 2k on average.
+KERNEL_ALPHA, KERNEL_WIDTH = 0.1, 0.3
 
 
 def is_due(step: int, *, steps: int, log_every: int) -> bool:

@@ -100,13 +100,14 @@ def sweep_curves(folder: Path, sweep: Sweep, runs: Runs) -> tuple[dict[str, Call
             groups.append((cell_label(cell.values) or cell.name, own))
     if not groups:
         return {}, []
+    drawn = _curve_figure(groups, sweep.title)
+    if not all_known:
+        return drawn, []
     note = (
         f"Convergence: in {len(moving)} of {all_known} runs a score of content, style or modality moved by more than "
         f"{MOVED} over the last fifth of the training"
     )
-    if not all_known:
-        return _curve_figure(groups, sweep.title), []
-    return _curve_figure(groups, sweep.title), [note + (f": {', '.join(moving)}." if moving else ".")]
+    return drawn, [note + (f": {', '.join(moving)}." if moving else ".")]
 
 
 def _curve_figure(
