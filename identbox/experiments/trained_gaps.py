@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from identbox import seeding
 from identbox.identifiability.discrepancy import DecoderFamily, ObjectiveName
 from identbox.learning.densities import Gaussian, prior
+from identbox.learning.optimisers import Adam
 from identbox.learning.posteriors import Mixture, Subsets, product
 from identbox.process.exact import DiscreteProcess
 from identbox.settings import Count, Positive, at_least, settings
@@ -65,7 +66,7 @@ def trained_gaps(
 ) -> list[TrainedGap]:
     """Train a VAE for each of some models, and estimate its E[log p(x)] - E[L] from fresh samples of z."""
     vaes = SideBySide(process, decoder, models, training, seed=seed)
-    optimizer = torch.optim.Adam(vaes.parameters(), lr=training.learning_rate)
+    optimizer = Adam(vaes.parameters(), lr=training.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, training.steps))
     for step in range(training.steps):
         optimizer.zero_grad(set_to_none=True)

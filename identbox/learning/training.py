@@ -25,6 +25,7 @@ from identbox import files
 from identbox.errors import IdentboxError
 from identbox.jobs import leases
 from identbox.learning.checkpoints import CHECKPOINT_FORMAT, DamagedCheckpoint, check_moments, read_checkpoint
+from identbox.learning.optimisers import AdamW
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
 CHECKPOINT, PREVIOUS, METRICS_FILE = "checkpoint.pt", "checkpoint.previous.pt", "metrics.jsonl"
@@ -150,9 +151,7 @@ def minimise(
 
 def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     # One kernel for all parameters, on CPU as well as on GPU.
-    return torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
+    return AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def _take_step(

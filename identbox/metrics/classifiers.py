@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from identbox import seeding
+from identbox.learning.optimisers import Adam
 from identbox.metrics.predictors import CHUNK, PredictorSettings
 
 
@@ -110,7 +111,7 @@ def _train(
         {"params": parameters[:2], "weight_decay": decay},
         {"params": parameters[2:], "weight_decay": 0.0},
     ]
-    optimiser = torch.optim.Adam(groups, lr=settings.learning_rate)
+    optimiser = Adam(groups, lr=settings.learning_rate)
     for _ in range(settings.epochs):
         for rows in rest[torch.randperm(len(rest), generator=stream).to(x.device)].split(settings.batch):
             optimiser.zero_grad()

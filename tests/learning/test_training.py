@@ -7,6 +7,7 @@ import torch
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning import training
+from identbox.learning.optimisers import AdamW
 from identbox.learning.training import (
     CHECKPOINT,
     METRICS_FILE,
@@ -96,11 +97,11 @@ def test_metrics_are_written_during_training(tmp_path):
     assert {"gradient_norm", "learning_rate", "seconds"} <= seen[0].keys()
 
 
-def test_gradients_are_clipped(tmp_path):
+def test_gradients_are_clipped(tmp_path, monkeypatch):
     """Adam hides the scale of gradients, so the gradient is looked at where the optimiser sees it."""
     made = model()
     norms = []
-    before = torch.optim.AdamW.step
+    before = AdamW.step
 
     def watched(self, *arguments, **options):
         norms.append(
@@ -108,12 +109,9 @@ def test_gradients_are_clipped(tmp_path):
         )
         return before(self, *arguments, **options)
 
-    torch.optim.AdamW.step = watched
-    try:
-        steep = loss_of(made)
-        run(tmp_path, 5, made, loss=lambda step: 1000 * steep(step))
-    finally:
-        torch.optim.AdamW.step = before
+    monkeypatch.setattr(AdamW, "step", watched)
+    steep = loss_of(made)
+    run(tmp_path, 5, made, loss=lambda step: 1000 * steep(step))
     assert norms == pytest.approx([2.0] * 5, rel=1e-5)
 
 
