@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox.commands.display import cores, images_bar, print_download, print_failure, print_finding, warn
+from identbox.commands.display import cores, images_bar, print_failure, print_finding, print_step, warn
 from identbox.commands.options import PartOfWhole, blender_option, cluster_options, offline_option
 from identbox.errors import IdentboxError
 
@@ -131,12 +131,12 @@ def render_command(
             interventions,
             of=of,
             **{name: asked[name] for name in ("shapes", "offline", "executable", "shard")},
-            on_download=print_download,
+            on_step=print_step,
         )
     elif asked["n"] is None:
         raise click.UsageError("Missing option '--n', the number of training samples.")
     else:
-        plan = requests.plan_render(requests.RenderRequest(**asked), on_download=print_download)
+        plan = requests.plan_render(requests.RenderRequest(**asked), on_step=print_step)
     for note in (*plan.pack.notes, *blender.environment_notes()):
         warn(note)
     if cluster is not None:
@@ -234,27 +234,40 @@ def _render_on_cluster(
     type=click.IntRange(min=0),
     default=0,
     metavar="K",
-    help="Render K random images again, compare pixels, and look for the objects of a few in their cells.",
+    help="Render K random images again, and compare pixels.",
+)
+@click.option(
+    "--placement",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    metavar="K",
+    help="Look in K random images for the object in its cell, by its rendered silhouette.",
 )
 @click.option(
     "--shapes",
     default="builtin",
     show_default=True,
-    help="For --rerender: the pack that the images were rendered with.",
+    help="For --rerender and --placement: the pack that the images were rendered with.",
 )
 @offline_option
 @blender_option
-def check_command(folder: Path, rerender: int, shapes: str, offline: bool, executable: str | None) -> None:
-    """Check a whole dataset folder: files, pixels, sentences, latents and dependencies."""
+def check_command(
+    folder: Path, rerender: int, placement: int, shapes: str, offline: bool, executable: str | None
+) -> None:
+    """Check a whole dataset folder: files, pixels, sentences, latents, dependencies, and where objects are."""
     from identbox.data import checks
-    from identbox.rendering import comparison
     from identbox.rendering.blender import Blender
+    from identbox.rendering.comparison import rerender as render_again
+    from identbox.rendering.placement import look_for_objects
 
     def findings() -> Iterator[checks.DatasetFinding]:
         yield from checks.check_dataset(folder)
+        blender = Blender(executable=executable)
+        if placement:
+            yield look_for_objects(folder, placement, blender=blender, pack=shapes, offline=offline)
         if rerender:
-            blender = Blender(executable=executable)
-            yield from comparison.rerender(folder, rerender, blender=blender, pack=shapes, offline=offline)
+            yield render_again(folder, rerender, blender=blender, pack=shapes, offline=offline)
 
     good = True
     for finding in findings():

@@ -76,9 +76,9 @@ def print_finding(what: str, good: bool | None, detail: str) -> None:
     click.echo(f"{click.style(f'{mark:<6}', fg=color)}{visible(what):<36} {visible(detail)}")
 
 
-def print_download(name: str) -> None:
-    """Say that a file is being fetched."""
-    click.echo(f"fetching {name}", err=True)
+def print_step(what: str) -> None:
+    """Say on the error stream what is done next, where that may take long."""
+    click.echo(visible(what), err=True)
 
 
 def print_failure(progress: Progress, name: str, reason: str) -> None:

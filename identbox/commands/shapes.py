@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from identbox.commands.display import cores, images_bar, print_download
+from identbox.commands.display import cores, images_bar, print_step
 from identbox.commands.options import blender_option, offline_option
 from identbox.texts import visible
 
@@ -39,7 +39,7 @@ def fetch_shapes(offline: bool) -> None:
     from identbox.rendering.shapes import find_pack
 
     folder = find_pack("published").folder
-    downloads.fetch_files(folder, offline=offline, on_file=print_download)
+    downloads.fetch_files(folder, offline=offline, on_file=lambda name: print_step(f"fetching {name}"))
     click.echo(f"{folder}: {len(downloads.BLOBS)} files, each with the content that was published")
 
 
@@ -62,8 +62,12 @@ def check_shapes(pack: str, turns: int, seed: int, offline: bool, executable: st
     from identbox.rendering.shapes import load_pack
 
     blender = Blender(executable=executable)
-    meshes = load_pack(pack, None, blender, offline=offline, on_download=print_download)
-    rows = shape_checks.measure_pack(meshes, blender, turns=turns, seed=seed)
+    meshes = load_pack(pack, None, blender, offline=offline, on_step=print_step)
+    with images_bar("outlines") as progress:
+        task = progress.add_task("measuring", total=len(meshes.files) * turns, already=0)
+        rows = shape_checks.measure_pack(
+            meshes, blender, turns=turns, seed=seed, on_turn=lambda: progress.advance(task)
+        )
     Console(width=None if sys.stdout.isatty() else 110).print(shape_checks.table(rows))
     for warning in (*meshes.notes, *shape_checks.warnings(rows)):
         click.echo(f"{click.style('warning', fg='yellow')}: {visible(warning)}")
@@ -90,7 +94,7 @@ def show_shapes(
 
     blender = Blender(executable=executable)
     shape_pictures.expect_writable(out)
-    meshes = load_pack(pack, None, blender, offline=offline, on_download=print_download)
+    meshes = load_pack(pack, None, blender, offline=offline, on_step=print_step)
     with images_bar() as progress:
         task = progress.add_task("images", total=shape_pictures.count_pictures(meshes), already=0)
         shape_pictures.draw_pack(

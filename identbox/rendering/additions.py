@@ -24,7 +24,7 @@ def plan_counterfactuals(
     offline: bool = False,
     executable: str | None = None,
     shard: tuple[int, int] = (1, 1),
-    on_download: Callable[[str], None] = lambda name: None,
+    on_step: Callable[[str], None] = lambda what: None,
 ) -> RenderPlan:
     """The plan of the samples of the split ``of`` once more under each of some interventions.
 
@@ -50,7 +50,7 @@ def plan_counterfactuals(
         raise IdentboxError(
             f"Blender: expected {recipe.renderer['blender']}, with which {folder} was rendered, got {version}"
         )
-    pack = load_pack(shapes, recipe.shape_names, blender, offline=offline, on_download=on_download)
+    pack = load_pack(shapes, recipe.shape_names, blender, offline=offline, on_step=on_step)
     if pack.table() != recipe.shapes:
         raise IdentboxError(f"--shapes {shapes}: expected those of {folder}, got others")
     others = tuple(one for one in recipe.counterfactuals if one not in added)

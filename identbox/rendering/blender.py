@@ -13,7 +13,7 @@ import selectors
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,8 +170,11 @@ def run_once(
     items: list[WorkerReport],
     timeout: float = 600.0,
     names: Sequence[str] = (),
+    on_report: Callable[[WorkerReport], None] = lambda report: None,
 ) -> list[WorkerReport]:
     """Run a short task to its end and return all reports; ``timeout`` is in seconds between two of them.
+
+    ``on_report`` gets each report as it comes.
 
     Raises IdentboxError where the worker dies, with the name of the item that it was at, or the last line of its log.
     """
@@ -180,7 +183,9 @@ def run_once(
         process = Child(blender, header, items, log)
         reports: list[WorkerReport] = []
         try:
-            reports.extend(process.reports(timeout))
+            for report in process.reports(timeout):
+                reports.append(report)
+                on_report(report)
         finally:
             code = process.close()
         if not process.finished:

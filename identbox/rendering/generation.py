@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -159,6 +160,19 @@ def records_of(recipe: Recipe, split: str, rows: range | None = None) -> list[di
     for index, record in enumerate(records, 0 if rows is None else rows.start):
         record["file"] = f"{split}/images/{image_name(index, n)}"
         record["seed"] = seeding.derive(recipe.seed, "render", drawn, index) % 2**31
+    return records
+
+
+def random_records(recipe: Recipe, count: int, seed: int) -> list[dict]:
+    """The records of ``count`` random samples of a dataset, or of all where there are fewer; no others are drawn."""
+    total = sum(recipe.samples.values())
+    records = []
+    for place in random.Random(seed).sample(range(total), min(count, total)):
+        for split, n in recipe.samples.items():
+            if place < n:
+                records += records_of(recipe, split, range(place, place + 1))
+                break
+            place -= n
     return records
 
 

@@ -11,6 +11,7 @@ import hashlib
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from jaxtyping import Float, Int
 from identbox import files, processes
 from identbox.errors import IdentboxError
 from identbox.files import cache_folder
-from identbox.rendering.blender import Blender, run_once
+from identbox.rendering.blender import Blender, WorkerReport, run_once
 
 CONVERSION = 2  # raise it when the normalised mesh of the same file would be another
 LARGEST_SOURCE = 512 * files.MIB
@@ -57,23 +58,30 @@ class MeshSource:
         return f"{known.hexdigest()[:32]}-{CONVERSION}.npz"
 
 
-def converted_meshes(sources: dict[str, MeshSource], blender: Blender) -> dict[str, Path]:
+def converted_meshes(
+    sources: dict[str, MeshSource],
+    blender: Blender,
+    *,
+    on_step: Callable[[str], None] = lambda what: None,
+) -> dict[str, Path]:
     """The normalised meshes by class; those that are not in the cache with their proof are made by Blender.
 
-    Where the cache cannot be written, they are kept in a temporary folder until this process ends. Raises IdentboxError
-    for a mesh that cannot be shown.
+    ``on_step`` is told of each mesh before it is read. Where the cache cannot be written, they are kept in a temporary
+    folder until this process ends. Raises IdentboxError for a mesh that cannot be shown.
     """
     folder = cache_folder() / "meshes"
     meshes = {shape: folder / source.name for shape, source in sources.items()}
     wanted = {shape: source for shape, source in sources.items() if not _is_proved(meshes[shape])}
     if wanted:
         with files.scratch() as scratch:
-            for shape, made in _convert(wanted, blender, scratch).items():
+            for shape, made in _convert(wanted, blender, scratch, on_step).items():
                 meshes[shape] = _keep(made, meshes[shape])
     return meshes
 
 
-def _convert(sources: dict[str, MeshSource], blender: Blender, scratch: Path) -> dict[str, Path]:
+def _convert(
+    sources: dict[str, MeshSource], blender: Blender, scratch: Path, on_step: Callable[[str], None]
+) -> dict[str, Path]:
     """Let Blender make the normalised meshes in ``scratch``, from copies: other files are not beside them."""
     items, made = [], {}
     for place, (shape, source) in enumerate(sources.items()):
@@ -89,7 +97,13 @@ def _convert(sources: dict[str, MeshSource], blender: Blender, scratch: Path) ->
             }
         )
     paths = [str(source.path) for source in sources.values()]
-    for report in run_once(blender, {"task": "convert", "memory": MOST_MEMORY}, items, MESH_TIMEOUT, paths):
+
+    def tell(report: WorkerReport) -> None:
+        if "start" in report:
+            on_step(f"reading {paths[report['start']]}")
+
+    header = {"task": "convert", "memory": MOST_MEMORY}
+    for report in run_once(blender, header, items, MESH_TIMEOUT, paths, on_report=tell):
         if "failed" in report:
             raise IdentboxError(f"{paths[report['failed']]}: {report['error']}")
     return made

@@ -3,6 +3,8 @@
 The silhouette is the object alone, white on black, by the renderer itself. Its middle must be nearest to the projected
 middle of its own cell among the nine. Within the silhouette the image must be nearer to the scene with the object than
 to the same scene without it: another light alone would make it differ from the latter.
+
+All of it is looked at in small: whatever a recipe asks for, a few images cost some seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +14,24 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
+from PIL import Image
 
+from identbox import files
 from identbox.data import png
 from identbox.data.checks import DatasetFinding
+from identbox.data.formats import open_source
+from identbox.data.recipe import Recipe
 from identbox.data.scene import STEP
 from identbox.data.untouched import project
 from identbox.errors import IdentboxError, first_few
+from identbox.rendering.blender import Blender
+from identbox.rendering.generation import random_records
+from identbox.rendering.shapes import load_pack
+from identbox.rendering.workers import RenderSettings, render_all
 
-SMALLEST_OBJECT = 32  # pixels a side of images that are looked at
+SMALLEST, LARGEST = 32, 128  # pixels a side at which images are looked at; larger ones are reduced
+SAMPLES = 4  # of Cycles for each pixel
+TIMEOUT = 60.0  # seconds that a render may take
 LEAST_SHARE = 0.002  # of the image that a silhouette covers
 LEAST_GAP = (
     4.0  # levels of 255 by which a pixel is nearer to the scene with the object than to that without it
@@ -28,13 +40,46 @@ LEAST_SEEN = 0.5  # of the silhouette that is nearer so
 CELLS = np.array([(y, x, 0.0) for y in (-STEP, 0.0, STEP) for x in (-STEP, 0.0, STEP)])  # metres
 
 
+def look_for_objects(
+    folder: Path, count: int, *, blender: Blender, pack: str = "builtin", offline: bool = False, seed: int = 0
+) -> DatasetFinding:
+    """Whether ``count`` random images of a dataset show their objects, and in their cells.
+
+    It is not judged where there is no recipe, no Blender, or another pack than that of the recipe, where images are too
+    small, and where a renderer fails; the detail says which.
+    """
+    try:
+        recipe = Recipe.read(folder)
+        if recipe is None:
+            raise IdentboxError("expected a dataset.toml, got none")
+        size = min(recipe.renderer["size"], LARGEST)
+        if size < SMALLEST:
+            raise IdentboxError(f"expected images of at least {SMALLEST} pixels a side, got {size}")
+        blender.command()
+        shapes = load_pack(pack, recipe.shape_names, blender, offline=offline)
+        if shapes.sha256 != recipe.shapes["sha256"]:
+            raise IdentboxError(
+                f"--shapes {pack}: expected the pack {recipe.shapes['name']} of the recipe, got one of another content"
+            )
+        settings = RenderSettings(size=size, samples=SAMPLES)
+        with files.scratch() as made:
+
+            def render(wanted: list[dict]) -> Path:
+                render_all(wanted, made, shapes.files, settings, blender, timeout=TIMEOUT)
+                return made
+
+            return check_placement(folder, random_records(recipe, count, seed), render, size)
+    except IdentboxError as error:
+        return DatasetFinding("", "placement", None, f"not looked at: {error}")
+
+
 def check_placement(
-    folder: Path, records: Sequence[dict], render: Callable[[list[dict]], Path]
+    folder: Path, records: Sequence[dict], render: Callable[[list[dict]], Path], size: int
 ) -> DatasetFinding:
     """Whether the objects of some records are visible in their images, and in their cells.
 
-    ``render`` renders records (their ``file`` names the image) into a folder, which it returns. Raises IdentboxError
-    where it fails, or an image of the dataset cannot be read.
+    ``render`` renders records (their ``file`` names the image) at ``size`` pixels a side into a folder, which it
+    returns. Raises IdentboxError where it fails.
     """
     wanted = [
         {**record, "show": show, "file": f"{place}-{show}.png"}
@@ -46,16 +91,27 @@ def check_placement(
     for place, record in enumerate(records):
         mask = np.asarray(png.read_image(made / f"{place}-mask.png"), int).mean(axis=2) > 127
         ground = np.asarray(png.read_image(made / f"{place}-ground.png"), int)
+        scene = np.asarray(png.read_image(made / f"{place}-scene.png"), int)
         try:
-            image = np.asarray(png.read_image(folder / record["file"], len(ground)), int)
-            scene = np.asarray(png.read_image(made / f"{place}-scene.png"), int)
-        except IdentboxError as error:
+            image = np.asarray(_read_in(folder, record["file"], size), int)
+        except (IdentboxError, OSError) as error:
             faults.append(str(error))
             continue
         if fault := placement_fault(image, scene, ground, mask, record["location"]):
             faults.append(f"{record['file']}: {fault}")
     detail = first_few(faults, 3) if faults else f"{len(records)} images show their object in its cell"
     return DatasetFinding("", "placement", not faults, detail)
+
+
+def _read_in(folder: Path, file: str, size: int) -> Image.Image:
+    """An image of a dataset folder, or of an export, reduced to ``size`` pixels a side."""
+    split, _, name = file.split("/")
+    if (folder / split).is_dir():
+        image = png.read_image(folder / file)
+    else:
+        source, index = open_source(folder, split), int(Path(name).stem)
+        image = png.decode(source.png(index), source.where(index))
+    return image.resize((size, size), Image.Resampling.BOX)
 
 
 def placement_fault(

@@ -65,10 +65,9 @@ class RenderPlan:
     offline: bool
 
 
-def plan_render(
-    request: RenderRequest, *, on_download: Callable[[str], None] = lambda name: None
-) -> RenderPlan:
-    """Find out what a request needs. Nothing is written but the cache; ``on_download`` gets the name of each file.
+def plan_render(request: RenderRequest, *, on_step: Callable[[str], None] = lambda what: None) -> RenderPlan:
+    """Find out what a request needs. Nothing is written but the cache; ``on_step`` gets in words what is done
+    next: which file is fetched or read.
 
     Raises IdentboxError for a process that cannot be rendered, a pack that does not fit it, a Blender or a device that
     is not there, and numbers out of range.
@@ -77,9 +76,7 @@ def plan_render(
     process = _process_of(request)
     blender = Blender(executable=request.executable)
     machine = describe_blender(blender)
-    pack = load_pack(
-        request.shapes, shape_names(process), blender, offline=request.offline, on_download=on_download
-    )
+    pack = load_pack(request.shapes, shape_names(process), blender, offline=request.offline, on_step=on_step)
     recipe = Recipe(
         process=process,
         splits=request.counts(),

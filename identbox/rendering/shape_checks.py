@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 from typing import TYPE_CHECKING
@@ -51,14 +52,24 @@ class ShapeFigures:
         return not self.open_edges and not self.tangled_edges
 
 
-def measure_pack(pack: Pack, blender: Blender, *, turns: int = 64, seed: int) -> list[ShapeFigures]:
-    """The figures of each shape of a pack; covered pixels over ``turns`` orientations, the same for each shape."""
+def measure_pack(
+    pack: Pack,
+    blender: Blender,
+    *,
+    turns: int = 64,
+    seed: int,
+    on_turn: Callable[[], None] = lambda: None,
+) -> list[ShapeFigures]:
+    """The figures of each shape of a pack; covered pixels over ``turns`` orientations, the same for each shape.
+
+    ``on_turn`` is called after each orientation of each shape.
+    """
     reports = run_once(blender, {"task": "measure"}, [{"mesh": str(path)} for path in pack.files.values()])
     measured = [report for report in reports if "done" in report]
     rotations = orientations(turns, seed=seed)
     meshes = [read_mesh(path) for path in pack.files.values()]
     pixels = {
-        shape: covered(vertices * EXTENT, faces, rotations)
+        shape: covered(vertices * EXTENT, faces, rotations, on_turn=on_turn)
         for shape, (vertices, faces) in zip(pack.files, meshes, strict=True)
     }
     accuracies = accuracy_by_size(pixels)
@@ -87,26 +98,44 @@ def orientations(n: int, *, seed: int) -> Float[np.ndarray, "n 3 3"]:
 
 
 def covered(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], rotations: Float[np.ndarray, "n 3 3"]
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    rotations: Float[np.ndarray, "n 3 3"],
+    *,
+    on_turn: Callable[[], None] = lambda: None,
 ) -> Float[np.ndarray, " n"]:
     """Pixels of an image of SIZE x SIZE that a mesh in metres at the origin covers, for each rotation.
 
-    Shadows, the ground and all colours are left out: only the size of the outline counts.
+    Shadows, the ground and all colours are left out: only the size of the outline counts. A triangle smaller than a
+    pixel covers the pixels of its corners, so that a mesh of millions takes no drawing of each. ``on_turn`` is called
+    after each rotation.
     """
     side = SIZE * FINER
     forward = -CAMERA / np.linalg.norm(CAMERA)
     right = np.array([0.0, 1.0, 0.0])
     up = np.cross(right, forward)
+    corners_of_faces = np.ascontiguousarray(faces.T)
     counts = []
     for rotation in rotations:
         seen = vertices @ rotation.T - CAMERA
         scale = ZOOM * side / (seen @ forward)
         points = np.stack([side / 2 + scale * (seen @ right), side / 2 - scale * (seen @ up)], axis=1)
-        mask = Image.new("1", (side, side))
-        draw = ImageDraw.Draw(mask)
-        for corners in points[faces].reshape(-1, 6).tolist():
+        small = np.ones(len(faces), dtype=bool)
+        for axis in points.T:
+            a, b, c = (axis[corner] for corner in corners_of_faces)
+            small &= np.maximum(np.maximum(a, b), c) - np.minimum(np.minimum(a, b), c) < 1
+        drawn = Image.new("1", (side, side))
+        draw = ImageDraw.Draw(drawn)
+        for corners in points[faces[~small]].reshape(-1, 6).tolist():
             draw.polygon(corners, fill=1)
-        counts.append(np.count_nonzero(np.asarray(mask)) / FINER**2)
+        mask = np.array(drawn)
+        dots = np.zeros(len(points), dtype=bool)
+        dots[faces[small]] = True
+        columns, rows = np.floor(points[dots]).astype(int).T
+        inside = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
+        mask[rows[inside], columns[inside]] = True
+        counts.append(np.count_nonzero(mask) / FINER**2)
+        on_turn()
     return np.array(counts)
 
 

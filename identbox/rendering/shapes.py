@@ -112,7 +112,7 @@ def load_pack(
     blender: Blender,
     *,
     offline: bool = False,
-    on_download: Callable[[str], None] = lambda name: None,
+    on_step: Callable[[str], None] = lambda what: None,
 ) -> Pack:
     """The pack of that name with the given classes (None: all it has), ready to be rendered.
 
@@ -128,7 +128,9 @@ def load_pack(
         raise IdentboxError(f"--shapes {name}: expected a mesh a class, got no file of {', '.join(ENDINGS)}")
     if name == "published":
         wanted = [entry.file for entry in entries.values()]
-        downloads.fetch_files(listing.folder, wanted, offline=offline, on_file=on_download)
+        downloads.fetch_files(
+            listing.folder, wanted, offline=offline, on_file=lambda file: on_step(f"fetching {file}")
+        )
     sources = {
         shape: MeshSource(path=listing.path(shape), orientation=entry.orientation, scale=entry.scale)
         for shape, entry in entries.items()
@@ -136,7 +138,7 @@ def load_pack(
     ready = name == "builtin"  # its meshes are kept normalised
     meshes = {shape: source.path for shape, source in sources.items()}
     if not ready:
-        meshes = converted_meshes(sources, blender)
+        meshes = converted_meshes(sources, blender, on_step=on_step)
     return Pack(
         name=listing.name,
         files=meshes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import threading
 import time
 from collections import Counter
@@ -17,13 +18,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from identbox.errors import IdentboxError
+from identbox.errors import IdentboxError, first_few
 from identbox.rendering import blender
 from identbox.rendering.blender import RenderDevice
 from identbox.settings import Count, between, settings
 
 # At most: few enough to share among workers, and enough that the start of a child takes a small part of its time.
 IMAGES_PER_CHILD = 200
+IMAGES_A_START = 20  # about as many images take as long as the start of a worker
 ATTEMPTS_PER_IMAGE = 3
 FALSE_STARTS = 3  # workers that may die in turn before one has started, until the run gives up
 
@@ -222,3 +224,21 @@ class RenderRun:
             del left[file]
             with self._lock:
                 self.outcome.failed[file] = reason
+
+
+def render_all(
+    records: list[dict],
+    folder: Path,
+    shapes: dict[str, Path],
+    settings: RenderSettings,
+    runner: blender.Blender,
+    *,
+    timeout: float = 1200.0,
+) -> None:
+    """Render some records. Raises IdentboxError where one of them cannot be rendered."""
+    run = RenderRun(records, folder, shapes, settings, runner, timeout=timeout)
+    failed = run.execute(min(math.ceil(len(records) / IMAGES_A_START), os.cpu_count() or 1)).failed
+    if failed:
+        raise IdentboxError(
+            f"expected {len(records)} images, got {len(failed)} that failed: {first_few(failed, 3)}"
+        )

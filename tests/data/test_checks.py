@@ -27,7 +27,7 @@ def faults(folder: Path) -> dict[str, str]:
 
 def test_a_whole_dataset_has_no_faults(small: Path):
     assert faults(small) == {}
-    done = identbox("check", small, "--rerender", 3)
+    done = identbox("check", small, "--rerender", 3, "--placement", 0)
     assert done.returncode == 0, done.stdout
     assert "3 images, 0 that differ, by 0 levels at most" in done.stdout
     assert done.stdout.splitlines()[-1] == f"{small}: whole"
@@ -68,7 +68,7 @@ def test_missing_broken_and_extra_images_are_named(copy: Path):
     assert "03.png: expected RGB, got L" in faults(copy)["train images"]
     Image.new("RGB", (48, 40)).save(images / "03.png")
     assert "03.png: expected 48 x 48, got 48 x 40" in faults(copy)["train images"]
-    done = identbox("check", copy)
+    done = identbox("check", copy, "--placement", 0)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [f"identbox: {copy}: expected a whole dataset, got the faults above"]
 
@@ -121,7 +121,7 @@ def named_by_lab(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 def test_a_dataset_named_by_lab_passes_the_check_and_records_its_naming(named_by_lab: Path, small: Path):
     assert data_recipe.Recipe.read(named_by_lab).naming == "lab"
     assert "CIEDE2000" in (named_by_lab / "README.md").read_text()
-    done = identbox("check", named_by_lab)
+    done = identbox("check", named_by_lab, "--placement", 0)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "colour names" in done.stdout
     assert "the nearest of its palette by lab" in done.stdout
@@ -165,7 +165,7 @@ def test_other_pixels_are_noticed(copy: Path):
             pixels = np.asarray(Image.open(path)).copy()
             pixels[5, 5] ^= 64
             Image.fromarray(pixels).save(path)
-    done = identbox("check", copy, "--rerender", 2)
+    done = identbox("check", copy, "--rerender", 2, "--placement", 0)
     assert done.returncode == 1
     assert "2 images, 2 that differ, by 64 levels at most" in done.stdout
 
@@ -174,7 +174,7 @@ def test_rerender_needs_the_pack_of_the_recipe(copy: Path):
     recipe = copy / "dataset.toml"
     sha = data_recipe.Recipe.read(copy).shapes["sha256"]
     recipe.write_text(recipe.read_text().replace(sha, "0" * 64))
-    done = identbox("check", copy, "--rerender", 1)
+    done = identbox("check", copy, "--rerender", 1, "--placement", 0)
     assert done.returncode == 1
     assert "expected the pack builtin of the recipe, got one of another content" in done.stderr
 

@@ -1,7 +1,7 @@
 """Objects are where their sentences say: judged on drawn silhouettes, and on what Blender renders."""
 
-import tempfile
-from dataclasses import replace
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,10 @@ import pytest
 from conftest import identbox
 from identbox.data.recipe import Recipe
 from identbox.data.untouched import project
+from identbox.rendering import blender
 from identbox.rendering.blender import Blender
-from identbox.rendering.generation import records_of, settings_of
-from identbox.rendering.placement import CELLS, check_placement, placement_fault
-from identbox.rendering.shapes import load_pack
-from identbox.rendering.workers import RenderRun
+from identbox.rendering.generation import records_of
+from identbox.rendering.placement import CELLS, look_for_objects, placement_fault
 
 SIZE = 96
 
@@ -49,41 +48,38 @@ def test_an_image_without_a_visible_object_is_named():
     )
 
 
-def test_rendered_objects_are_found_and_one_that_was_moved_is_missed(small, tmp_path):
-    recipe = Recipe.read(small)
-    assert recipe is not None
-    pack = load_pack("builtin", recipe.shape_names, Blender())
-    records = records_of(recipe, "val")[:2]
-
-    def render(wanted):
-        folder = Path(tempfile.mkdtemp(dir=tmp_path))  # what is there already would not be rendered again
-        outcome = RenderRun(wanted, folder, pack.files, settings_of(recipe), Blender()).execute(1)
-        assert not outcome.failed
-        return folder
-
-    assert check_placement(small, records, render).good
-    moved = [
-        {**record, "location": [-3.0, 3.0 if record["location"][1] <= 0 else -3.0, 0.0]} for record in records
-    ]
-    finding = check_placement(small, moved, render)
-    assert finding.good is False
-    assert "no object is visible" in finding.detail or "not in its cell" in finding.detail
-    assert replace(finding, good=True).split == ""
-
-
-def test_check_names_an_image_whose_object_is_elsewhere(small, tmp_path):
-    import shutil
-
-    copy = shutil.copytree(small, tmp_path / "copy")
+def test_check_finds_rendered_objects_and_names_images_that_show_another_cell(small, tmp_path):
+    found = identbox("check", small, "--placement", 3)
+    assert found.returncode == 0, found.stdout
+    assert re.search(r"^ok +placement +3 images show their object in its cell$", found.stdout, re.MULTILINE)
+    copy = Path(shutil.copytree(small, tmp_path / "copy"))
     recipe = Recipe.read(copy)
     assert recipe is not None
-    by_cell = {}
-    for record in records_of(recipe, "train"):
-        by_cell.setdefault(tuple(record["location"]), copy / record["file"])
-    one, other = list(by_cell.values())[:2]
-    for path in copy.glob("train/images/*.png"):
-        if path not in (one, other):
-            path.write_bytes(one.read_bytes())
-    done = identbox("check", copy, "--rerender", 19)
+    records = records_of(recipe, "train")
+    one, other = records[0], next(r for r in records if r["location"] != records[0]["location"])
+    (copy / other["file"]).write_bytes((copy / one["file"]).read_bytes())
+    done = identbox("check", copy, "--placement", 19)
     assert done.returncode == 1
-    assert "placement" in done.stdout
+    assert re.search(
+        rf"^FAULT +placement +{other['file']}: no object is visible in its place", done.stdout, re.MULTILINE
+    )
+    assert done.stdout.count("FAULT") == 1
+
+
+def test_check_says_why_it_does_not_look_for_objects(small, tmp_path, monkeypatch):
+    def detail(folder: Path, pack: str = "builtin", executable: str | None = None) -> str:
+        finding = look_for_objects(folder, 2, blender=Blender(executable=executable), pack=pack)
+        assert (finding.what, finding.good) == ("placement", None)
+        return finding.detail
+
+    assert "not looked at: --blender: expected an executable" in detail(small, executable="/none")
+    monkeypatch.setattr(blender, "find_spec", lambda name: None)
+    assert detail(small).startswith("not looked at: Blender: expected the bpy module")
+    monkeypatch.undo()
+    assert "expected a dataset.toml, got none" in detail(tmp_path)
+    shutil.copytree(small, tmp_path / "copy")
+    recipe = tmp_path / "copy" / "dataset.toml"
+    recipe.write_text(recipe.read_text().replace("size = 48", "size = 16"))
+    assert "expected images of at least 32 pixels a side, got 16" in detail(tmp_path / "copy")
+    recipe.write_text(re.sub('sha256 = ".*"', 'sha256 = "x"', (small / "dataset.toml").read_text()))
+    assert "expected the pack builtin of the recipe, got one of another content" in detail(tmp_path / "copy")

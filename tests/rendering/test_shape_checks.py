@@ -32,6 +32,15 @@ def test_the_outline_of_a_sphere_is_the_circle_of_perspective():
     np.testing.assert_allclose(pixels, pi * radius**2, rtol=0.025)
 
 
+def test_a_mesh_of_triangles_smaller_than_pixels_covers_the_same_pixels():
+    coarse, fine = (
+        shape_checks.covered(*sphere(2.1, steps), shape_checks.orientations(2, seed=0)) for steps in (40, 400)
+    )
+    np.testing.assert_allclose(
+        fine, coarse, rtol=0.01
+    )  # a polygon of 80 corners is 0.1% smaller than a circle
+
+
 def test_covered_pixels_are_those_that_the_renderer_fills(tmp_path: Path):
     pack = shapes.load_pack("builtin", ("hare",), blender.Blender())
     record = shape_pictures.picture_records(("hare",), 224)[1]
@@ -81,8 +90,13 @@ def test_the_accuracy_by_size_is_that_of_the_best_interval():
 
 
 def test_figures_and_warnings(boxes: Path):
-    pack = shapes.load_pack(str(boxes), None, blender.Blender())
-    rows = shape_checks.measure_pack(pack, blender.Blender(), turns=16, seed=0)
+    said: list[str] = []
+    pack = shapes.load_pack(str(boxes), None, blender.Blender(), on_step=said.append)
+    assert [Path(what.removeprefix("reading ")).stem for what in said] == ["box", "open", "box"]
+    rows = shape_checks.measure_pack(
+        pack, blender.Blender(), turns=16, seed=0, on_turn=lambda: said.append("turned")
+    )
+    assert said[3:] == 3 * 16 * ["turned"]
     large, holed, small = rows
     assert [row.shape for row in rows] == ["box", "open", "small"]
     assert (large.triangles, holed.triangles) == (12, 11)

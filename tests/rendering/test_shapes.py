@@ -274,10 +274,10 @@ def test_names_count_and_text_follow_a_pack_of_other_classes(tmp_path: Path):
     sentences = (out / "train" / "text" / "text_raw.txt").read_text()
     assert sentences.count("an urchin") + sentences.count("a spike") == 6
     assert "credit: a geometer" in (out / "README.md").read_text()
-    done = identbox("check", out, "--rerender", 2, "--shapes", pack)
+    done = identbox("check", out, "--rerender", 2, "--placement", 0, "--shapes", pack)
     assert done.returncode == 0, done.stdout + done.stderr
     (pack / "pack.toml").write_text(OTHERS.replace("90", "80"))
-    done = identbox("check", out, "--rerender", 2, "--shapes", pack)
+    done = identbox("check", out, "--rerender", 2, "--placement", 0, "--shapes", pack)
     assert "expected the pack pack of the recipe, got one of another content" in done.stderr
 
 

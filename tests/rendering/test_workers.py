@@ -295,7 +295,7 @@ def test_describe_blender_gives_the_version():
 def test_real_meshes_render(real_meshes: Path, tmp_path: Path):
     done = identbox("render", *SMALL, "--shapes", real_meshes, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    checked = identbox("check", tmp_path, "--rerender", 2, "--shapes", real_meshes)
+    checked = identbox("check", tmp_path, "--rerender", 2, "--placement", 0, "--shapes", real_meshes)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -303,7 +303,7 @@ def test_a_process_of_the_user_is_rendered(tmp_path: Path):
     example = ROOT / "simulations" / "shape_causes_background.toml"
     done = identbox("render", "--process", example, *SMALL, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    checked = identbox("check", tmp_path)
+    checked = identbox("check", tmp_path, "--placement", 0)
     assert checked.returncode == 0, checked.stdout
     assert "object_shape -> background_color" in checked.stdout
 

@@ -1,0 +1,68 @@
+"""Parts of a dataset: which have images in common, and what a client is told who asks for such a part."""
+
+import json
+import os
+import random
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drawn_squares import make_dataset
+from identbox.data.recipe import Recipe
+from identbox.errors import IdentboxError
+from identbox.jobs import leases
+from identbox.rendering.blender import Blender
+from identbox.rendering.generation import Part, random_records, records_of, render_images
+
+
+def test_parts_overlap_where_some_split_gives_both_an_image():
+    """Against the images themselves, for sizes that are multiples of both counts: then no part is empty."""
+    parts = [
+        Part(splits=splits, shard=(place, count))
+        for splits in (("train",), ("val",), ("train", "val"))
+        for count in (1, 2, 3, 4, 6)
+        for place in range(1, count + 1)
+    ]
+    for one in parts:
+        for other in parts:
+            both = {*one.splits} & {*other.splits} and {*one.indices(24)} & {*other.indices(24)}
+            assert one.overlaps(other) == bool(both)
+        assert Part.named(one.name) == one
+    assert Part.named("train-3of2") is None
+
+
+def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rendered(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
+    folder = make_dataset(tmp_path / "data", {"train": 20})
+    recipe = Recipe.read(folder)
+    assert recipe is not None
+    other = Path(folder / "logs" / f"{Part(shard=(2, 3)).name}.lease")
+    other.parent.mkdir(exist_ok=True)
+    other.write_text(json.dumps({"token": "other", "host": "another machine", "pid": 7}))
+    messages: list[str] = []
+
+    def refresh() -> None:
+        while not messages:
+            time.sleep(0.01)
+        os.utime(other, (time.time() - 1, time.time() - 1))
+
+    thread = threading.Thread(target=refresh)
+    thread.start()
+    with pytest.raises(IdentboxError, match="expected no other process in this folder, got process 7 on"):
+        render_images(
+            folder, recipe, Part(shard=(1, 2)), {}, Blender(), workers=1, on_message=messages.append
+        )
+    thread.join()
+    # The first third is not of the second, and all of its images are there: nothing is left to do.
+    assert render_images(folder, recipe, Part(shard=(1, 3)), {}, Blender(), workers=1).done == 0
+
+
+def test_random_records_are_those_of_the_whole_split(tmp_path):
+    recipe = Recipe.read(make_dataset(tmp_path / "data", {"train": 20, "val": 12, "test": 12}))
+    assert recipe is not None
+    every = [record for split in recipe.samples for record in records_of(recipe, split)]
+    assert random_records(recipe, 9, seed=3) == random.Random(3).sample(every, 9)
+    assert len(random_records(replace(recipe, splits={"train": 5}), 9, seed=3)) == 5
