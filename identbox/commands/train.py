@@ -19,6 +19,7 @@ from identbox.commands.options import (
     torch_device,
 )
 from identbox.errors import IdentboxError
+from identbox.experiments.records import SIMULATION
 
 if TYPE_CHECKING:
     from identbox.learning.training import Callbacks
@@ -87,9 +88,6 @@ def train_command(
     else:
         _train_vae_on_pairs(data, preset, changes, where, workers, **options)
     show_run(out)
-
-
-SIMULATION = "simulation"
 
 
 def _validation(metrics: dict[str, Any]) -> str:

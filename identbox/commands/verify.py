@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from identbox.commands.display import images_bar, run_jobs
 from identbox.commands.options import assigned_table, comma_separated, device_option, set_option, torch_device
 from identbox.errors import IdentboxError
+from identbox.experiments.records import SIMULATION
 from identbox.texts import visible
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def _train_controls(
     """Train the controls of the first simulation, best of one whose encodings have the size of content."""
     from identbox.experiments import controls, simulation, trials
 
-    simulations = [trial for trial in runs if trial.record.get("kind") == "simulation"]
+    simulations = [trial for trial in runs if trial.record.get("kind") == SIMULATION]
     if not simulations:
         raise IdentboxError(f"{runs[0].folder}: --controls: expected the run of a simulation, got another")
     trial = next((t for t in simulations if t.encoding_size == t.content_size), simulations[0])

@@ -46,7 +46,7 @@ def _array_of(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndarra
         raise
 
 
-def expect_names(arrays: dict[str, np.ndarray], names: list[str], path: Path) -> None:
+def expect_arrays(arrays: dict[str, np.ndarray], names: list[str], path: Path) -> None:
     """Raise IdentboxError unless the file has the arrays of these names."""
     missing = [name for name in names if name not in arrays]
     if missing:

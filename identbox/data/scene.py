@@ -34,7 +34,8 @@ Flavour = Literal["thesis", "published"]
 
 EXTENT = 4.2  # largest extent of the unrotated object, in metres
 PUBLISHED_EXTENTS = {"teapot": 4.44, "cow": 4.05}  # the published meshes that differ from it
-STEP = 3.0  # metres between neighbouring positions
+CELL = 3.0  # metres between neighbouring positions
+CAMERA = (8.0, 0.0, 8.0)  # metres; aimed at the origin
 SPOT_RADIUS, SPOT_HEIGHT = 4.0, 6.0  # metres; the height is above the top of the object's extent
 
 
@@ -66,8 +67,8 @@ class Scene:
         extents = np.array([self.extent(name) for name in names])
         location = np.stack(
             [
-                STEP * latents["object_ypos"] - STEP,
-                STEP * latents["object_xpos"] - STEP,
+                CELL * latents["object_ypos"] - CELL,
+                CELL * latents["object_xpos"] - CELL,
                 np.zeros(len(names)),
             ],
             axis=1,

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import binary_dilation
 
+from identbox.data.scene import CAMERA
+
 # The camera and the lights of render/studio.py, in metres and millimetres; a test compares them.
-CAMERA = (8.0, 0.0, 8.0)
 LENS, SENSOR = 35.0, 50.0
 AREA, AREA_SIDE = (0.0, 0.0, 7.0), 1.0
 SUN_HEIGHT = 1e6  # metres: the sun is above, and its rays are parallel

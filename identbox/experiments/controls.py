@@ -107,11 +107,11 @@ def jobs(
     *,
     content: int,
     seeds: Iterable[int],
-    names: Iterable[str] = tuple(CONTROLS),
+    names: Iterable[str] | None = None,
     device: str = "cpu",
 ) -> Iterator[Job]:
-    """The controls of these names that make sense, for a run with so many content dimensions, as child processes."""
-    for seed, name in itertools.product(seeds, names):
+    """The controls of these names, or all, that make sense for so many content dimensions, as child processes."""
+    for seed, name in itertools.product(seeds, CONTROLS if names is None else names):
         simulation = simulation_of(name, base, content)
         if simulation is not None:
             place = folder / f"{name}-seed{seed}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from identbox.data.arrays import expect_names, read_arrays
+from identbox.data.arrays import expect_arrays, read_arrays
 from identbox.data.factors import VIEWS
 from identbox.data.folder import Columns, read_latents
 from identbox.errors import IdentboxError
@@ -84,7 +84,7 @@ def verify_dataset(
     arrays = read_arrays(encodings)
     splits = {name: _latents_of_split(dataset, name) for name in (FITTED_ON, SCORED_ON)}
     views = [view for view in VIEWS if any(name.endswith(f"/{view}") for name in arrays)]
-    expect_names(arrays, [f"{split}/{view}" for split in splits for view in views or VIEWS], encodings)
+    expect_arrays(arrays, [f"{split}/{view}" for split in splits for view in views or VIEWS], encodings)
     matrices = {
         (split, view): encoding_matrix(
             arrays[f"{split}/{view}"], f"{encodings}: {split}/{view}", rows=len(latents)

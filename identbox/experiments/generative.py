@@ -22,6 +22,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes
 from identbox.experiments.identification import identification_record
 from identbox.experiments.image_text import Data, DataSettings
+from identbox.experiments.records import GENERATIVE
 from identbox.experiments.run import RunFolder, Trainable
 from identbox.experiments.simulation import ProbeSettings, ProcessSettings, conditioning, probed
 from identbox.experiments.vae_learners import PairVae, VaeLearner, WorldVae, embeddings
@@ -46,8 +47,6 @@ from identbox.process.tables import process_from_table, table_from_process
 from identbox.process.world import World
 from identbox.settings import Count, Probability, at_least, settings
 
-KIND = "generative"
-SIMULATION = "simulation"  # the DATA of identbox train that is no folder
 NO_OPTIMUM = "a multimodal VAE, whose objective has no optimum in the theorem's proof"
 
 ModelName = Literal[
@@ -187,7 +186,7 @@ def vae_folder(
     inputs = None if dataset is None else {"dataset": {"folder": str(dataset[0]), "sha256": dataset[1]}}
     movable = () if dataset is None else ("dataset.folder",)
     return RunFolder(
-        path=folder, kind=KIND, seed=seed, config=experiment.table(), inputs=inputs, movable=movable
+        path=folder, kind=GENERATIVE, seed=seed, config=experiment.table(), inputs=inputs, movable=movable
     )
 
 

@@ -26,14 +26,13 @@ from identbox.errors import IdentboxError
 from identbox.experiments.counterfactual_evidence import evidence_record
 from identbox.experiments.factors import identification_of_split, probes
 from identbox.experiments.pair_learner import DataSettings, Experiment, PairLearner, expect_a_batch
+from identbox.experiments.records import IMAGE_TEXT
 from identbox.experiments.run import CONFIG_FILE, RunFolder, Trainable
 from identbox.identifiability.counterfactuals import Pairs, content_redrawn, read_pairs
 from identbox.learning import training
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained
 from identbox.process import presets
 from identbox.process.tables import process_from_table, table_from_process
-
-KIND = "image-text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ def experiment_folder(
     """The folder of an experiment's run, which may be continued after its dataset was moved."""
     return RunFolder(
         path=folder,
-        kind=KIND,
+        kind=IMAGE_TEXT,
         seed=seed,
         config=experiment.table(),
         inputs={"dataset": {"folder": str(dataset), "sha256": sha256}},

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from identbox.experiments.image_text import KIND as IMAGE_TEXT
 from identbox.experiments.optimum import Optimum
+from identbox.experiments.records import IMAGE_TEXT
 from identbox.experiments.trials import Trial
 from identbox.identifiability.learner_rules import LearnerFacts, TrainingChange
 

@@ -14,6 +14,7 @@ from identbox.metrics.displacement_records import Displacement, displacement_of_
 from identbox.metrics.scores import PRIME, Score, score_of_record
 from identbox.settings import build
 
+SIMULATION, IMAGE_TEXT, GENERATIVE = "simulation", "image-text", "generative"  # kinds of runs
 RUN_FORMAT = 1  # of the records of runs and sweeps
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
 LEASE = "run.lease"
@@ -42,7 +43,7 @@ class Run:
     losses: dict[str, float]
     probes: tuple[Score, ...]
     process: dict[str, Any] = field(default_factory=dict)
-    kind: str = "simulation"  # or image-text
+    kind: str = SIMULATION
     # Of image/text runs: each factor predicted from content alone, and probes with batch norm in training mode.
     from_content: tuple[Score, ...] = ()
     probes_train_mode: tuple[Score, ...] = ()
@@ -63,7 +64,7 @@ class Run:
     @property
     def on_dataset(self) -> bool:
         """Whether the run was trained on images and text, and its targets are the factors of a dataset."""
-        return bool(self.from_content) or self.kind == "image-text"
+        return bool(self.from_content) or self.kind == IMAGE_TEXT
 
     def block(self, probe: Score) -> str | None:
         """The block that a target belongs to: content, style or modality, with ' where it is what was permuted.
@@ -131,7 +132,7 @@ class Sweep:
     published: str | None = None  # file under simulations/published
     x: str | None = None  # the value along the x axis, for lines, elbow and factors
     panel: str | None = None  # the value that names the panel, for lines
-    kind: str = "simulation"  # or image-text
+    kind: str = SIMULATION
 
     def __post_init__(self) -> None:
         if self.format != RUN_FORMAT:

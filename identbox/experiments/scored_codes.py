@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from identbox.data.arrays import expect_names, read_arrays
+from identbox.data.arrays import expect_arrays, read_arrays
 from identbox.data.factors import CIRCULAR, VIEWS
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, trials
@@ -28,7 +28,7 @@ def scores_of_file(
     before and after an intervention. Raises IdentboxError for files that cannot be read, and as `scores` does.
     """
     arrays = read_arrays(path)
-    expect_names(arrays, [CODES], path)
+    expect_arrays(arrays, [CODES], path)
     factors = {name.removeprefix(FACTOR): a for name, a in arrays.items() if name.startswith(FACTOR)}
     if not factors:
         raise IdentboxError(f"{path}: expected arrays named {FACTOR}NAME, got {', '.join(arrays)}")
@@ -36,7 +36,7 @@ def scores_of_file(
     for name in arrays:
         if name.startswith(PAIR) and name.endswith("/before"):
             other = f"{name.removesuffix('before')}after"
-            expect_names(arrays, [other], path)
+            expect_arrays(arrays, [other], path)
             pairs[name.removeprefix(PAIR).removesuffix("/before")] = (arrays[name], arrays[other])
     return scores(arrays[CODES], factors, periods=periods, pairs=pairs, only=only, seed=seed)
 

@@ -20,6 +20,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments.identification import identification_record
 from identbox.experiments.learner import Learner
 from identbox.experiments.optimum import optimum
+from identbox.experiments.records import SIMULATION
 from identbox.experiments.run import RunFolder, Trainable
 from identbox.identifiability.verify import read_by
 from identbox.learning.contrastive import Objective
@@ -202,7 +203,7 @@ def run_simulation(
 
 def simulation_folder(folder: Path, simulation: Simulation, *, seed: int) -> RunFolder:
     """The folder of a simulation's run."""
-    return RunFolder(path=folder, kind="simulation", seed=seed, config=simulation.table())
+    return RunFolder(path=folder, kind=SIMULATION, seed=seed, config=simulation.table())
 
 
 def measured_learner(learner: Learner, trained: Trained, settings: ProbeSettings) -> dict[str, Any]:

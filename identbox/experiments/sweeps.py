@@ -17,10 +17,9 @@ from identbox import config
 from identbox.config import flat, nested
 from identbox.data import formats
 from identbox.errors import IdentboxError
-from identbox.experiments import generative, image_text
 from identbox.experiments.generative import Generative, vae_folder
 from identbox.experiments.image_text import DataSettings, Experiment, experiment_folder
-from identbox.experiments.records import RUN_FORMAT, SWEEP, run_folder
+from identbox.experiments.records import GENERATIVE, IMAGE_TEXT, RUN_FORMAT, SIMULATION, SWEEP, run_folder
 from identbox.experiments.run import CONFIG_FILE, RunFolder
 from identbox.experiments.simulation import SIMULATION_PRESETS, Simulation, simulation_folder
 from identbox.jobs.execution import Job
@@ -90,7 +89,7 @@ class PlannedSweep:
             "title": self.plan.title,
             "preset": self.preset,
             "report": self.plan.report,
-            "kind": None if self.plan.kind == "simulation" else self.plan.kind,
+            "kind": None if self.plan.kind == SIMULATION else self.plan.kind,
             "published": self.plan.published,
             "seeds": self.plan.seeds,
             "x": self.plan.x,
@@ -156,7 +155,7 @@ def _run_and_command(
         return simulation_folder(place, experiment, seed=seed), ["simulate"]
     if isinstance(experiment, Generative):
         given = None if dataset is None else (dataset, sha256)
-        data = str(dataset or generative.SIMULATION)
+        data = str(dataset or SIMULATION)
         return vae_folder(place, experiment, seed=seed, dataset=given), ["train", data]
     assert dataset is not None
     run = experiment_folder(place, experiment, dataset, sha256, seed=seed)
@@ -211,11 +210,11 @@ def read_sweep_file(
 def _configuration(
     kind: str, preset: str, table: Mapping[str, Any], path: Path, on_images: bool
 ) -> Simulation | Experiment | Generative:
-    if kind == generative.KIND:
+    if kind == GENERATIVE:
         return Generative.from_preset(preset, table, str(path), on_images=on_images)
-    if kind == image_text.KIND:
+    if kind == IMAGE_TEXT:
         return Experiment.from_preset(preset, table, str(path))
-    if kind == "simulation":
+    if kind == SIMULATION:
         return Simulation.from_preset(preset, table, str(path))
     raise IdentboxError(f"{path}: kind: expected one of {', '.join(get_args(RunKind))}; got {kind}")
 

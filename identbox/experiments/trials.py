@@ -14,6 +14,7 @@ from identbox.experiments import records, simulation
 from identbox.experiments import run as experiments_run
 from identbox.experiments.learner import Learner
 from identbox.experiments.own_encoders import OWN_ENCODERS
+from identbox.experiments.records import SIMULATION
 from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
 from identbox.learning import training
 from identbox.learning.contrastive import Objective
@@ -23,8 +24,6 @@ from identbox.process.model import Process, Variable
 from identbox.process.tables import process_from_table
 from identbox.process.world import World
 from identbox.settings import build
-
-SIMULATION = "simulation"  # the kind of such a run, as its record says
 
 
 @dataclass(frozen=True, kw_only=True)

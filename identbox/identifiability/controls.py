@@ -20,8 +20,8 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from identbox.identifiability.measures import (
-    Latents,
     Measure,
+    VariableValues,
     measured_from_arrays,
     numbers_of,
     weakness,
@@ -129,7 +129,7 @@ def _levels(seen: Mapping[str, float | None]) -> str:
     return ", ".join(parts) or "none was planted"
 
 
-Judge = Callable[[Callable[[Latents], Numbers]], Outcome]
+Judge = Callable[[Callable[[VariableValues], Numbers]], Outcome]
 
 
 def power_in_world(
@@ -149,7 +149,7 @@ def power_in_world(
     def missed() -> dict[str | None, float]:
         return weakness(content, world.sample(samples, "controls", "weakness").z[view])
 
-    def outcome(plant: Callable[[Latents], Numbers]) -> Outcome:
+    def outcome(plant: Callable[[VariableValues], Numbers]) -> Outcome:
         measures = with_weakness(measured(lambda x, _: plant(world.invert(x, view)), [view]), missed)
         return together([one.outcome for one in judge(measures, margins)])
 
@@ -157,18 +157,18 @@ def power_in_world(
     return _power(world.process, view, z, outcome)
 
 
-def power_from_arrays(process: Process, values: Latents, view: str, margins: Margins) -> Power:
+def power_from_arrays(process: Process, values: VariableValues, view: str, margins: Margins) -> Power:
     """The power of a verdict on arrays, from functions of the same latents."""
     content = declared(process)
 
-    def outcome(plant: Callable[[Latents], Numbers]) -> Outcome:
+    def outcome(plant: Callable[[VariableValues], Numbers]) -> Outcome:
         measures = measured_from_arrays(process, view, plant(values), values, content)
         return together([one.outcome for one in judge(measures, margins)])
 
     return _power(process, view, values, outcome)
 
 
-def _power(process: Process, view: str, known: Latents, outcome: Judge) -> Power:
+def _power(process: Process, view: str, known: VariableValues, outcome: Judge) -> Power:
     """The power where ``outcome`` judges a function of latents; ``known`` is a sample that scales are taken from."""
     content = declared(process)
     names = {v.name for v in content}
@@ -186,18 +186,18 @@ def _power(process: Process, view: str, known: Latents, outcome: Judge) -> Power
 class _Scale:
     """Content as uncorrelated numbers, and another variable; both about standard normal, by a sample that is known."""
 
-    def __init__(self, content: Sequence[Variable], other: Sequence[Variable], known: Latents) -> None:
+    def __init__(self, content: Sequence[Variable], other: Sequence[Variable], known: VariableValues) -> None:
         self.ranked, self.other = _Ranked(content, known), _Ranked(other, known)
         self.whitening = whitening(self.ranked(known))
 
-    def content(self, z: Latents) -> Numbers:
+    def content(self, z: VariableValues) -> Numbers:
         return self.ranked(z) @ self.whitening
 
 
 class _Ranked:
     """Variables as numbers whose distribution is about standard normal."""
 
-    def __init__(self, variables: Sequence[Variable], known: Latents) -> None:
+    def __init__(self, variables: Sequence[Variable], known: VariableValues) -> None:
         self.variables = variables
         numbers = numbers_of(variables, known)
         self.columns = [i for i in range(numbers.shape[1]) if numbers[:, i].std() > 0]
@@ -209,18 +209,18 @@ class _Ranked:
             deviation = np.sqrt(np.average((scores - mean) ** 2, weights=counts))
             self.maps.append((points, (scores - mean) / deviation))
 
-    def __call__(self, z: Latents) -> Numbers:
+    def __call__(self, z: VariableValues) -> Numbers:
         numbers = numbers_of(self.variables, z).numpy()
         pairs = zip(self.columns, self.maps, strict=True)
         columns = [torch.from_numpy(np.interp(numbers[:, i], *scale)) for i, scale in pairs]
         return torch.stack(columns, dim=1)
 
 
-def _after(function: Callable[[Numbers], Numbers], scale: _Scale) -> Callable[[Latents], Numbers]:
+def _after(function: Callable[[Numbers], Numbers], scale: _Scale) -> Callable[[VariableValues], Numbers]:
     return lambda z: function(scale.content(z))
 
 
-def _planted(plant: Plant, scale: _Scale, level: float) -> Callable[[Latents], Numbers]:
+def _planted(plant: Plant, scale: _Scale, level: float) -> Callable[[VariableValues], Numbers]:
     return lambda z: plant(scale.content(z), scale.other(z)[:, 0], level)
 
 

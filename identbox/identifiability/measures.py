@@ -30,7 +30,7 @@ from identbox.settings import build
 Quantity = Literal["leak", "recovery", "degenerate"]
 How = Literal["redrawn", "pairs", "regression", "probe", "moves", "neighbours"]
 Regime = Literal["observed", "cut"]
-Latents = Mapping[str, Shaped[Tensor, "n _"]]
+VariableValues = Mapping[str, Shaped[Tensor, "n _"]]
 SURE = 0.98  # a recovery above which the strength of the probe does not matter
 KNOWN_NETWORK = mixing.Mixing(pool=200)  # of the invertible function of content that a probe is tried on
 
@@ -64,7 +64,7 @@ def measure_of_record(table: dict[str, Any], where: str) -> Measure:
     return build(Measure, table, where)
 
 
-def numbers_of(variables: Iterable[Variable], values: Latents) -> Float[Tensor, "n f"]:
+def numbers_of(variables: Iterable[Variable], values: VariableValues) -> Float[Tensor, "n f"]:
     """Variables as a regression takes them, on the CPU: circles as cosine and sine, classes one-hot."""
     parts = [v.distribution.features(values[v.name]).cpu() for v in variables]
     return torch.cat(parts, dim=1) if parts else torch.zeros(len(next(iter(values.values()))), 0).double()
@@ -189,7 +189,7 @@ def _local_measure(
 
 
 def recovery_measures(
-    view: str, encodings: Float[Tensor, "n k"], block: Sequence[Variable], values: Latents
+    view: str, encodings: Float[Tensor, "n k"], block: Sequence[Variable], values: VariableValues
 ) -> list[Measure]:
     """The recovery of all numbers of content together, and of each component of classes."""
     measures = []
@@ -212,7 +212,7 @@ def measured_from_arrays(
     process: Process,
     view: str,
     encodings: Float[Tensor, "n k"],
-    values: Latents,
+    values: VariableValues,
     block: Sequence[Variable],
     *,
     redrawn: Float[Tensor, "m k"] | None = None,
@@ -243,7 +243,9 @@ def measured_from_arrays(
     return with_weakness(measures, lambda: weakness(content, values))
 
 
-def _freedom(process: Process, view: str, content: Sequence[Variable], values: Latents) -> float | None:
+def _freedom(
+    process: Process, view: str, content: Sequence[Variable], values: VariableValues
+) -> float | None:
     """The share of variance that content leaves to what depends on it; None where not all of that is given."""
     names = {v.name for v in content}
     dependent = [
@@ -260,7 +262,7 @@ def _freedom(process: Process, view: str, content: Sequence[Variable], values: L
     return leak.freedom(numbers_of(content, values), numbers_of(dependent, values))
 
 
-def weakness(block: Sequence[Variable], values: Latents) -> dict[str | None, float]:
+def weakness(block: Sequence[Variable], values: VariableValues) -> dict[str | None, float]:
     """What the regressions fail to see of a known invertible function of content, by what is recovered.
 
     The function is a random invertible network of the size of content (numbers as they are, classes one-hot).

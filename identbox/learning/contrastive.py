@@ -25,7 +25,7 @@ Negatives = Literal["other-view", "same-view"]
 # Exponentials are of base 2, which a CPU raises twice as fast as e. What is below 2^-100 of the largest is taken as
 # that much: too little to count in a sum, and a CPU is ten times slower where the results are next to zero.
 LOG2_E, LN_2 = math.log2(math.e), math.log(2)
-LOWEST = -100
+LOWEST_EXPONENT = -100
 
 
 @settings
@@ -188,8 +188,8 @@ class _LogSumExp(torch.autograd.Function):
 
 
 def _exp2_(x: Tensor) -> Tensor:
-    """2^x in place, for x of at most about 0; see LOWEST."""
-    return x.clamp_(min=LOWEST).exp2_()
+    """2^x in place, for x of at most about 0; see LOWEST_EXPONENT."""
+    return x.clamp_(min=LOWEST_EXPONENT).exp2_()
 
 
 def asymptotic(views: Sequence[Float[Tensor, "n d"]], *, neighbours: int = 3) -> Float[Tensor, ""]:

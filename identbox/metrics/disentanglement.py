@@ -222,7 +222,7 @@ class _Sample:
         return "; ".join(found)
 
 
-Score = Callable[[_Sample], float]
+ScoreFunction = Callable[[_Sample], float]
 
 
 def _one_by_one(factors: Sequence[Factor]) -> list[tuple[Any, ...]]:
@@ -242,7 +242,7 @@ def _one_by_one(factors: Sequence[Factor]) -> list[tuple[Any, ...]]:
 
 
 def _measured_score(
-    sample: _Sample, name: str, score: Score, parts: int, shuffles: int, most: int | None = None
+    sample: _Sample, name: str, score: ScoreFunction, parts: int, shuffles: int, most: int | None = None
 ) -> DisentanglementScore:
     sample = sample if most is None else sample.first(most)
     spread = deviation([score(part) for part in sample.parts(parts)])

@@ -29,7 +29,7 @@ SIZES = (4, 5, 6)
 
 
 @dataclass(frozen=True)
-class LinearGaussian:
+class LinearGaussianVAE:
     """The parameters of one model, in float64."""
 
     shared: tuple[Tensor, ...]  # W_i (x_i, c)
@@ -110,7 +110,7 @@ class LinearGaussian:
 
 def linear_gaussian(
     sizes: Sequence[int] = SIZES, *, shared: int = 2, specific: int = 0, seed: int
-) -> LinearGaussian:
+) -> LinearGaussianVAE:
     """A random model with a modality of each size; noise between 0.5 and 1, weights of about 1.
 
     Raises IdentboxError for a modality with fewer dimensions than latent ones: columns could not be orthogonal.
@@ -128,7 +128,7 @@ def linear_gaussian(
         weights.append(columns * lengths * math.sqrt(size / 4))
         biases.append(torch.randn(size, generator=generator, dtype=torch.float64))
         scales.append(0.5 + 0.5 * torch.rand((), generator=generator).item())
-    return LinearGaussian(
+    return LinearGaussianVAE(
         shared=tuple(one[:, :shared] for one in weights),
         specific=tuple(one[:, shared:] for one in weights),
         biases=tuple(biases),

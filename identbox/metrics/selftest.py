@@ -18,7 +18,7 @@ from identbox.learning.elbo import VaeObjective, bound
 from identbox.learning.posteriors import Subsets, product
 from identbox.learning.vae import Data, MultimodalVAE
 from identbox.metrics.likelihood import log_likelihood
-from identbox.metrics.linear_gaussian import LinearGaussian, linear_gaussian
+from identbox.metrics.linear_gaussian import LinearGaussianVAE, linear_gaussian
 
 MOST_ERRORS = 4.0  # standard errors by which an estimate may differ from what is true
 ESTIMATES = 4000  # independent estimates, of which the mean is taken
@@ -48,7 +48,7 @@ class Check:
 class _Case:
     """A linear-Gaussian model with data of it on a device, in float32."""
 
-    truth: LinearGaussian
+    truth: LinearGaussianVAE
     x: dict[str, Tensor]
     device: torch.device
 

@@ -21,7 +21,7 @@ from identbox.data import png
 from identbox.data.checks import DatasetFinding
 from identbox.data.formats import open_source
 from identbox.data.recipe import Recipe
-from identbox.data.scene import STEP
+from identbox.data.scene import CELL
 from identbox.data.untouched import project
 from identbox.errors import IdentboxError, first_few
 from identbox.rendering.blender import Blender
@@ -37,7 +37,7 @@ LEAST_GAP = (
     4.0  # levels of 255 by which a pixel is nearer to the scene with the object than to that without it
 )
 LEAST_SEEN = 0.5  # of the silhouette that is nearer so
-CELLS = np.array([(y, x, 0.0) for y in (-STEP, 0.0, STEP) for x in (-STEP, 0.0, STEP)])  # metres
+CELLS = np.array([(y, x, 0.0) for y in (-CELL, 0.0, CELL) for x in (-CELL, 0.0, CELL)])  # metres
 
 
 def look_for_objects(

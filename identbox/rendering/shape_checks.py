@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 
 from identbox import seeding
-from identbox.data.scene import EXTENT
+from identbox.data.scene import CAMERA, EXTENT
 from identbox.rendering.blender import Blender, run_once
 from identbox.rendering.mesh_cache import read_mesh
 from identbox.rendering.shapes import Pack
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-CAMERA = np.array([8.0, 0.0, 8.0])  # as in the renderer, aimed at the origin, its right +Y
 ZOOM = 35 / 50  # lens over sensor
 SIZE = 224  # pixels a side of the images whose covered pixels are counted
 FINER = 2  # masks are drawn so many times larger, since PIL widens a polygon by half a pixel
@@ -111,7 +110,7 @@ def covered(
     after each rotation.
     """
     side = SIZE * FINER
-    forward = -CAMERA / np.linalg.norm(CAMERA)
+    forward = -np.array(CAMERA) / np.linalg.norm(CAMERA)
     right = np.array([0.0, 1.0, 0.0])
     up = np.cross(right, forward)
     corners_of_faces = np.ascontiguousarray(faces.T)

@@ -12,7 +12,7 @@ import torch
 
 from drawn_squares import make_dataset
 from identbox import IdentboxError, Multimodal3DIdent
-from identbox.data import checks, counterfactuals, exports, untouched
+from identbox.data import checks, counterfactuals, exports, scene, untouched
 from identbox.data.counterfactuals import Counterfactual
 from identbox.data.latents import BLOCK_OF_SAMPLES, columns_of_sample, draw_latents
 from identbox.data.recipe import Recipe
@@ -213,7 +213,7 @@ def test_the_camera_and_lights_are_those_of_the_renderer() -> None:
     studio = Path(__file__).parents[2] / "render" / "studio.py"
     code = ast.parse(studio.read_text())
     wanted = {
-        "CAMERA_LOCATION": untouched.CAMERA,
+        "CAMERA_LOCATION": scene.CAMERA,
         "LENS": untouched.LENS,
         "SENSOR": untouched.SENSOR,
         "AREA_LOCATION": untouched.AREA,

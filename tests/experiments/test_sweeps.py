@@ -134,7 +134,7 @@ def test_a_run_that_takes_too_long_is_ended_and_named(file, tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_stops_its_runs_and_the_same_command_continues_them(file, tmp_path):
-    file.write_text(FILE.replace("steps = 60", "steps = 600").replace("[1.0, 0.5]", "[1.0]"))
+    file.write_text(FILE.replace("steps = 60", "steps = 240").replace("[1.0, 0.5]", "[1.0]"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "identbox", "sweep", str(file), "--out", str(out), "--seeds", "0"]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
@@ -148,7 +148,7 @@ def test_an_interrupted_sweep_stops_its_runs_and_the_same_command_continues_them
     assert not (metrics.parent / "results.json").exists()
     done = identbox("sweep", file, "--out", out, "--seeds", "0")
     assert done.returncode == 0, done.stderr
-    assert json.loads((metrics.parent / "results.json").read_text())["steps"] == 600
+    assert json.loads((metrics.parent / "results.json").read_text())["steps"] == 240
 
 
 def test_more_seeds_may_be_added(file, tmp_path):
