@@ -12,10 +12,10 @@ from pathlib import Path
 
 import blendfiles
 import bpy
-import glbfiles
-import meshfiles
 import numpy as np
 
+import glbfiles
+import meshfiles
 from meshes import MeshError
 
 LARGEST = 512 << 20  # bytes of a file
@@ -65,6 +65,8 @@ def read(path: Path) -> Imported:
 def _read_polygons(path: Path) -> Imported:
     polygons = meshfiles.READERS[path.suffix.lower()](path.read_bytes())
     _expect_few(int(np.maximum(polygons.sizes - 2, 0).sum()))
+    if polygons.single:
+        _expect_precise(polygons.vertices)
     return Imported(polygons.vertices, _triangles(polygons), polygons.left_out)
 
 
@@ -241,13 +243,13 @@ def _origins(instance: bpy.types.DepsgraphObjectInstance) -> Iterator[str]:
 
 
 def _expect_precise(vertices: np.ndarray) -> None:
-    """Raise MeshError where Blender's float32 rounds the coordinates by more than one would see."""
+    """Raise MeshError where numbers of 32 bits round the coordinates by more than one would see."""
     if len(vertices) and np.isfinite(vertices).all():
         extent, farthest = float(np.ptp(vertices, axis=0).max()), float(np.abs(vertices).max())
         if np.spacing(np.float32(farthest)) > COARSEST * extent:
             raise MeshError(
                 f"expected a mesh near the origin, got one of extent {extent:.3g} at a distance of {farthest:.3g}, "
-                f"where Blender's coordinates are coarse; move it to the origin"
+                f"where coordinates of 32 bits are coarse; move it to the origin"
             )
 
 

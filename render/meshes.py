@@ -8,6 +8,7 @@ counter-clockwise seen from outside. Needs numpy alone, so it runs with and with
 from pathlib import Path
 
 import numpy as np
+
 import placing
 
 MERGE = 1e-6  # vertices closer than this fraction of the extent are one

@@ -25,6 +25,7 @@ class Polygons:
     corners: np.ndarray  # (sum of sizes,) int64
     sizes: np.ndarray  # (m,) int64
     left_out: list[str] = field(default_factory=list)  # what is in the file and not in the mesh, in words
+    single: bool = False  # whether the file has coordinates of 32 bits, which are coarse far from the origin
 
     def check(self) -> "Polygons":
         """The mesh itself. Raises MeshError for coordinates that are not finite and for indices out of range."""
@@ -185,7 +186,7 @@ def _ply_property(words: list[str]) -> tuple[str, str, str]:
 def _ply_mesh(order: str, elements: list[Element], body: bytes) -> Polygons:
     vertices, corners, sizes = np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, np.int64)
     body_or_words = body if order else body.split()
-    at = 0
+    at, single = 0, False
     for element in elements:
         if element.count > len(body):  # each row has a byte at least
             raise MeshError(
@@ -198,6 +199,7 @@ def _ply_mesh(order: str, elements: list[Element], body: bytes) -> Polygons:
             if None in places:
                 raise MeshError("expected vertices with x, y and z, got a .ply without")
             vertices = np.stack([np.asarray(columns[place], float) for place in places], axis=1)
+            single = bool(order) and any(element.properties[place][1] == "f4" for place in places)
         elif element.name == "face":
             place = element.column("vertex_indices", "vertex_index")
             if place is None or not element.properties[place][2]:
@@ -206,7 +208,7 @@ def _ply_mesh(order: str, elements: list[Element], body: bytes) -> Polygons:
         elif element.name == "tristrips":
             raise MeshError("expected faces, got a .ply with strips of triangles; export it with faces")
     keep = np.repeat(sizes > 2, sizes)
-    return Polygons(vertices, corners[keep], sizes[sizes > 2]).check()
+    return Polygons(vertices, corners[keep], sizes[sizes > 2], single=single).check()
 
 
 def _ply_rows(
@@ -296,17 +298,20 @@ STL_HEAD = 84  # bytes: a comment of 80, and the number of triangles
 
 def read_stl(content: bytes) -> Polygons:
     """The triangles of an .stl, text or binary."""
-    if not re.match(rb"\s*solid\b", content) or b"facet" not in content[:4096]:
+    binary = not re.match(rb"\s*solid\b", content) or b"facet" not in content[:4096]
+    if binary:
         count = int.from_bytes(content[80:STL_HEAD], "little")
         if len(content) < STL_HEAD or len(content) < STL_HEAD + count * STL_ROW.itemsize:
             raise MeshError(f"expected a whole .stl file of {count} triangles, got {len(content)} bytes")
         corners = np.frombuffer(content, STL_ROW, count, STL_HEAD)["corners"].reshape(-1, 3).astype(float)
     else:
-        loops = re.findall(rb"outer\s+loop\s+(.*?)\s+endloop", content.lower(), re.DOTALL)
-        words = [loop.split() for loop in loops]
-        if len(loops) != len(re.findall(rb"\bendfacet\b", content.lower())) or any(
-            len(row) != 12 or row[::4] != [b"vertex"] * 3 for row in words
-        ):
+        text = content.lower()
+        words = [loop.split() for loop in re.findall(rb"outer\s+loop\s+(.*?)\s+endloop", text, re.DOTALL)]
+        whole = all(
+            len(re.findall(rb"\b%s\b" % word, text)) == len(words) for word in (b"facet", b"endfacet")
+        )
+        whole = whole and re.search(rb"\bendsolid\b", text) is not None
+        if not whole or any(len(row) != 12 or row[::4] != [b"vertex"] * 3 for row in words):
             raise MeshError("expected an .stl of triangles, got one cut short or with other loops")
         try:
             corners = np.array([float(word) for row in words for k, word in enumerate(row) if k % 4])
@@ -314,7 +319,7 @@ def read_stl(content: bytes) -> Polygons:
             raise MeshError("expected numbers in an .stl, got others") from None
         corners = corners.reshape(-1, 3)
     sizes = np.full(len(corners) // 3, 3)
-    return Polygons(corners, np.arange(len(corners)), sizes).check()
+    return Polygons(corners, np.arange(len(corners)), sizes, single=binary).check()
 
 
 READERS = {".obj": read_obj, ".ply": read_ply, ".stl": read_stl}

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import bpy
 import numpy as np
+
 import placing
 
 

@@ -30,6 +30,70 @@ def test_normalise_centres_scales_and_turns_faces_outward():
     assert figures["volume"] == pytest.approx(1 / 8)
 
 
+def bent() -> tuple[np.ndarray, np.ndarray]:
+    """Two boxes side by side of different heights, as one surface: no turn or mirror image of it is itself."""
+    low, high = CUBE[0] * [2, 1, 1], CUBE[0] * [1, 1, 3] + [0.5, 0.25, 1]
+    return np.concatenate([low, high]), np.concatenate([CUBE[1], CUBE[1] + 8])
+
+
+def bowl() -> tuple[np.ndarray, np.ndarray]:
+    """A surface that does not close."""
+    v, u = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), np.linspace(0.1, 2.2, 12))
+    points = np.stack([np.sin(u) * np.cos(v), np.sin(u) * np.sin(v), -np.cos(u)], -1).reshape(-1, 3)
+    place = np.arange(12 * 24).reshape(12, 24)
+    a, b, c, d = place[:-1], np.roll(place, -1, 1)[:-1], np.roll(place, -1, 1)[1:], place[1:]
+    return points, np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)]).reshape(-1, 3)
+
+
+def corners_of(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The middles of the faces in an order of their own: a mesh without the numbers of its vertices and faces."""
+    middles = vertices[faces].mean(axis=1)
+    return middles[np.lexsort(middles.round(6).T)]
+
+
+ANOTHER_FILE = {
+    "turned inside out": lambda v, f: (v, f[:, ::-1]),
+    "wound both ways by turns": lambda v, f: (v, np.where(np.arange(len(f))[:, None] % 2, f, f[:, ::-1])),
+    "every face twice": lambda v, f: (v, np.concatenate([f, f])),
+    "every face from both sides": lambda v, f: (v, np.concatenate([f, f[:, ::-1]])),
+    "a vertex for each corner": lambda v, f: (v[f].reshape(-1, 3), np.arange(f.size).reshape(-1, 3)),
+    "far away": lambda v, f: (v + [431_000.0, 5_411_000.0, 300.0], f),
+    "in micrometres": lambda v, f: (v * 1e-6, f),
+    "in light years": lambda v, f: (v * 1e16, f),
+    "with vertices of no face": lambda v, f: (np.concatenate([v, [[1e9, 0, 0]]]), f),
+}
+
+
+@pytest.mark.parametrize("mesh", [bent, bowl])
+@pytest.mark.parametrize("how", ANOTHER_FILE)
+def test_a_mesh_is_placed_alike_however_its_file_says_it(mesh, how):
+    vertices, faces = mesh()
+    wanted, kept, kind = meshes.place(vertices, faces)
+    found, again, other = meshes.place(*ANOTHER_FILE[how](vertices, faces))
+    assert (kind, other) == (("volume", "volume") if mesh is bent else ("surface", "surface"))
+    np.testing.assert_allclose(corners_of(found, again), corners_of(wanted, kept), atol=1e-6)
+    if mesh is bent:
+        assert meshes.measure(found, again)["volume"] == pytest.approx(meshes.measure(wanted, kept)["volume"])
+
+
+@pytest.mark.parametrize("mesh", [bent, bowl])
+def test_a_mirrored_mesh_is_placed_as_the_mirror_image(mesh):
+    vertices, faces = mesh()
+    wanted = meshes.place(vertices, faces)
+    found = meshes.place(vertices * [-1, 1, 1], faces)
+    mirrored = corners_of(wanted[0] * [-1, 1, 1], wanted[1])
+    np.testing.assert_allclose(corners_of(found[0], found[1]), mirrored, atol=1e-9)
+
+
+def test_a_part_that_nobody_sees_moves_no_mesh():
+    vertices, faces = bent()
+    inner = CUBE[0] * 0.2 + [0.1, 0.1, 0.1]
+    more = np.concatenate([vertices, inner]), np.concatenate([faces, CUBE[1] + 16])
+    wanted, found = meshes.place(vertices, faces), meshes.place(*more)
+    np.testing.assert_allclose(found[0].min(0), wanted[0].min(0), atol=1e-12)
+    np.testing.assert_allclose(found[0].max(0), wanted[0].max(0), atol=1e-12)
+
+
 def test_holes_tangles_and_parts_are_counted():
     vertices, faces = CUBE
     assert meshes.measure(vertices, faces[1:])["open_edges"] == 3
