@@ -151,6 +151,10 @@ def learner_of(
         name: MLP(mixed.dim, outputs, simulation.encoder, seed=seed, name=f"encoder/{name}")
         for name, mixed in unique_mixings(world.mixings).items()
     }
+    if simulation.encoder.whitening is not None:
+        sample = world.sample(simulation.encoder.whitening, "whitening")
+        for name, encoder in encoders.items():
+            encoder.whiten(sample.x[name])
     return learner_type(
         world,
         encoders,

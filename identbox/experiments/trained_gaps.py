@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from identbox import seeding
 from identbox.identifiability.discrepancy import DecoderFamily, ObjectiveName
 from identbox.learning.densities import Gaussian, prior
-from identbox.learning.optimisers import Adam
+from identbox.learning.optimizers import Adam
 from identbox.learning.posteriors import Mixture, Subsets, product
 from identbox.process.exact import DiscreteProcess
 from identbox.settings import Count, Positive, at_least, settings

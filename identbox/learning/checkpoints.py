@@ -13,6 +13,7 @@ from torch import Tensor
 
 from identbox import files
 from identbox.errors import IdentboxError
+from identbox.learning.optimizers import SIDES
 
 CHECKPOINT_FORMAT = 2
 CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # besides the format
@@ -85,5 +86,8 @@ def check_moments(optimizer: torch.optim.Optimizer) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             for name, value in optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor) and name != "step" and value.shape != parameter.shape:
+                shape = parameter.shape
+                if name in SIDES:
+                    shape = torch.Size([parameter.flatten(1).shape[SIDES[name]]] * 2)
+                if isinstance(value, Tensor) and name != "step" and value.shape != shape:
                     raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")

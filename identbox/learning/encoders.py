@@ -7,6 +7,7 @@ widths are multiples of the input's dimension.
 from __future__ import annotations
 
 import itertools
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning.linear import DenseLayer
-from identbox.settings import Count, settings
+from identbox.settings import Count, at_least, settings
 
 
 @settings
@@ -25,6 +26,8 @@ class MLPSettings:
     encoding_size: Count | None = None  # dimensions; without it, as many as content needs
     widths: tuple[Count, ...] = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in input dimensions
     slope: float = 0.01  # of LeakyReLU below 0
+    # samples whose mean and covariance the first layer's first weights undo; without it, they undo nothing
+    whitening: Annotated[int, at_least(100)] | None = None
 
 
 class MLP(nn.Sequential):
@@ -54,6 +57,22 @@ class MLP(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
         return super().forward(x)
+
+    @torch.no_grad()
+    def whiten(self, x: Float[Tensor, "n i"]) -> None:
+        """Change the first layer so that it answers to x as it did to x with mean 0 and identity covariance.
+
+        Directions whose variance is below 1e-6 of the largest are taken to have that much.
+        """
+        layer = self[0]
+        assert isinstance(layer, nn.Linear)
+        rows = x.double()
+        mean = rows.mean(0)
+        variances, directions = torch.linalg.eigh(torch.cov((rows - mean).T))
+        scales = variances.clamp(min=1e-6 * variances[-1]).rsqrt()
+        weight = layer.weight.double() @ (directions * scales) @ directions.T
+        layer.bias.sub_((weight @ mean).float())
+        layer.weight.copy_(weight)
 
     @property
     def flops(self) -> int:

@@ -25,7 +25,7 @@ from identbox import files
 from identbox.errors import IdentboxError
 from identbox.jobs import leases
 from identbox.learning.checkpoints import CHECKPOINT_FORMAT, DamagedCheckpoint, check_moments, read_checkpoint
-from identbox.learning.optimisers import AdamW
+from identbox.learning.optimizers import AdamW, Soap
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
 CHECKPOINT, PREVIOUS, METRICS_FILE = "checkpoint.pt", "checkpoint.previous.pt", "metrics.jsonl"
@@ -33,6 +33,7 @@ DAMAGED = "checkpoint.damaged.pt"  # a checkpoint that could not be read, kept
 LAST_LOSSES = 3  # that the message about a loss which is not finite shows
 
 Schedule = Literal["constant", "cosine"]
+OptimizerName = Literal["adam", "soap"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -42,7 +43,8 @@ class TrainingSettings:
 
     steps: Annotated[int, at_least(0)] = 300_000
     batch: Annotated[int, at_least(2)] = 6144  # samples of each view in a step
-    learning_rate: Positive = 1e-4  # of Adam
+    optimizer: OptimizerName | None = None  # without it, Adam (Kingma and Ba, 2015)
+    learning_rate: Positive = 1e-4
     schedule: Schedule = "constant"  # or falling to 0 along half a cosine
     # steps in which the learning rate grows linearly to that of the schedule (Goyal et al., 2017)
     warmup: Annotated[int, at_least(0)] = 0
@@ -150,6 +152,8 @@ def minimise(
 
 
 def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "soap":
+        return Soap(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     # One kernel for all parameters, on CPU as well as on GPU.
     return AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from identbox import seeding
-from identbox.learning.optimisers import Adam
+from identbox.learning.optimizers import Adam
 from identbox.metrics.predictors import CHUNK, PredictorSettings
 
 

@@ -66,3 +66,16 @@ def test_products_and_gradients_of_a_layer_are_those_of_pytorch(n, inputs, outpu
     torch.testing.assert_close(x.grad, same.grad, **near)
     torch.testing.assert_close(ours.weight.grad, plain.weight.grad, **near)
     torch.testing.assert_close(ours.bias.grad, plain.bias.grad, **near)
+
+
+def test_whitening_gives_the_first_layer_inputs_of_identity_covariance():
+    """The layer answers to x as it did to the standardised x."""
+    stream = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, 3, generator=stream) @ torch.tensor([[9.0, 0, 0], [8, 1, 0], [0, 0.1, 0.1]]) + 5
+    before, after = (MLP(3, 2, MLPSettings(widths=(4,)), seed=0, name="encoder") for _ in range(2))
+    after.whiten(x)
+    centred = (x - x.mean(0)).double()
+    values, vectors = torch.linalg.eigh(torch.cov(centred.T))
+    white = (centred @ vectors / values.sqrt() @ vectors.T).float()
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(after(x), before(white), atol=2e-3, rtol=0)

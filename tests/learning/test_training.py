@@ -7,7 +7,7 @@ import torch
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning import training
-from identbox.learning.optimisers import AdamW
+from identbox.learning.optimizers import AdamW
 from identbox.learning.training import (
     CHECKPOINT,
     METRICS_FILE,
@@ -55,9 +55,12 @@ def test_training_finds_the_minimum(tmp_path):
     torch.testing.assert_close(made.weight.detach(), 1.5 * torch.eye(3)[:2], atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_a_continued_run_ends_in_the_same_bits(tmp_path, schedule):
-    whole, _ = run(tmp_path / "whole", 57, settings={"schedule": schedule})
+@pytest.mark.parametrize(
+    "settings",
+    [{"schedule": "constant"}, {"schedule": "cosine"}, {"optimizer": "soap", "learning_rate": 3e-3}],
+)
+def test_a_continued_run_ends_in_the_same_bits(tmp_path, settings):
+    whole, _ = run(tmp_path / "whole", 57, settings=settings)
 
     class Killed(Exception):
         pass
@@ -71,10 +74,10 @@ def test_a_continued_run_ends_in_the_same_bits(tmp_path, schedule):
         return loss(step)
 
     with pytest.raises(Killed):
-        run(tmp_path / "parts", 57, made, loss=killed_at, settings={"schedule": schedule})
+        run(tmp_path / "parts", 57, made, loss=killed_at, settings=settings)
     starts = []
     again, trained = run(
-        tmp_path / "parts", 57, callbacks=Callbacks(on_start=starts.append), settings={"schedule": schedule}
+        tmp_path / "parts", 57, callbacks=Callbacks(on_start=starts.append), settings=settings
     )
     assert starts == [30]
     assert trained.steps == 57
