@@ -42,12 +42,16 @@ class Plan:
     x: str | None = None  # last part of the key that goes along the x axis, for lines, elbow and factors
     panel: str | None = None  # last part of the key that names the panel, for lines
     config: dict[str, Any] = field(default_factory=dict)  # shared by all runs, as tables of config.toml
+    # Each row's keys name its runs and stand in reports, but for those of its own config: how it is trained, say.
     rows: tuple[dict[str, Any], ...] = ({},)
     grid: dict[str, Any] = field(default_factory=dict)  # a list of values at each key
 
     def __post_init__(self) -> None:
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise IdentboxError(f"seeds: expected different numbers from 0, got {list(self.seeds)}")
+        for row in self.rows:
+            if not isinstance(row.get("config", {}), dict):
+                raise IdentboxError(f"rows.config: expected a table, got {row['config']!r:.40}")
         for key, values in flat(self.grid).items():
             if not isinstance(values, list | tuple) or not values:
                 raise IdentboxError(f"grid.{key}: expected a list of values, got {values!r}")
@@ -192,9 +196,11 @@ def read_sweep_file(
     cells: dict[str, PlannedCell] = {}
     grid = flat(plan.grid)
     for row, *values in itertools.product(plan.rows, *grid.values()):
-        dotted = {**flat(row), **dict(zip(grid, values, strict=True))}
+        shown = {key: value for key, value in row.items() if key != "config"}
+        dotted = {**flat(shown), **dict(zip(grid, values, strict=True))}
         own_kind = dotted.get("kind", plan.kind)
-        wanted = config.merge(shared, nested({k: v for k, v in dotted.items() if k != "kind"}, str(path)))
+        own_config = config.merge(shared, row.get("config", {}))
+        wanted = config.merge(own_config, nested({k: v for k, v in dotted.items() if k != "kind"}, str(path)))
         built = _configuration(own_kind, preset, wanted, path, on_images)
         cell = PlannedCell(
             name=slug(dotted),

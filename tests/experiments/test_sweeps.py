@@ -158,3 +158,16 @@ def test_more_seeds_may_be_added(file, tmp_path):
     assert config.read_toml(out / "sweep.toml")["seeds"] == [0, 1]
     done = identbox("sweep", file, "--seeds", "0,x")
     assert "--seeds: expected numbers like 0,1,2; got 0,x" in done.stderr
+
+
+def test_how_a_row_is_trained_is_no_part_of_its_name(file):
+    row = "\n[[rows]]\nprocess.causal = true\nconfig.training = { steps = 7 }\nconfig.encoder = { whitening = 200 }\n"
+    file.write_text(FILE + "\n[[rows]]\nprocess.causal = false\n" + row)
+    before, after = sweeps.read_sweep_file(file, "quick").cells[1:3]
+    assert after.name == "causal-change_probability1.0"
+    assert after.values == {"causal": True, "change_probability": 1.0}
+    assert (before.config.training.steps, after.config.training.steps) == (60, 7)
+    assert after.config.encoder.whitening == 200
+    file.write_text(FILE + "\n[[rows]]\nconfig = 3\n")
+    with pytest.raises(IdentboxError, match=r"rows.config: expected a table, got 3"):
+        sweeps.read_sweep_file(file, "quick")
