@@ -19,7 +19,7 @@ from identbox.commands.options import (
     torch_device,
 )
 from identbox.errors import IdentboxError
-from identbox.experiments.records import SIMULATION
+from identbox.experiments.records import DMVAE, SIMULATION
 
 if TYPE_CHECKING:
     from identbox.learning.training import Callbacks
@@ -83,6 +83,8 @@ def train_command(
     options: dict[str, Any] = {"seed": seed, "out": out, "device": torch_device(device)}
     if "model" not in changes:
         _train_pairs(data, preset, changes, where, workers, **options)
+    elif changes["model"] == DMVAE:
+        _train_dmvae(data, preset, changes, where, **options)
     elif str(data) == SIMULATION:
         _train_vae_on_world(preset, changes, where, **options)
     else:
@@ -125,6 +127,26 @@ def _train_vae_on_world(
     experiment = generative.Generative.from_preset(preset, changes, where)
     with _training_bar(experiment.training.steps, _content) as callbacks:
         generative.run_vae_on_world(experiment, out, seed=seed, device=device, callbacks=callbacks)
+
+
+def _train_dmvae(
+    data: Path, preset: str, changes: dict[str, Any], where: str, *, seed: int, out: Path, device: str
+) -> None:
+    from identbox.experiments import dmvae
+
+    if str(data) != SIMULATION:
+        raise IdentboxError(f"DATA: expected the word {SIMULATION} beside --model {DMVAE}, got {data}")
+    table = {key: value for key, value in changes.items() if key != "model"}
+    experiment = dmvae.DMVAESettings.from_preset(preset, table, where)
+    steps = experiment.shared.training.steps
+    with _training_bar(steps, _part) as callbacks:
+        dmvae.run_dmvae_on_world(experiment, out, seed=seed, device=device, callbacks=callbacks)
+
+
+def _part(metrics: dict[str, Any]) -> str:
+    if "content_r2" in metrics:
+        return f"shared: content R² {metrics['content_r2']:.3f}"
+    return f"specific: I(c; m) {metrics['mutual_information']:.3f}"
 
 
 def _train_vae_on_pairs(

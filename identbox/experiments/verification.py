@@ -21,7 +21,7 @@ from identbox.experiments.learner import Learner
 from identbox.experiments.learner_facts import learner_facts
 from identbox.experiments.optimum import Optimum, optimum, optimum_of_record
 from identbox.experiments.own_encoders import OWN_ENCODERS
-from identbox.experiments.records import GENERATIVE, SIMULATION
+from identbox.experiments.records import DMVAE, GENERATIVE, SIMULATION
 from identbox.experiments.trials import Trial, groups
 from identbox.identifiability.assumptions import Assumption, assumptions, effective_dimensions
 from identbox.identifiability.ceilings import Ceiling
@@ -215,7 +215,7 @@ def power_of(trial: Trial, margins: Margins) -> Power:
     return power_in_world(world, measured, margins, samples=_sampling(trial)["samples"])
 
 
-SIMULATED = (SIMULATION, OWN_ENCODERS, GENERATIVE)  # kinds of runs, where they are not on images
+SIMULATED = (SIMULATION, OWN_ENCODERS, GENERATIVE, DMVAE)  # kinds of runs, where they are not on images
 
 
 def verify_group(name: str, trials: Sequence[Trial], margins: Margins) -> GroupFinding:

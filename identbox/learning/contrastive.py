@@ -105,6 +105,24 @@ def info_nce(
     return torch.stack(losses).mean()
 
 
+def one_sided_info_nce(
+    anchors: Float[Tensor, "n d"], targets: Float[Tensor, "n d"], objective: Objective
+) -> Float[Tensor, ""]:
+    """InfoNCE of anchors against their targets (Eq. 9.3), in nats, a mean over anchors:
+
+        1/n sum_k [ log sum_l exp sim(a_k, b_l) - sim(a_k, b_k) ]
+
+    The negatives of an anchor are the targets of all other samples; an anchor is no negative. Raises IdentboxError as
+    `info_nce` does.
+    """
+    _check((anchors, targets), objective, None)
+    if objective.similarity == "cosine":
+        anchors, targets = (torch.nn.functional.normalize(one, dim=1) for one in (anchors, targets))
+    scale = 1 / objective.temperature
+    rows, _ = log_sum_exp(anchors, targets, objective.similarity, scale)
+    return (rows - _paired(anchors, targets, objective.similarity) * scale).mean()
+
+
 def _check(views: Sequence[Tensor], objective: Objective, negatives: Sequence[Tensor] | None) -> None:
     if len(views) < 2:
         raise IdentboxError(f"info_nce: expected encodings of at least two views, got {len(views)}")

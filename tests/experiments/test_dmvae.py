@@ -1,0 +1,100 @@
+"""Both stages of a DMVAE on a simulation: stopped anywhere, the same weights; and what a record says."""
+
+import json
+
+import pytest
+import torch
+
+from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, trials
+from identbox.learning import training
+from identbox.process.presets import numerical_simulation
+from identbox.process.world import World
+
+TRAINING = {"batch": 32, "log_every": 5, "checkpoint_every": 0.0, "learning_rate": 1e-3}
+SMALL = {
+    "process": {"content": 1, "style": 1, "specific": 1},
+    "mixing": {"pool": 100, "ratio": 0.1},
+    "shared": {"widths": [4], "whitening": 200, "training": {**TRAINING, "steps": 20}},
+    "specific": {
+        "size": 2,
+        "widths": [4],
+        "decoder_widths": [4],
+        "discriminator": {"widths": [8]},
+        "training": {**TRAINING, "steps": 20},
+    },
+    "probes": {"samples": 60, "bootstrap": 5},
+}
+PARTS = ("shared", "specific-1", "specific-2")
+
+
+def settings():
+    return dmvae.DMVAESettings.from_preset("quick", SMALL)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dmvae") / "run"
+    return folder, dmvae.run_dmvae_on_world(settings(), folder, seed=0)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("learner", "step"), [(dmvae_learners.SharedLearner, 12), (dmvae_learners.SpecificLearner, 13)]
+)
+def test_stopped_in_either_stage_and_continued_the_weights_are_the_same(
+    whole, tmp_path, monkeypatch, learner, step
+):
+    before = learner.loss
+
+    def killed(self, number, stream="train"):
+        if number == step and stream == "train":
+            raise Killed
+        return before(self, number, stream)
+
+    monkeypatch.setattr(learner, "loss", killed)
+    with pytest.raises(Killed):
+        dmvae.run_dmvae_on_world(settings(), tmp_path / "run", seed=0)
+    monkeypatch.setattr(learner, "loss", before)
+    again = dmvae.run_dmvae_on_world(settings(), tmp_path / "run", seed=0)
+    for part in PARTS:
+        states = [training.model_state(folder / part) for folder in (whole[0], tmp_path / "run")]
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    for key in ("losses", "mutual_information", "coherence", "probes", "probes_subsets"):
+        assert again[key] == whole[1][key]
+
+
+def test_a_finished_run_is_not_trained_again(whole, monkeypatch):
+    monkeypatch.setattr(dmvae_learners.SharedLearner, "loss", lambda *_: pytest.fail("trained again"))
+    assert dmvae.run_dmvae_on_world(settings(), whole[0], seed=0)["losses"] == whole[1]["losses"]
+
+
+def test_the_record_is_one_that_verdicts_and_reports_read(whole):
+    folder, record = whole
+    assert json.loads((folder / "results.json").read_text()) == record
+    trial = trials.read(folder)
+    assert trial.content_size == 1
+    assert {one["block"][0] for one in record["identification"]} == {"content"}
+    names = {one["view"] for one in record["probes_subsets"]}
+    assert names == {"c of all (latents of 1)", "c of all (latents of 2)", "m of 1", "m of 2"}
+    assert record["mutual_information"].keys() == {"1", "2"}
+    assert [(row["given"], row["generated"]) for row in record["coherence"]] == [
+        ("1", "1"),
+        ("1", "2"),
+        ("2", "1"),
+        ("2", "2"),
+        ("prior (mixture)", "2 beside 1"),
+        ("prior (resampled)", "2 beside 1"),
+    ]
+
+
+def test_content_of_observations_is_read_by_inverting_the_mixing():
+    """Observations with the right content score 1, whatever else they show; those of other samples about -1."""
+    world = World(numerical_simulation(content=2, style=1, specific=1), seed=0)
+    sample, other = world.sample(2000), world.sample(2000, "other")
+    content = {"content": sample.z["1"]["content"]}
+    assert dmvae_measures.content_agreement(world, "2", sample.x["2"], content) == pytest.approx(1, abs=1e-4)
+    assert dmvae_measures.content_agreement(world, "2", other.x["2"], content) == pytest.approx(-1, abs=0.15)
