@@ -255,13 +255,19 @@ def _render_on_cluster(
 def check_command(
     folder: Path, rerender: int, placement: int, shapes: str, offline: bool, executable: str | None
 ) -> None:
-    """Check a whole dataset folder: files, pixels, sentences, latents, dependencies, and where objects are."""
-    from identbox.data import checks
+    """Check a whole dataset folder: files, pixels, sentences, latents, dependencies, and where objects are.
+
+    Of a dataset of identbox data: the content of its arrays, and the ranges of its factors.
+    """
+    from identbox.data import checks, multiview, multiview_checks
     from identbox.rendering.blender import Blender
     from identbox.rendering.comparison import rerender as render_again
     from identbox.rendering.placement import look_for_objects
 
     def findings() -> Iterator[checks.DatasetFinding]:
+        if multiview.is_multiview(folder):
+            yield from multiview_checks.check_multiview(folder)
+            return
         yield from checks.check_dataset(folder)
         blender = Blender(executable=executable)
         if placement:

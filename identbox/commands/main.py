@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from identbox.commands import data, doctor, process, scores, selftest, shapes, sweep, train, verify
+from identbox.commands import data, doctor, multiview, process, scores, selftest, shapes, sweep, train, verify
 from identbox.errors import IdentboxError
 
 RETRY = 0.05  # seconds between two attempts to handle a signal that came during an import
@@ -46,6 +46,7 @@ for command in (
     data.render_command,
     data.check_command,
     data.export_command,
+    multiview.data_group,
     shapes.shapes,
     train.simulate_command,
     sweep.sweep_command,

@@ -56,17 +56,18 @@ def sweep_command(
     other; it is named at the end.
     """
     from identbox.experiments import sweeps
+    from identbox.experiments.multiview import data_kind
 
     chosen = None if seeds is None else comma_separated(seeds, "--seeds")
-    planned = sweeps.read_sweep_file(file, preset, chosen, on_images=dataset is not None)
+    planned = sweeps.read_sweep_file(file, preset, chosen, on=data_kind(dataset))
     folder = out or file.parent / "results" / f"{file.stem}-{preset}"
     # Each machine of a cluster chooses its own device.
     where = torch_device(device) if cluster is None else device
     jobs = list(planned.jobs(folder, device=where, dataset=dataset))
-    if dataset is not None:
+    if data_kind(dataset) == "pairs":
         # Images are decoded once, here, and not by every run that starts.
         for settings in {one.image_size: one for one in planned.data()}.values():
-            open_dataset(dataset, settings)
+            open_dataset(Path(str(dataset)), settings)
     planned.claim(folder)
     gpus = visible_gpus() if where == "cuda" else ()
     run_jobs(folder, jobs, workers, "runs", cluster, gpus=gpus, timeout=timeout and timeout * 3600)

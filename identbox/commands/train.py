@@ -74,9 +74,9 @@ def train_command(
 ) -> None:
     """Train an image and a text encoder on a dataset folder DATA, and probe what they encode.
 
-    With --model a multimodal VAE is trained instead; then DATA may also be the word simulation, for the vectors of a
-    numerical simulation as identbox simulate has them. After an interruption the same command continues where it
-    stopped.
+    With --model a multimodal VAE is trained instead. DATA may then also be a dataset of identbox data, or the word
+    simulation, for the vectors of a numerical simulation as identbox simulate has them. After an interruption the same
+    command continues where it stopped.
     """
     if model is not None:
         changes = {**changes, "model": model}
@@ -88,7 +88,7 @@ def train_command(
     elif str(data) == SIMULATION:
         _train_vae_on_world(preset, changes, where, **options)
     else:
-        _train_vae_on_pairs(data, preset, changes, where, workers, **options)
+        _train_vae_on_dataset(data, preset, changes, where, workers, **options)
     show_run(out)
 
 
@@ -149,7 +149,7 @@ def _part(metrics: dict[str, Any]) -> str:
     return f"specific: I(c; m) {metrics['mutual_information']:.3f}"
 
 
-def _train_vae_on_pairs(
+def _train_vae_on_dataset(
     dataset: Path,
     preset: str,
     changes: dict[str, Any],
@@ -160,12 +160,16 @@ def _train_vae_on_pairs(
     out: Path,
     device: str,
 ) -> None:
-    from identbox.experiments import generative
+    from identbox.experiments import generative, multiview, vae_runs
 
-    experiment = generative.Generative.from_preset(preset, changes, where, on_images=True)
-    data = open_dataset(dataset, experiment.data, workers)
+    kind = multiview.data_kind(dataset)
+    experiment = generative.Generative.from_preset(preset, changes, where, on=kind)
+    if kind == "pairs":
+        data = multiview.data_of_pairs(open_dataset(dataset, experiment.data, workers))
+    else:
+        data = multiview.open_multiview_data(dataset, experiment.data)
     with _training_bar(experiment.training.steps, _validation) as callbacks:
-        generative.run_vae_on_pairs(experiment, data, out, seed=seed, device=device, callbacks=callbacks)
+        vae_runs.run_vae(experiment, data, out, seed=seed, device=device, callbacks=callbacks)
 
 
 @click.command("probe")

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from identbox import files
 from identbox.data.folder import SPLITS, Columns, FolderSource, read_sentences
+from identbox.data.multiview import is_multiview, multiview_fingerprint
 from identbox.data.shards import Parquet, Tar
 from identbox.errors import IdentboxError
 
@@ -85,8 +86,10 @@ def sentences_of(folder: Path, split: str) -> list[str]:
 def fingerprint(dataset: Path) -> str:
     """A hash of a dataset's recipe, vocabulary, latents and sentences; an export has the hash of its dataset.
 
-    Raises IdentboxError where a split is missing.
+    A dataset of any modalities has the hash of its arrays. Raises IdentboxError where a split is missing.
     """
+    if is_multiview(dataset):
+        return multiview_fingerprint(dataset)
     digest = hashlib.sha256()
     for name in ("dataset.toml", "vocab.json"):
         if (dataset / name).exists():

@@ -1,4 +1,4 @@
-"""Multimodal VAEs from their configuration to their record (chapters 5 to 7), on simulations and on rendered datasets.
+"""Multimodal VAEs from their configuration to their record (chapters 5 to 7), and their runs on simulations.
 
 A model is a name: which subsets its posterior mixes and which bound it maximises. The rest of a configuration is that
 of other runs. A run's folder is that of every run, and its embeddings go through the same probes and verdicts as those
@@ -17,22 +17,21 @@ import torch
 
 from identbox import config, seeding
 from identbox.config import configuration
-from identbox.data.factors import VIEWS
 from identbox.errors import IdentboxError
-from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes
 from identbox.experiments.identification import identification_record
-from identbox.experiments.image_text import Data, DataSettings
+from identbox.experiments.multiview import DataKind
+from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.records import GENERATIVE
 from identbox.experiments.run import RunFolder, Trainable
 from identbox.experiments.simulation import ProbeSettings, ProcessSettings, conditioning, probed
-from identbox.experiments.vae_learners import PairVae, VaeLearner, WorldVae, embeddings
+from identbox.experiments.vae_learners import VaeLearner, WorldVae, embeddings
 from identbox.experiments.vae_networks import (
     VaeDecoderSettings,
     VaeEncoderSettings,
-    pair_modalities,
     world_modalities,
 )
 from identbox.learning.elbo import VaeObjective
+from identbox.learning.judges import JudgeSettings
 from identbox.learning.posteriors import Subsets
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 from identbox.learning.vae import Data as VaeData
@@ -43,7 +42,7 @@ from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe_targets
 from identbox.metrics.targets import seen, target_of
 from identbox.process.mixing import Mixing
-from identbox.process.tables import process_from_table, table_from_process
+from identbox.process.tables import table_from_process
 from identbox.process.world import World
 from identbox.settings import Count, Probability, at_least, settings
 
@@ -62,6 +61,12 @@ ModelName = Literal[
 ]
 MODEL_NAMES: tuple[str, ...] = get_args(ModelName)
 PARTITION = {"encoder": {"specific": 2}}
+# Sizes of a partitioned model on each kind of data; on PolyMNIST those of MMVAE+.
+PARTITIONS: dict[DataKind, dict[str, int]] = {
+    "simulation": {"specific": 2},
+    "pairs": {"specific": 2},
+    "multiview": {"encoding_size": 32, "specific": 32},
+}
 # What makes each model: which subsets, and what differs from the defaults of the other settings.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "unimodal-vaes": ("single", {"elbo": {"decoded": "own"}}),
@@ -94,6 +99,15 @@ class LikelihoodEstimate:
 
 
 @settings
+class GenerationSettings:
+    """What is generated and judged after the training, on a dataset."""
+
+    samples: Annotated[int, at_least(0)] = 2000  # of the test split, at most; 0 for none
+    by_inputs: bool = True  # from subsets of every size, or from single modalities and from all others alone
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+
+
+@settings
 class Generative:
     """All that a run of a multimodal VAE is, but for its seed and its data."""
 
@@ -104,12 +118,14 @@ class Generative:
     process: ProcessSettings = field(default_factory=ProcessSettings)  # of a simulation
     mixing: Mixing = field(default_factory=Mixing)  # of a simulation
     data: DataSettings = field(default_factory=DataSettings)  # of images and sentences
+    modalities: tuple[str, ...] = ()  # those of a dataset that are modelled; without them, all
     encoder: VaeEncoderSettings = field(default_factory=VaeEncoderSettings)
     decoder: VaeDecoderSettings = field(default_factory=VaeDecoderSettings)
     elbo: VaeObjective = field(default_factory=VaeObjective)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     probes: ProbeSettings = field(default_factory=ProbeSettings)
     likelihood: LikelihoodEstimate = field(default_factory=LikelihoodEstimate)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
 
     def __post_init__(self) -> None:
         if self.weights and not self.subsets:
@@ -124,9 +140,11 @@ class Generative:
         table: Mapping[str, Any] | None = None,
         where: str = "config",
         *,
-        on_images: bool = False,
+        on: DataKind = "simulation",
     ) -> Generative:
         """The configuration of a preset and of the model that ``table`` names, changed by the rest of it.
+
+        ``on`` says what it is trained on: presets differ for simulations, image-text pairs and other datasets.
 
         Raises IdentboxError for an unknown preset or model, and for keys and values that do not fit.
         """
@@ -134,9 +152,12 @@ class Generative:
         name = changes.get("model", "mopoe-vae")
         if name not in MODELS:
             raise IdentboxError(f"{where}: model: expected one of {', '.join(MODELS)}; got {name}")
+        model = MODELS[name][1]
+        if model.get("encoder", {}).get("specific"):
+            model = config.merge(model, {"encoder": PARTITIONS[on]})
         presets = {
-            key: config.merge(config.merge(common, of_images if on_images else {}), MODELS[name][1])
-            for key, (common, of_images) in GENERATIVE_PRESETS.items()
+            key: config.merge(config.merge(tables["all"], tables[on]), model)
+            for key, tables in GENERATIVE_PRESETS.items()
         }
         return configuration(Generative, presets, preset, changes, where)
 
@@ -152,30 +173,51 @@ class Generative:
         return kind[MODELS[self.model][0]](len(names))
 
 
-# For each preset what all runs have, and what those on images have besides.
-GENERATIVE_PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "thesis": (
-        {},
-        {
+# For each preset what all runs have, and what those on each kind of data have besides.
+GENERATIVE_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "thesis": {
+        "all": {},
+        "simulation": {},
+        "pairs": {
             "training": {"steps": 100_000, "batch": 256, "learning_rate": 5e-4},
             "encoder": {"image": "resnet18"},
         },
-    ),
-    "quick": (
-        {
+        # PolyMNIST in chapter 5: 300 epochs of 60 000 samples.
+        "multiview": {
+            "training": {"steps": 70_200, "batch": 256, "learning_rate": 5e-4, "log_every": 1000},
+            "encoder": {"encoding_size": 512},
+            "decoder": {"image_scale": 0.75},
+            "elbo": {"beta": 2.5},
+            "probes": {"samples": 500},
+            "generation": {"samples": 10_000, "judge": {"steps": 10_000}},
+        },
+    },
+    "quick": {
+        "all": {
             "process": {"content": 2, "style": 2, "specific": 2},
             "training": {"steps": 3000, "batch": 256, "learning_rate": 1e-3, "schedule": "cosine"},
             "probes": {"samples": 1024},
         },
-        {
+        "simulation": {},
+        "pairs": {
             "process": {"content": 5, "style": 5, "specific": 5},
             "encoder": {"encoding_size": 16},
             "data": {"image_size": 64},
             "training": {"steps": 6000, "batch": 64, "log_every": 200},
             "probes": {"samples": 4096},
             "likelihood": {"data": 32, "samples": 100},
+            "generation": {"samples": 1000, "judge": {"steps": 2000}},
         },
-    ),
+        "multiview": {
+            "training": {"steps": 1500, "batch": 64, "learning_rate": 2e-3, "log_every": 100},
+            "encoder": {"encoding_size": 64, "channels": [12, 24, 48], "hidden": 128},
+            "decoder": {"image_scale": 0.75, "channels": [12, 24, 48], "hidden": 128},
+            "elbo": {"beta": 2.5, "subsets": "one"},
+            "probes": {"samples": 500, "bootstrap": 50},
+            "likelihood": {"data": 16, "samples": 64},
+            "generation": {"samples": 1000, "judge": {"steps": 2000}},
+        },
+    },
 }
 
 
@@ -229,51 +271,6 @@ def world_vae(experiment: Generative, *, seed: int, device: torch.device | str =
     return WorldVae(world, vae, experiment.elbo, experiment.training).to(device)
 
 
-def run_vae_on_pairs(
-    experiment: Generative,
-    data: Data,
-    folder: Path,
-    *,
-    seed: int,
-    device: torch.device | str = "cpu",
-    callbacks: Callbacks = NO_CALLBACKS,
-) -> dict[str, Any]:
-    """Train and probe a multimodal VAE on images and their sentences; writes and returns the record.
-
-    Raises IdentboxError as `run_experiment` does, and names the term of the bound where a step is not finite.
-    """
-    if experiment.training.batch > len(data.train):
-        raise IdentboxError(
-            f"training.batch: expected at most the {len(data.train)} samples of the split train, "
-            f"got {experiment.training.batch}"
-        )
-
-    def make() -> Trainable:
-        learner = pair_vae(experiment, data, seed=seed).to(device)
-        learner.vae.expect_range(learner.data(0, "train"))
-        return Trainable(
-            model=learner,
-            loss=learner.loss,
-            settings=experiment.training,
-            watch=lambda: {"validation_loss": learner.validation_loss()},
-            explain=learner.explain,
-            measure=lambda trained: _measured_pairs(learner, data, trained, experiment),
-        )
-
-    place = vae_folder(folder, experiment, seed=seed, dataset=(data.folder, data.sha256))
-    return place.run(make, callbacks)
-
-
-def pair_vae(experiment: Generative, data: Data, *, seed: int) -> PairVae:
-    """The untrained model of a dataset's images and sentences."""
-    process = process_from_table(data.process, f"{data.folder}: process")
-    latents = experiment.encoder.latents(process.content_size)
-    parts = pair_modalities(data.train, latents, experiment.encoder, experiment.decoder, seed=seed)
-    vae = MultimodalVAE(parts, latents, experiment.subsets_of(tuple(parts)))
-    splits = {"train": data.train, "validation": data.val}
-    return PairVae(splits, vae, experiment.elbo, experiment.training, seed=seed)
-
-
 def _measured_world(learner: WorldVae, trained: Trained, experiment: Generative) -> dict[str, Any]:
     """What the record says of a model, its world and its embeddings."""
     learner.eval()
@@ -282,7 +279,7 @@ def _measured_world(learner: WorldVae, trained: Trained, experiment: Generative)
     return {
         "process": config.toml_values(table_from_process(world.process)),
         "mixing": config.toml_values(conditioning(world)),
-        **_bound_record(learner, trained, held_out, experiment),
+        **bound_record(learner, trained, held_out, experiment),
         "probes": [score.record() for score in probed(world, learner.encode, settings)],
         "probes_subsets": _subset_probes(learner, settings),
         **identification_record(
@@ -296,11 +293,11 @@ def _measured_world(learner: WorldVae, trained: Trained, experiment: Generative)
     }
 
 
-def _bound_record(
+def bound_record(
     learner: VaeLearner, trained: Trained, held_out: VaeData, experiment: Generative
 ) -> dict[str, Any]:
     """Losses with the name of the bound that they are of, and log-likelihoods with the raw likelihoods and beta 1."""
-    likelihoods = "; ".join(f"{name}: {one}" for name, one in learner.vae.likelihoods.items())
+    scales = "; ".join(f"{name}: {one}" for name, one in learner.vae.likelihoods.items())
     losses = {"train": trained.loss, "validation": learner.validation_loss()}
     subsets = ", ".join(
         f"{name} ({weight:.3g})"
@@ -310,12 +307,12 @@ def _bound_record(
     )
     return {
         "losses": config.toml_values(losses),
-        "bound": f"negative {experiment.elbo}; posterior: {subsets}; likelihoods: {likelihoods}",
-        "likelihood": _likelihoods(learner, held_out, experiment.likelihood),
+        "bound": f"negative {experiment.elbo}; posterior: {subsets}; likelihoods: {scales}",
+        "likelihood": likelihoods(learner, held_out, experiment.likelihood),
     }
 
 
-def _likelihoods(
+def likelihoods(
     learner: VaeLearner, x: VaeData, estimate: LikelihoodEstimate
 ) -> list[dict[str, float | int | str]]:
     """The joint log-likelihood, and those of each modality given the others."""
@@ -353,29 +350,3 @@ def _subset_probes(learner: WorldVae, settings: ProbeSettings) -> list[dict[str,
             for one in probe_targets(fit[name], score[name], targets, settings=options, seed=seed):
                 records.append(dataclasses.replace(one, view=f"{name} (latents of {view})").record())
     return records
-
-
-def _measured_pairs(learner: PairVae, data: Data, trained: Trained, experiment: Generative) -> dict[str, Any]:
-    """What the record says of a model of images and sentences, and of its embeddings."""
-    learner.eval()
-    settings = FactorProbeSettings(samples=experiment.probes.samples, bootstrap=experiment.probes.bootstrap)
-    made = probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)
-    single = [one for one in made["probes"] if one["view"] in VIEWS]
-    subsets = [one for one in made["probes"] if one["view"] not in VIEWS]
-    rows = min(len(data.test), settings.samples)
-    process = process_from_table(data.process, f"{data.folder}: process")
-    encoded = learner.encodings(data.test, rows)
-    number = min(len(data.test), max(1, experiment.likelihood.data))
-    held_out = learner.read(data.test, torch.arange(number))
-    return {
-        "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
-        "process": data.process,
-        **_bound_record(learner, trained, held_out, experiment),
-        "probes": single,
-        "probes_subsets": subsets,
-        "from_content": made["from_content"],
-        "identification": identification_of_split(
-            process, {view: encoded[view] for view in VIEWS}, data.test
-        ),
-        "optimum": NO_OPTIMUM,
-    }

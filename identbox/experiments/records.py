@@ -19,7 +19,8 @@ DMVAE = "dmvae"
 RUN_FORMAT = 1  # of the records of runs and sweeps
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"
 LEASE = "run.lease"
-KINDS = ("table", "interventions", "lines", "elbow", "factors")
+KINDS = ("table", "interventions", "lines", "elbow", "factors", "inputs", "generation", "frontier")
+ANY_NUMBER = ("lines", "generation")  # kinds whose x may be any number
 SCORES_KEY = "scores"  # of a line of metrics.jsonl: cheap scores of every variable at that step
 # What the tables of the thesis call the roles of variables.
 ROLE_NAMES = {"content": "content", "style": "style", "specific": "modality"}
@@ -57,6 +58,15 @@ class Run:
     probes_subsets: tuple[Score, ...] = ()
     bound: str = ""
     likelihood: tuple[dict[str, Any], ...] = ()
+    # On a dataset: what is generated from subsets of modalities and from the prior, and judged.
+    dataset: dict[str, Any] = field(default_factory=dict)
+    likelihood_by_inputs: tuple[dict[str, Any], ...] = ()
+    coherence: tuple[dict[str, Any], ...] = ()
+    coherence_unconditional: tuple[dict[str, Any], ...] = ()
+    reconstruction: tuple[dict[str, Any], ...] = ()
+    frechet: tuple[dict[str, Any], ...] = ()
+    frechet_unconditional: tuple[dict[str, Any], ...] = ()
+    frechet_reconstruction: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.format != RUN_FORMAT:
@@ -146,13 +156,15 @@ class Sweep:
             raise IdentboxError(
                 "cells and seeds: expected at least one of each and different names, got others"
             )
-        if self.report in ("lines", "elbow", "factors"):
+        if self.report in ("lines", "elbow", "factors", "generation"):
             if self.x is None:
                 raise IdentboxError(f"x: expected the name of a value for the report {self.report}, got none")
             for cell in self.cells:
                 x = cell.values.get(self.x)
-                if isinstance(x, bool) or not isinstance(x, int | float if self.report == "lines" else int):
-                    wanted = "a number" if self.report == "lines" else "a whole number"
+                if isinstance(x, bool) or not isinstance(
+                    x, int | float if self.report in ANY_NUMBER else int
+                ):
+                    wanted = "a number" if self.report in ANY_NUMBER else "a whole number"
                     raise IdentboxError(f"cells: {cell.name}: {self.x}: expected {wanted}, got {x!r}")
 
 

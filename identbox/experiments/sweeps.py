@@ -19,13 +19,16 @@ from identbox.data import formats
 from identbox.errors import IdentboxError
 from identbox.experiments.generative import Generative, vae_folder
 from identbox.experiments.image_text import DataSettings, Experiment, experiment_folder
+from identbox.experiments.multiview import DataKind
 from identbox.experiments.records import GENERATIVE, IMAGE_TEXT, RUN_FORMAT, SIMULATION, SWEEP, run_folder
 from identbox.experiments.run import CONFIG_FILE, RunFolder
 from identbox.experiments.simulation import SIMULATION_PRESETS, Simulation, simulation_folder
 from identbox.jobs.execution import Job
 from identbox.settings import build
 
-ReportKind = Literal["table", "interventions", "lines", "elbow", "factors"]
+ReportKind = Literal[
+    "table", "interventions", "lines", "elbow", "factors", "inputs", "generation", "frontier"
+]
 RunKind = Literal["simulation", "image-text", "generative"]
 
 
@@ -39,7 +42,8 @@ class Plan:
     kind: RunKind = "simulation"
     published: str | None = None  # file under simulations/published to hold the results against
     seeds: tuple[int, ...] = (0, 1, 2)
-    x: str | None = None  # last part of the key that goes along the x axis, for lines, elbow and factors
+    # last part of the key that goes along the x axis, for lines, elbow, factors and generation
+    x: str | None = None
     panel: str | None = None  # last part of the key that names the panel, for lines
     config: dict[str, Any] = field(default_factory=dict)  # shared by all runs, as tables of config.toml
     # Each row's keys name its runs and stand in reports, but for those of its own config: how it is trained, say.
@@ -172,11 +176,11 @@ def read_sweep_file(
     seeds: tuple[int, ...] | None = None,
     changes: Mapping[str, Any] | None = None,
     *,
-    on_images: bool = False,
+    on: DataKind = "simulation",
 ) -> PlannedSweep:
     """Read a sweep file for a preset, with other seeds and some keys of the configuration changed where given.
 
-    ``on_images`` says that multimodal VAEs are trained on a dataset, which has presets of its own.
+    ``on`` says what multimodal VAEs are trained on: presets differ for simulations, pairs and other datasets.
 
     Raises IdentboxError for unknown keys (of the file, or of the grid and no configuration), values that do not fit,
     and two cells that do not differ.
@@ -201,10 +205,14 @@ def read_sweep_file(
         own_kind = dotted.get("kind", plan.kind)
         own_config = config.merge(shared, row.get("config", {}))
         wanted = config.merge(own_config, nested({k: v for k, v in dotted.items() if k != "kind"}, str(path)))
-        built = _configuration(own_kind, preset, wanted, path, on_images)
+        built = _configuration(own_kind, preset, wanted, path, on)
         cell = PlannedCell(
             name=slug(dotted),
-            values={key.rpartition(".")[2]: shown_value(value) for key, value in dotted.items()},
+            values={
+                name: len(value) if name == plan.x and isinstance(value, list | tuple) else shown_value(value)
+                for key, value in dotted.items()
+                for name in [key.rpartition(".")[2]]
+            },
             config=built,
         )
         if cell.name in cells:
@@ -214,10 +222,10 @@ def read_sweep_file(
 
 
 def _configuration(
-    kind: str, preset: str, table: Mapping[str, Any], path: Path, on_images: bool
+    kind: str, preset: str, table: Mapping[str, Any], path: Path, on: DataKind
 ) -> Simulation | Experiment | Generative:
     if kind == GENERATIVE:
-        return Generative.from_preset(preset, table, str(path), on_images=on_images)
+        return Generative.from_preset(preset, table, str(path), on=on)
     if kind == IMAGE_TEXT:
         return Experiment.from_preset(preset, table, str(path))
     if kind == SIMULATION:

@@ -1,19 +1,17 @@
-"""Multimodal VAEs as they are trained and read: on the views of a world, or on images and their sentences."""
+"""Multimodal VAEs as they are trained and read: on the views of a world, or on the modalities of a dataset."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from identbox import seeding
-from identbox.data.folder import PAD
-from identbox.data.pixels import Split, batch
+from identbox.data.multiview import MultiviewSplit
 from identbox.errors import first_few
 from identbox.experiments.learner import VALIDATION_BATCHES
 from identbox.experiments.records import SCORES_KEY
@@ -117,12 +115,12 @@ class WorldVae(VaeLearner):
         return {SCORES_KEY: self._in_evaluation(lambda: curve_scores(self.world, self.encode))}
 
 
-class PairVae(VaeLearner):
-    """A multimodal VAE of images in [0, 1] and their sentences."""
+class DatasetVae(VaeLearner):
+    """A multimodal VAE of the modalities of a dataset: images in [0, 1], texts as whole numbers."""
 
     def __init__(
         self,
-        splits: Mapping[str, Split],
+        splits: Mapping[str, MultiviewSplit],
         vae: MultimodalVAE,
         objective: VaeObjective,
         training: TrainingSettings,
@@ -144,17 +142,21 @@ class PairVae(VaeLearner):
             self._order = epoch, order
         return self.read(split, self._order[1][place * size : (place + 1) * size])
 
-    def read(self, split: Split, indices: Int[Tensor, " n"]) -> dict[str, Tensor]:
-        """Some samples of a split: images in [0, 1], sentences of the length of the training's."""
-        images, tokens = batch(split, indices, device=self.device, mean=(0.0,) * 3, std=(1.0,) * 3)
-        train = self.splits["train"]
-        length, padding = train.tokens.shape[1], train.vocabulary[PAD]
-        tokens = functional.pad(tokens, (0, max(0, length - tokens.shape[1])), value=padding)
-        return {"image": images, "text": tokens[:, :length]}
+    def read(self, split: MultiviewSplit, indices: Int[Tensor, " n"]) -> dict[str, Tensor]:
+        """Some samples of a split, on the device of the model."""
+        return split.batch(indices, device=self.device)
+
+    def batches(self, split: MultiviewSplit, n: int, size: int | None = None) -> Iterator[dict[str, Tensor]]:
+        """The first n samples of a split, batch by batch."""
+        return (
+            self.read(split, rows) for rows in torch.arange(n).split(size or self.training_settings.batch)
+        )
 
     @torch.no_grad()
-    def encodings(self, split: Split, n: int, train_mode: bool = False) -> dict[str, Float[Tensor, "n d"]]:
-        """The embeddings of the first n samples given the image, the sentence, and both; and specific dimensions."""
+    def encodings(
+        self, split: MultiviewSplit, n: int, train_mode: bool = False
+    ) -> dict[str, Float[Tensor, "n d"]]:
+        """The embeddings of the first n samples given each modality and all; and specific dimensions."""
         parts: dict[str, list[Tensor]] = {}
 
         def read_all() -> None:

@@ -107,6 +107,26 @@ class Subsets:
         members = tuple(tuple(known[name] for name in subset) for subset in lists)
         return Subsets(len(names), members, tuple(weights))
 
+    def given(self, known: Sequence[int]) -> Subsets:
+        """The subsets when only the modalities ``known`` are there: each keeps those of them, and equal ones are one.
+
+        A subset that keeps none is left out, and the others share its weight in proportion to theirs. Raises
+        IdentboxError where none is left.
+
+        >>> Subsets.powerset(3).given([0, 2])
+        Subsets(modalities=3, members=((0,), (2,), (0, 2)), weights=(0.333..., 0.333..., 0.333...))
+        """
+        weights: dict[tuple[int, ...], float] = {}
+        for subset, weight in zip(self.members, self.weights, strict=True):
+            kept = tuple(sorted(set(subset) & set(known)))
+            if kept:
+                weights[kept] = weights.get(kept, 0.0) + weight
+        total = math.fsum(weights.values())
+        if not total > 0:
+            raise IdentboxError(f"subsets: expected one with a modality among {list(known)}, got none")
+        ordered = sorted(weights, key=lambda one: (len(one), one))
+        return Subsets(self.modalities, tuple(ordered), tuple(weights[one] / total for one in ordered))
+
     def __len__(self) -> int:
         return len(self.members)
 

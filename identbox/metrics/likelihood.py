@@ -24,7 +24,7 @@ from torch import Tensor
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning.densities import Density, prior
-from identbox.learning.posteriors import Mixture
+from identbox.learning.posteriors import Mixture, mixture
 from identbox.learning.vae import Data, Encoded, MultimodalVAE, masked
 
 Proposal = Literal["joint", "product", "prior"]
@@ -91,6 +91,7 @@ def log_likelihood(
     given: Sequence[str] = (),
     samples: int = 1000,
     proposal: Proposal = "joint",
+    inputs: Sequence[str] | None = None,
     present: Bool[Tensor, "n m"] | None = None,
     seed: int,
     first: int = 0,
@@ -99,17 +100,24 @@ def log_likelihood(
 
     The proposal is the model's own posterior given the modalities in question: ``joint`` the mixture of Definition 6,
     ``product`` the product of all experts, ``prior`` none of them. Specific dimensions come from the posterior of
-    their modality. A conditional is a difference of two such estimates. ``present`` (n, m) says which modalities each
-    sample has: the others are left out of its likelihood. Without ``names`` it is of all modalities in ``x`` that are
-    not given. ``first`` is the number of the first sample, for data that come in parts.
+    their modality. With ``inputs``, shared dimensions are proposed from the joint posterior given these modalities
+    alone (Figure 5.1c), whatever the likelihood is of. A conditional is a difference of two such estimates. ``present``
+    (n, m) says which modalities each sample has: the others are left out of its likelihood. Without ``names`` it is of
+    all modalities in ``x`` that are not given. ``first`` is the number of the first sample, for data in parts.
 
     Raises IdentboxError for fewer than one of ``samples``, modalities that are not there or both wanted and given, and
     data of another range than their likelihood's.
     """
     wanted = tuple(names) if names is not None else tuple(name for name in x if name not in given)
     n = _expect(model, x, wanted, tuple(given), samples, present)
+    if inputs is not None and (proposal != "joint" or given or not inputs or not set(inputs) <= set(wanted)):
+        raise IdentboxError(
+            f"inputs: expected modalities among {', '.join(wanted)}, nothing given and the proposal joint, "
+            f"got {', '.join(inputs) or 'none'}"
+        )
     whole = {name: x[name] for name in model.names if name in (*wanted, *given)}
-    estimate = _Estimator(model, samples, proposal, seed)
+    places = None if inputs is None else tuple(model.names.index(name) for name in inputs)
+    estimate = _Estimator(model, samples, proposal, seed, places)
     values, relative, effective = estimate.all(whole, present, n, first)
     errors = relative.square()
     if given:
@@ -122,12 +130,17 @@ def log_likelihood(
         errors=errors.sqrt(),
         effective=effective,
         samples=samples,
-        what=f"log p({text}) by importance sampling from the {_PROPOSALS[proposal]}",
+        what=f"log p({text}) by importance sampling from the {_proposed(proposal, inputs)}",
         scales="; ".join(f"{name}: {model.likelihoods[name]}" for name in whole),
     )
 
 
 _PROPOSALS = {"joint": "joint posterior", "product": "product of all experts", "prior": "prior"}
+
+
+def _proposed(proposal: Proposal, inputs: Sequence[str] | None) -> str:
+    """The proposal in words."""
+    return _PROPOSALS[proposal] if inputs is None else f"joint posterior given {', '.join(inputs)}"
 
 
 def _expect(
@@ -164,6 +177,7 @@ class _Estimator:
     samples: int
     proposal: Proposal
     seed: int
+    inputs: tuple[int, ...] | None = None  # the modalities from which shared dimensions are proposed
 
     def all(
         self, x: Data, present: Tensor | None, n: int, first: int
@@ -206,6 +220,9 @@ class _Estimator:
         return total - math.log(self.samples), (2 * total - squares).exp()
 
     def _proposal(self, encoded: Encoded) -> Mixture:
+        if self.inputs is not None:
+            subsets, alone = self.model.subsets.given(self.inputs), self.model.latents.prior_expert
+            return mixture(encoded.shared, subsets, present=encoded.present, prior_expert=alone)
         if self.proposal == "joint":
             return self.model.joint(encoded)
         if self.proposal == "product":

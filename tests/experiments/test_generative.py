@@ -13,13 +13,13 @@ from identbox.experiments import records, trials
 from identbox.experiments.generative import (
     MODEL_NAMES,
     Generative,
-    pair_vae,
-    run_vae_on_pairs,
     run_vae_on_world,
     world_vae,
 )
 from identbox.experiments.image_text import open_data
+from identbox.experiments.multiview import data_of_pairs
 from identbox.experiments.sweeps import read_sweep_file
+from identbox.experiments.vae_runs import dataset_vae, run_vae
 from identbox.experiments.verification import verify_trials
 from identbox.identifiability.verdicts import Margins
 from identbox.learning.training import Callbacks
@@ -188,6 +188,7 @@ PAIRS = {
     "training": {"steps": 6, "batch": 24, "log_every": 3},
     "probes": {"samples": 64, "bootstrap": 2},
     "likelihood": {"data": 2, "samples": 40},
+    "generation": {"samples": 20, "judge": {"steps": 3}},
 }
 
 
@@ -196,8 +197,8 @@ def test_autoregressive_and_residual_networks_are_trained_on_images_and_sentence
         "encoder": {**PAIRS["encoder"], "image": "residual"},
         "decoder": {"text": "autoregressive", "image": "autoregressive"},
     }
-    experiment = Generative.from_preset("quick", {**PAIRS, **networks}, on_images=True)
-    learner = pair_vae(experiment, open_data(squares, experiment.data), seed=0)
+    experiment = Generative.from_preset("quick", {**PAIRS, **networks}, on="pairs")
+    learner = dataset_vae(experiment, data_of_pairs(open_data(squares, experiment.data)), seed=0)
     loss = learner.loss(0)
     loss.backward()
     assert loss.isfinite()
@@ -206,9 +207,9 @@ def test_autoregressive_and_residual_networks_are_trained_on_images_and_sentence
 
 @pytest.mark.slow
 def test_images_and_sentences_are_modelled_probed_and_reported(squares, tmp_path):
-    experiment = Generative.from_preset("quick", {**PAIRS, "model": "mopoe-vae"}, on_images=True)
-    data = open_data(squares, experiment.data)
-    record = run_vae_on_pairs(experiment, data, tmp_path / "run", seed=0)
+    experiment = Generative.from_preset("quick", {**PAIRS, "model": "mopoe-vae"}, on="pairs")
+    data = data_of_pairs(open_data(squares, experiment.data))
+    record = run_vae(experiment, data, tmp_path / "run", seed=0)
     assert {probe["view"] for probe in record["probes"]} == {"image", "text"}
     assert {probe["view"] for probe in record["probes_subsets"]} == {
         "image+text", "image, specific", "text, specific",
@@ -223,4 +224,4 @@ def test_images_and_sentences_are_modelled_probed_and_reported(squares, tmp_path
 
 def test_data_for_images_that_a_model_cannot_have_are_refused():
     with pytest.raises(IdentboxError, match=r"data.hue: expected 0 for a model of the data"):
-        Generative.from_preset("quick", {"data": {"hue": 0.2}}, on_images=True)
+        Generative.from_preset("quick", {"data": {"hue": 0.2}}, on="pairs")

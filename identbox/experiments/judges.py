@@ -1,0 +1,266 @@
+"""Judges of a dataset: networks that read its factors from images, and parsers that read them from texts.
+
+They are trained once for each dataset, on its training split, and kept in the cache. Their scores on the test split are
+the ceilings of coherence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from identbox import files
+from identbox.data.multiview import Factor, ModalitySpec, MultiviewSplit
+from identbox.errors import IdentboxError
+from identbox.experiments.multiview import MultiviewData, Parser
+from identbox.learning.judges import AT_A_TIME, Judge, JudgeSettings, train_judge
+from identbox.metrics.coherence import CoherenceMetric, Judged, JudgeData, JudgedFactor, judged_score
+from identbox.metrics.frechet import CLASSIFIER_FEATURES, Moments, MomentSums
+
+MOST_CLASSES = 1000
+ATTRIBUTES = 10  # factors of two classes, from which on each is an attribute: judged by its average precision
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What reads each modality, the factors that are read, and the moments of real features."""
+
+    read: Mapping[str, JudgeData]
+    factors: tuple[JudgedFactor, ...]  # with the truth of the test split
+    own: tuple[JudgedFactor, ...]  # those that only one modality shows: they say what a reconstruction keeps
+    real: Mapping[str, Moments]  # of the test split's features, by modality
+    features: str = CLASSIFIER_FEATURES
+
+
+def judges_of(
+    data: MultiviewData,
+    settings: JudgeSettings,
+    *,
+    samples: int,
+    device: torch.device | str = "cpu",
+    on_message: Callable[[str], None] = lambda message: None,
+) -> Judges:
+    """Judges for all modalities, trained where the cache has none; ``samples`` of the test split are the truth."""
+    read: dict[str, JudgeData] = {}
+    real: dict[str, Moments] = {}
+    ceilings: dict[str, dict[str, float]] = {}
+    test = data.test.rows(slice(0, samples))
+    truth = {name: values_of(test, name) for name in data.test.declared}
+    metrics = metrics_of(data.train)
+    for name, spec in data.train.modalities.items():
+        if spec.kind == "text":
+            if name in data.parsers:
+                read[name] = text_judge(spec, data.parsers[name], data.train.declared)
+        else:
+            shown = [factor for factor in metrics if data.train.declared[factor].shown_by(name)]
+            if shown:
+                networks = _image_judges(data, name, shown, settings, on_message)
+                read[name] = image_judge([network.to(device) for network in networks])
+        if name not in read:
+            continue
+        said, sums = _on_real(read[name], data.test, name, device)
+        everything = {factor: values_of(data.test, factor) for factor in said}
+        ceilings[name] = {
+            factor: judged_score(values, everything[factor], metrics[factor])[0]
+            for factor, values in said.items()
+            if factor in metrics
+        }
+        if sums.samples > 1:
+            real[name] = sums.moments()
+    judged = [
+        JudgedFactor(
+            name=factor,
+            metric=metrics[factor],
+            truth=truth[factor],
+            ceilings={name: own[factor] for name, own in ceilings.items() if factor in own},
+        )
+        for factor in metrics
+        if any(factor in own for own in ceilings.values())
+    ]
+    declared = data.train.declared
+    return Judges(
+        read=read,
+        factors=tuple(one for one in judged if declared[one.name].role != "specific"),
+        own=tuple(one for one in judged if declared[one.name].role == "specific"),
+        real=real,
+    )
+
+
+def metrics_of(split: MultiviewSplit) -> dict[str, CoherenceMetric]:
+    """How each factor that varies is judged."""
+    found: dict[str, CoherenceMetric] = {}
+    pairs = [name for name, one in split.declared.items() if _classes(split, name) == 2]
+    for name, one in split.declared.items():
+        column = split.factors[name]
+        if one.kind != "discrete":
+            if np.ptp(column) > 0:
+                found[name] = "r2"
+        elif 2 <= _classes(split, name) <= MOST_CLASSES and len(np.unique(column)) > 1:
+            found[name] = "average_precision" if name in pairs and len(pairs) >= ATTRIBUTES else "accuracy"
+    return found
+
+
+def _classes(split: MultiviewSplit, name: str) -> int:
+    one = split.declared[name]
+    if one.kind != "discrete":
+        return 0
+    return len(one.names) or int(split.factors[name].max()) + 1
+
+
+def values_of(split: MultiviewSplit, factor: str) -> Shaped[Tensor, "n ..."]:
+    """True values as judges read them: classes (n,), numbers (n, 1), or points on the circle (n, 2)."""
+    column = torch.from_numpy(np.ascontiguousarray(split.factors[factor]))
+    one = split.declared[factor]
+    if one.kind == "discrete":
+        return column.long()
+    if one.kind == "circular":
+        angle = column * (2 * math.pi / one.period)
+        return torch.stack([angle.cos(), angle.sin()], 1).float()
+    return column[:, None].float()
+
+
+def text_judge(spec: ModalitySpec, parser: Parser, declared: Mapping[str, Factor]) -> JudgeData:
+    """Reads the factors that a text names by its parser; a text that it cannot parse says nothing."""
+
+    def judge(tokens: Int[Tensor, "n length"]) -> Judged:
+        found: list[Mapping[str, int]] = []
+        for row in tokens.tolist():
+            try:
+                found.append(parser(spec.sentence(row)))
+            except IdentboxError:
+                found.append({})
+        names = {name for one in found for name in one if name in declared}
+        read = {}
+        for name in sorted(names):
+            size = len(declared[name].names) or 1 + max(one.get(name, 0) for one in found)
+            scores = torch.zeros(len(found), max(2, size))
+            for place, one in enumerate(found):
+                if name in one:
+                    scores[place, one[name]] = 1.0
+            read[name] = scores
+        return Judged(read)
+
+    return judge
+
+
+def image_judge(networks: Sequence[Judge]) -> JudgeData:
+    """Reads images of 8 bits, as real ones are; the features are those of the first network."""
+
+    @torch.no_grad()
+    def judge(images: Float[Tensor, "n c h w"]) -> Judged:
+        rounded = eight_bits(images)
+        read: dict[str, Tensor] = {}
+        features = []
+        for network in networks:
+            features.append(torch.cat([network.features(part) for part in rounded.split(AT_A_TIME)]))
+            read |= network.read(features[-1])
+        return Judged(read, features[0])
+
+    return judge
+
+
+def eight_bits(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Images as they come back from a file of bytes."""
+    return images.clamp(0, 1).mul(255).round().div(255)
+
+
+def _on_real(
+    judge: JudgeData, split: MultiviewSplit, name: str, device: torch.device | str
+) -> tuple[dict[str, Tensor], MomentSums]:
+    """What a judge says of all real samples, and the sums of their features."""
+    said: dict[str, list[Tensor]] = {}
+    sums = MomentSums()
+    for rows in torch.arange(len(split)).split(AT_A_TIME):
+        judged = judge(split.batch(rows, device=device, only=[name])[name])
+        for factor, values in judged.read.items():
+            said.setdefault(factor, []).append(values.cpu())
+        if judged.features is not None:
+            sums.add(judged.features.cpu())
+    width = {factor: max(part.shape[1] for part in parts) for factor, parts in said.items()}
+    return {
+        factor: torch.cat([torch.nn.functional.pad(p, (0, width[factor] - p.shape[1])) for p in parts])
+        for factor, parts in said.items()
+    }, sums
+
+
+def _image_judges(
+    data: MultiviewData,
+    name: str,
+    shown: Sequence[str],
+    settings: JudgeSettings,
+    on_message: Callable[[str], None],
+) -> list[Judge]:
+    """A judge of the classes that a modality shows, and one of its numbers: where there are such factors."""
+    truth = {factor: values_of(data.train, factor) for factor in shown}
+    numbers = {factor: values for factor, values in truth.items() if values.is_floating_point()}
+    classes = {factor: values for factor, values in truth.items() if factor not in numbers}
+    groups = [("classes", classes), ("numbers", numbers)]
+    return [_one_judge(data, name, what, group, settings, on_message) for what, group in groups if group]
+
+
+def _one_judge(
+    data: MultiviewData,
+    name: str,
+    what: str,
+    truth: Mapping[str, Tensor],
+    settings: JudgeSettings,
+    on_message: Callable[[str], None],
+) -> Judge:
+    """A judge from the cache, or trained now."""
+    outputs = {
+        factor: values.shape[1] if what == "numbers" else _classes(data.train, factor)
+        for factor, values in truth.items()
+    }
+    channels, side, _ = data.train.modalities[name].sample_shape
+    stream = f"judge/{name}/{what}"
+    network = Judge(channels, side, outputs, dropout=settings.dropout, seed=settings.seed, name=stream)
+    path = _place(data, stream, outputs, settings)
+    if path.exists():
+        with files.open_regular(path) as file:
+            network.load_state_dict(torch.load(file, weights_only=True))
+        return network.eval()
+    on_message(f"{data.folder}: a judge of the {what} in {name} is trained, once for this dataset")
+
+    def images(rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        return data.train.batch(rows, only=[name])[name]
+
+    train_judge(network, images, _standard(truth), settings, name=stream)
+    _unstandardise(network, truth)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as part:
+        torch.save(network.state_dict(), part)
+    return network
+
+
+def _standard(truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Numbers with mean 0 and deviation 1, so that all of them weigh the same; classes as they are."""
+    return {
+        factor: (values - values.mean(0)) / values.std(0) if values.is_floating_point() else values
+        for factor, values in truth.items()
+    }
+
+
+@torch.no_grad()
+def _unstandardise(network: Judge, truth: Mapping[str, Tensor]) -> None:
+    """Let the heads of numbers give numbers in their own units: they were trained on standardised ones."""
+    for factor, values in truth.items():
+        if values.is_floating_point():
+            head: Any = network.heads[factor]
+            head.weight.mul_(values.std(0)[:, None])
+            head.bias.mul_(values.std(0)).add_(values.mean(0))
+
+
+def _place(data: MultiviewData, name: str, outputs: Mapping[str, int], settings: JudgeSettings) -> Path:
+    """The file of a judge in the cache."""
+    told = json.dumps([data.sha256, name, dict(outputs), asdict(settings)], sort_keys=True)
+    return files.cache_folder() / "judges" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.pt"
