@@ -40,7 +40,7 @@ test-fast: lint
 
 # Ten thousand cases of bad input, and two hundred processes killed: long.
 fuzz: setup
-	FUZZ=10000 $(RUN)python -m pytest tests/test_fuzz.py -s
+	FUZZ=10000 $(RUN)python -m pytest tests/fuzz -s
 
 faults: setup
 	$(RUN)python tests/faults.py --kills 200

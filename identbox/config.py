@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
 
 from identbox.errors import IdentboxError, first_few
-from identbox.files import LARGEST_TABLE, PART, is_cut, read_text, write_once, write_whole
+from identbox.files import LARGEST_INTEGER, LARGEST_TABLE, PART, is_cut, read_text, write_once, write_whole
 from identbox.settings import build
 
 Config = TypeVar("Config")
@@ -25,9 +25,21 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     """
     text = read_text(path, LARGEST_TABLE, "a TOML file")
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise IdentboxError(f"{path}: expected TOML, got {error}") from error
+    if any(type(value) is int and abs(value) > LARGEST_INTEGER for value in _values(table)):
+        raise IdentboxError(f"{path}: expected TOML with integers of at most 300 digits, got a larger one")
+    return table
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """The values within tables and lists."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _values(item)
+    else:
+        yield value
 
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:

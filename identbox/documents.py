@@ -47,8 +47,8 @@ def fill_template(template: str, folder: Path = BASE_TEMPLATES, /, **values: Any
 
 
 def _shown(value: Any) -> Any:
-    """A text without control characters; what is markup already stays as it is."""
-    return visible(value, "\n") if type(value) is str else value
+    """Any value as a text without control characters; what is markup already stays as it is."""
+    return value if hasattr(value, "__html__") else visible(str(value), "\n")
 
 
 @lru_cache

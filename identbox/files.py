@@ -35,6 +35,7 @@ LARGEST_TABLE = 8 * MIB  # TOML
 LARGEST_RECORD = 64 * MIB  # JSON, and lines of it
 LARGEST_TEXT = 1024 * MIB  # CSV and sentences
 LARGEST_IMAGE = 64 * MIB
+LARGEST_INTEGER = 10**300  # in a table or a record; one of thousands of digits cannot even be printed
 LONGEST_FILE_NAME = 255  # bytes of a file's name
 
 
@@ -93,13 +94,20 @@ def read_text(path: Path | str, most: int = LARGEST_TEXT, what: str = "a file") 
 def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON text. Raises IdentboxError for what is no JSON, and for texts that no file can hold."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_integer)
         mark: Any = b"\\ud" if isinstance(text, bytes) else "\\ud"
         if mark in text.lower():
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no character
     except (ValueError, RecursionError) as error:
         raise IdentboxError(f"{where}: expected JSON, got {error}") from error
     return value
+
+
+def _integer(digits: str) -> int:
+    """A whole number of JSON. Raises ValueError for one that no floating-point number comes near."""
+    if len(digits) > 20 and abs(number := int(digits)) > LARGEST_INTEGER:
+        raise ValueError(f"a number of {len(str(number))} digits")
+    return int(digits)
 
 
 def read_json(path: Path | str, what: str = "a JSON file", most: int = LARGEST_RECORD) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 # An underscore within a word is none.
 MARKDOWN_MARKS = re.compile(r"[\\|*`]|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|&(?=#?\w+;)")
+APOSTROPHE = "'"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a text begins that a spreadsheet would compute
 
 
@@ -39,11 +40,20 @@ def escape_markdown(text: str) -> str:
     >>> print(escape_markdown("a|b <b>c</b> [d](e) `f`"))
     a\\|b &lt;b>c&lt;/b> [d\\](e) \\`f\\`
     """
-    line = visible(" ".join(text.splitlines()) if len(text.splitlines()) > 1 else text.rstrip("\n"))
+    line = visible(" ".join(text.splitlines())).strip()
     line = MARKDOWN_MARKS.sub(lambda match: "&amp;" if match[0] == "&" else "\\" + match[0], line)
     line = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)
-    # What begins a heading, a quotation or a list, where the text begins a line.
-    return re.sub(r"^(\s*)([#>+-]|\d+(?=[.)]\s))(?=[\s#>.)])", r"\1\\\2", line)
+    # What begins a heading, a quotation, a list or a rule, where the text begins a line.
+    return re.sub(r"^(\d*)(?=[.)](?:\s|$)|[#>]|[+=-](?:[\s#>+=-]|$))", r"\1\\", line)
+
+
+def markdown_code(text: str) -> str:
+    """A text as Markdown shows code; the mark that would end it becomes another.
+
+    >>> print(markdown_code("a`b"))
+    `a'b`
+    """
+    return f"`{visible(' '.join(text.split())).replace('`', APOSTROPHE)}`"
 
 
 def figure_text(text: str) -> str:

@@ -12,7 +12,7 @@ from identbox import __version__, files
 from identbox.data import png
 from identbox.data.colors import DEFAULT_NAMING
 from identbox.process.model import Process
-from identbox.texts import escape_markdown, yaml_string
+from identbox.texts import escape_markdown, markdown_code, yaml_string
 
 if TYPE_CHECKING:
     from identbox.data.recipe import Recipe
@@ -106,7 +106,7 @@ def card(recipe: Recipe) -> str:
     """The dataset card, in Markdown with the front matter that dataset hubs read."""
     renderer, counts = recipe.renderer, recipe.splits
     size = renderer["size"]
-    shapes, sha256 = escape_markdown(recipe.shapes["name"]), f"`{recipe.shapes['sha256'].replace('`', '')}`"
+    shapes, sha256 = escape_markdown(recipe.shapes["name"]), markdown_code(recipe.shapes["sha256"])
     total = sum(counts.values())
     buckets = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     category = next((name for limit, name in buckets if total < limit), "n>1M")
@@ -129,7 +129,7 @@ Made by identbox {__version__} from the recipe in `dataset.toml`: equal recipes 
 | --- | --- |
 {splits}
 
-- images: `SPLIT/images/*.png`, RGB, {size} x {size}, Cycles of Blender {renderer["blender"]} on
+- images: `SPLIT/images/*.png`, RGB, {size} x {size}, Cycles of Blender {escape_markdown(renderer["blender"])} on
   {renderer["device"]}, {renderer["samples"]} samples a pixel, denoised, scene `{recipe.scene}`
 - sentences: `SPLIT/text/text_raw.txt`, one a line in the order of the images; words in `vocab.json`
 - ground truth: `SPLIT/latents_image.csv` and `SPLIT/latents_text.csv`, a row a sample

@@ -40,8 +40,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise DamagedCheckpoint(
             f"{path}: expected a whole checkpoint, got a damaged one ({reason:.120})"
         ) from error
-    if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
-        found = state.get("format") if isinstance(state, dict) else type(state).__name__
+    found = state.get("format") if isinstance(state, dict) else type(state).__name__
+    if type(found) is not int or found != CHECKPOINT_FORMAT:
         raise IdentboxError(
             f"{path}: expected a checkpoint of format {CHECKPOINT_FORMAT}, got {found!r:.40}; "
             f"move it away to begin again"

@@ -22,7 +22,6 @@ from identbox.reports.figures import (
     color,
     face,
 )
-from identbox.texts import figure_text
 
 PANELS_ABREAST = 5  # panels beside each other
 TITLE_WIDTH = 26  # letters in a line above a panel
@@ -76,5 +75,5 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
         tint = color(series.block, number)
         ax.fill_between(at, low, high, color=tint, alpha=0.2, linewidth=0)
         ax.plot(at, values, STYLES.get(series.block, "-."), color=tint, linewidth=1.5)
-    ax.set_title(textwrap.fill(figure_text(panel.title), TITLE_WIDTH), fontsize=7.5)
+    ax.set_title(textwrap.fill(panel.title, TITLE_WIDTH), fontsize=7.5)
     ax.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}")

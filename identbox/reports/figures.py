@@ -8,6 +8,7 @@ font comes with matplotlib, and SVG has no date and a fixed salt for its identif
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,10 @@ class Series:
     chance: tuple[tuple[float, float], ...] = ()  # (at, level of a predictor that knows nothing)
     note: str = ""  # after the metric, in the legend of `draw_bands`
 
+    def __post_init__(self) -> None:
+        for key in ("name", "metric", "note"):  # they may be a stranger's
+            object.__setattr__(self, key, figure_text(getattr(self, key)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ElbowMark:
@@ -98,6 +103,10 @@ class Panel:
     series: tuple[Series, ...]
     rows: tuple[str, ...] = ()  # labels of the rows, for `draw_dots`
     mark: ElbowMark | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", figure_text(self.title))
+        object.__setattr__(self, "rows", tuple(map(figure_text, self.rows)))
 
 
 def face(block: str) -> dict[str, Any]:
@@ -153,7 +162,7 @@ def _dot_panel(ax: Axes, panel: Panel, *, labelled: bool) -> None:
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     _unit(ax, panel.series, "x")
-    ax.set_title(figure_text(panel.title), **face(panel.title))
+    ax.set_title(panel.title, **face(panel.title))
     ax.set_xlabel(_score_label(panel.series))
 
 
@@ -286,9 +295,11 @@ def _plot_elbow_mark(ax: Axes, mark: ElbowMark | None) -> list[Line2D | Patch]:
 def encode(figure: Figure) -> dict[str, bytes]:
     """The figure as the bytes of its files, by suffix; equal figures give equal bytes."""
     files = {}
-    with matplotlib.rc_context(FIGURE_STYLE):
+    with matplotlib.rc_context(FIGURE_STYLE), warnings.catch_warnings():
         for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
             buffer = io.BytesIO()
+            # A sign that the font lacks is drawn as a box.
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
             figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
             files[suffix] = buffer.getvalue()
     return files
@@ -308,8 +319,8 @@ def _side_by_side(figure: Figure, panels: Sequence[Panel], xlabel: str) -> list[
     for ax, panel in zip(axes, panels, strict=True):
         ax.grid(axis="y", color=FAINT_GREY, linewidth=0.6)
         ax.set_axisbelow(True)
-        ax.set_title(figure_text(panel.title))
-        ax.set_xlabel(xlabel)
+        ax.set_title(panel.title)
+        ax.set_xlabel(figure_text(xlabel))
     return axes
 
 

@@ -4,173 +4,33 @@ Valid files are changed at random: keys and values of tables, rows of text, byte
 cases; ``make fuzz`` sets FUZZ to 10 000 and counts the outcomes.
 """
 
-import copy
 import json
 import math
-import os
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tomli_w
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT
+from drawn_squares import make_dataset
+from fuzzing import (
+    cases,
+    changed,
+    damaged,
+    expect_a_result_or_one_line,
+    write_toml,
+)
 from identbox import Multimodal3DIdent, config, seeding
 from identbox.data import exports
 from identbox.data import shards as shard_readers
 from identbox.data.recipe import Recipe
-from identbox.errors import IdentboxError
 from identbox.experiments import image_text, records, simulation, sweeps
 from identbox.learning import training
 from identbox.process import presets
 from identbox.process import tables as process_tables
 from identbox.rendering import blender, shapes
-
-CASES = int(os.environ.get("FUZZ", "400"))
-KINDS = 12  # tests, among which the cases are divided
-SECONDS = 20  # the longest that one case may take
-outcomes: Counter[str] = Counter()
-
-words = st.text(max_size=8) | st.sampled_from(["", "a\nb", "../../x", "\x00", "content", "noise", "é", "nan"])
-scalars = st.one_of(
-    st.booleans(),
-    st.integers(-(2**62), 2**62),
-    st.integers(-3, 12),
-    st.floats(),
-    words,
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def cases(share: float = 1.0) -> Any:
-    """Hypothesis settings of a test; ``share`` is a factor of the number of cases that each test has."""
-    return settings(
-        max_examples=max(1, round(share * CASES / KINDS)),
-        deadline=SECONDS * 1000,
-        derandomize=True,  # the same cases each time: a failure can be seen again
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-def places(table: Any, path: tuple = ()) -> Iterator[tuple]:
-    """The path of every value within tables and lists."""
-    items = table.items() if isinstance(table, dict) else enumerate(table) if isinstance(table, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-def similar(value: Any) -> st.SearchStrategy:
-    """Values of the same type, many of them valid."""
-    if isinstance(value, bool):
-        return st.booleans()
-    if isinstance(value, int):
-        return st.integers(-1, 9)
-    if isinstance(value, float):
-        return st.floats(-1, 4)
-    if isinstance(value, str):
-        return st.sampled_from(
-            ["content", "style", "specific", "uniform", "normal", "image", "text", "1", value]
-        )
-    if isinstance(value, list) and value:
-        return st.lists(st.sampled_from(value), max_size=5)
-    return st.just(value)
-
-
-@st.composite
-def changed(draw: st.DrawFn, tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of the tables with one to three values replaced, removed, or added."""
-    table = copy.deepcopy(draw(st.sampled_from(tables)))
-    for _ in range(draw(st.integers(1, 3))):
-        known = list(places(table))
-        if not known:
-            break
-        path = draw(st.sampled_from(known))
-        parent = table
-        for key in path[:-1]:
-            parent = parent[key]
-        how = draw(st.sampled_from(["nudge", "nudge", "replace", "replace", "remove", "add"]))
-        if how == "nudge":
-            parent[path[-1]] = draw(similar(parent[path[-1]]))
-        elif how == "replace":
-            parent[path[-1]] = draw(values)
-        elif how == "remove":
-            del parent[path[-1]]
-        elif isinstance(parent, dict):
-            parent[draw(words)] = draw(values)
-        else:
-            parent.append(draw(values))
-    return table
-
-
-@st.composite
-def damaged(draw: st.DrawFn, contents: list[bytes]) -> bytes:
-    """One of the contents cut short, or with bytes changed, inserted, repeated or removed."""
-    content = bytearray(draw(st.sampled_from(contents)))
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, max(0, len(content) - 1)))
-        some = draw(
-            st.binary(min_size=1, max_size=6) | st.sampled_from([b",", b"\n", b"9" * 30, b"nan", b"-1", b'"'])
-        )
-        how = draw(st.sampled_from(["cut", "change", "insert", "double", "drop"]))
-        if how == "cut":
-            del content[at:]
-        elif how == "change":
-            content[at : at + len(some)] = some
-        elif how == "insert":
-            content[at:at] = some
-        elif how == "double":
-            content[at:at] = content[at : at + 200]
-        else:
-            del content[at : at + len(some)]
-    return bytes(content)
-
-
-def expect_a_result_or_one_line(kind: str, function: Callable[[], object]) -> None:
-    """Call a function: it must return, or raise an IdentboxError whose message is one line."""
-    message = None
-    try:
-        function()
-    except IdentboxError as error:
-        message = str(error)
-    outcomes[f"{kind}: {'accepted' if message is None else 'refused'}"] += 1
-    assert message is None or (message and message.isprintable()), repr(message)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def counts_printed() -> Iterator[None]:
-    """Print the number of cases by outcome at the end, where FUZZ is set."""
-    yield
-    if "FUZZ" in os.environ:
-        for name, count in sorted(outcomes.items()):
-            print(f"{count:7d}  {name}")
-        print(f"{sum(outcomes.values()):7d}  in all")
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory) -> Iterator[Path]:
-    """A folder; at the end nothing else may lie beside it."""
-    above = tmp_path_factory.mktemp("fuzz")
-    place = above / "scratch"
-    place.mkdir()
-    yield place
-    assert [path.name for path in above.iterdir()] == ["scratch"]
-
-
-def write_toml(path: Path, table: dict[str, Any]) -> Path:
-    path.write_text(tomli_w.dumps(config.toml_values(table)), encoding="utf-8", errors="surrogatepass")
-    return path
-
 
 SWEEPS = [
     path for path in sorted((ROOT / "simulations").glob("*.toml")) if path.stem != "shape_causes_background"
@@ -240,8 +100,8 @@ def test_records_of_runs(scratch, table):
 
 
 @pytest.fixture(scope="module")
-def dataset(small: Path, tmp_path_factory) -> Path:
-    return shutil.copytree(small, tmp_path_factory.mktemp("fuzz-data") / "data")
+def dataset(tmp_path_factory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("fuzz-data") / "data", {"train": 14, "val": 3, "test": 2})
 
 
 FILES = ("train/latents_image.csv", "train/latents_text.csv", "train/text/text_raw.txt", "vocab.json")
@@ -288,11 +148,11 @@ def test_packs(scratch, table):
 
 
 @pytest.fixture(scope="module")
-def shards(small: Path, tmp_path_factory) -> dict[str, Path]:
+def shards(dataset: Path, tmp_path_factory) -> dict[str, Path]:
     folders = {}
     for form in exports.SUFFIXES:
         folders[form] = tmp_path_factory.mktemp("fuzz-shards") / form
-        exports.export_dataset(small, form, folders[form])
+        exports.export_dataset(dataset, form, folders[form])
     return folders
 
 
