@@ -233,7 +233,7 @@ SITUATIONS = [
     Situation(what="links where a report is written", make="sweep", edit=with_links, command=REPORT, code=0, says="report.md"),
     Situation(what="a cell that leads out", make="sweep", edit=replaced("sweep.toml", 'name = "one"', 'name = "../../x"'), command=REPORT, says="expected a name for a file"),
     Situation(what="10^400 for a time", make="sweep", edit=record_with("seconds", "1e400"), command=REPORT, says="seconds"),
-    Situation(what="400 digits for a time", make="sweep", edit=record_with("seconds", "9" * 400), command=REPORT, says="seconds"),
+    Situation(what="400 digits for a time", make="sweep", edit=record_with("seconds", "9" * 400), command=REPORT, says="a number of 400 digits"),
     Situation(what="a list for the losses", make="sweep", edit=record_with("losses", "[[]]"), command=REPORT, says="losses"),
     Situation(what="a folder that is called cube.obj", make="", edit=a_mesh_folder, command="shapes check {}", says="expected a file"),
 ]  # fmt: skip
