@@ -1,0 +1,150 @@
+"""Runs of multimodal VAEs on datasets of any modalities: their record, and what bad input gets."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from identbox.data.multiview import open_multiview
+from identbox.data.polymnist import PolyMnistSettings, build_polymnist
+from identbox.errors import IdentboxError
+from identbox.experiments import records
+from identbox.experiments.generative import Generative
+from identbox.experiments.judges import judges_of, values_of
+from identbox.experiments.multiview import open_multiview_data
+from identbox.experiments.pair_learner import DataSettings
+from identbox.experiments.vae_runs import load_vae, run_vae
+from identbox.learning.judges import Judge, JudgeSettings, train_judge
+
+SMALL = {
+    "encoder": {"encoding_size": 6, "channels": [4, 4], "hidden": 8},
+    "decoder": {"channels": [4, 4], "hidden": 8},
+    "training": {"steps": 3, "batch": 16, "log_every": 2},
+    "probes": {"samples": 60, "bootstrap": 2},
+    "likelihood": {"data": 2, "samples": 8},
+    "generation": {"samples": 40, "judge": {"steps": 3}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("data") / "digits"
+    build_polymnist(place, PolyMnistSettings(modalities=3, train=200, test=60, scale=0.7))
+    return place
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs") / "run"
+    experiment = Generative.from_preset("quick", {**SMALL, "model": "mmvae-plus"}, on="multiview")
+    record = run_vae(experiment, open_multiview_data(folder, DataSettings()), place, seed=0)
+    return place, record
+
+
+def test_a_record_has_every_subset_and_no_self_reconstruction_among_them(trained):
+    place, record = trained
+    pairs = {(tuple(one["given"]), one["made"]) for one in record["coherence"]}
+    assert len(pairs) == len(record["coherence"]) == 9
+    assert all(made not in given for given, made in pairs)
+    assert {one["factor"] for one in record["coherence"]} == {"digit"}
+    kept = {one["factor"] for one in record["reconstruction"] if one["made"] == "m1"}
+    assert {"digit", "x_m1", "y_m1", "background_x_m1", "slant_m1"} <= kept
+    assert {one["features"] for one in record["frechet"]} == {"Frechet distance (classifier features)"}
+    assert {(one["samples"], one["real"]) for one in record["frechet_unconditional"]} == {(40, 60)}
+    assert [one["inputs"] for one in record["likelihood_by_inputs"]][-1] == ["m0", "m1", "m2"]
+    run = records.read_run(place / records.RESULTS)
+    assert {probe.view for probe in run.probes} == {"m0", "m1", "m2"}
+    views = {probe.view for probe in run.probes_subsets if probe.target == "digit"}
+    assert views == {"m0+m1", "m0+m2", "m1+m2", "m0+m1+m2", *(f"m{k}, specific" for k in range(3))}
+    assert {probe.target for probe in run.probes_subsets if probe.view == "m0+m1"} == {"digit"}
+    assert run.block(run.probes[0]) == "content"
+
+
+def test_a_run_is_loaded_again_with_its_weights(trained, folder):
+    place, record = trained
+    learner, _, experiment = load_vae(place)
+    assert experiment.model == "mmvae-plus"
+    assert learner.validation_loss() == pytest.approx(record["losses"]["validation"])
+    (place.parent / "other").mkdir()
+    (place.parent / "other" / "config.toml").write_text("seed = 0\n")
+    with pytest.raises(IdentboxError, match=r"expected a run of identbox train DATA --model"):
+        load_vae(place.parent / "other")
+
+
+def test_some_of_the_modalities_alone_are_modelled(folder, tmp_path):
+    changes = {**SMALL, "modalities": ["m2", "m0"], "generation": {"samples": 0}}
+    experiment = Generative.from_preset("quick", changes, on="multiview")
+    data = open_multiview_data(folder, DataSettings()).only(experiment.modalities)
+    assert data.names == ("m2", "m0")
+    assert not [name for name in data.train.declared if name.endswith("_m1")]
+    with pytest.raises(IdentboxError, match=r"modalities: expected some of m0, m1, m2; got m7"):
+        open_multiview_data(folder, DataSettings()).only(("m0", "m7"))
+
+
+def test_another_dataset_and_a_batch_that_is_too_large_are_refused(trained, folder, tmp_path):
+    place, _ = trained
+    build_polymnist(tmp_path / "other", PolyMnistSettings(modalities=3, train=60, test=60, seed=1))
+    with pytest.raises(IdentboxError, match=r"expected the dataset it was trained on, got another"):
+        load_vae(place, tmp_path / "other")
+    experiment = Generative.from_preset("quick", {**SMALL, "training": {"batch": 61}}, on="multiview")
+    data = open_multiview_data(tmp_path / "other", DataSettings())
+    with pytest.raises(IdentboxError, match=r"training.batch: expected at most the 60 samples"):
+        run_vae(experiment, data, tmp_path / "run", seed=0)
+
+
+def test_a_judge_learns_a_class_and_a_number_that_are_plain_to_see():
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (300,), generator=rng)
+    places = torch.randint(5, 23, (300,), generator=rng)
+    images = torch.zeros(300, 3, 28, 28)
+    for image, label, place in zip(images, labels, places, strict=True):
+        image[label, 4:24, place - 3 : place + 3] = 1
+    truth = {"channel": labels, "place": ((places - 14.0) / 5)[:, None]}
+    judge = Judge(3, 28, {"channel": 3, "place": 1}, dropout=0.1, seed=0, name="judge")
+    state = torch.get_rng_state()
+    train_judge(judge, lambda rows: images[rows], truth, JudgeSettings(steps=120, batch=64), name="judge")
+    assert torch.equal(state, torch.get_rng_state())
+    with torch.no_grad():
+        read = judge(images)
+    assert (read["channel"].argmax(1) == labels).all()
+    assert (read["place"] - truth["place"]).square().mean() < 0.1
+
+
+def test_the_network_of_28_pixels_has_the_sizes_of_the_published_classifier():
+    judge = Judge(3, 28, {"digit": 10}, seed=0, name="judge")
+    shapes = [tuple(p.shape) for p in judge.parameters() if p.dim() > 1]
+    assert shapes == [(10, 3, 4, 4), (20, 10, 4, 4), (128, 980), (10, 128)]
+
+
+def test_judges_are_kept_and_their_numbers_are_in_the_units_of_the_data(folder):
+    data = open_multiview_data(folder, DataSettings())
+    told: list[str] = []
+    settings = JudgeSettings(steps=4, seed=3)
+    first = judges_of(data, settings, samples=50, on_message=told.append)
+    assert len(told) == 6  # classes and numbers of three modalities
+    again = judges_of(data, settings, samples=50, on_message=told.append)
+    assert len(told) == 6
+    images = data.test.batch(torch.arange(5))["m0"]
+    one, other = (judges.read["m0"](images).read for judges in (first, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    column = data.train.factors["ink_m0"]
+    ink = one["ink_m0"].mean().item()  # hardly trained, a judge says about the mean
+    assert abs(ink - column.mean()) < 3 * column.std()
+    factors = {judged.name for judged in first.own}
+    assert {"x_m0", "y_m2"} <= factors
+    assert all(
+        isinstance(judged, JudgedFactor) and math.isfinite(max(judged.ceilings.values()))
+        for judged in first.own
+    )
+
+
+def test_a_hue_is_judged_as_a_point_on_the_circle(folder):
+    split = open_multiview(folder, "train")
+    hues = np.array([0.0, 0.25, 0.999])
+    declared = {"hue": dataclasses.replace(split.declared["x_m0"], kind="circular", period=1.0)}
+    circle = values_of(dataclasses.replace(split, factors={"hue": hues}, declared=declared), "hue")
+    assert circle[0].tolist() == pytest.approx([1, 0])
+    assert circle[1].tolist() == pytest.approx([0, 1], abs=1e-6)
+    assert (circle[2] - circle[0]).norm() < 0.01
