@@ -18,7 +18,7 @@ import torch
 from identbox import config
 from identbox.config import configuration
 from identbox.experiments.dmvae_learners import SharedLearner, SpecificLearner
-from identbox.experiments.dmvae_measures import coherence, penalty, probes_of
+from identbox.experiments.dmvae_measures import generated_content, penalty, probes_of
 from identbox.experiments.identification import identification_record
 from identbox.experiments.records import DMVAE
 from identbox.experiments.run import RunFolder, Trainable
@@ -244,7 +244,7 @@ def _train_specific(
         measure=lambda trained: {
             **_facts(second.first.world),
             "losses": config.toml_values({"train": trained.loss, **second.validation_losses()}),
-            "mutual_information": penalty(second),
+            "mutual_information": {second.view: penalty(second)},
             "probes": probes_of(
                 second.first.world,
                 lambda x: second.embed(x[second.view]),
@@ -291,5 +291,5 @@ def _measured_together(
         "losses": {name: record["losses"]["validation"] for name, record in records.items()},
         "mutual_information": {view: penalty(second) for view, second in seconds.items()},
         "probes_subsets": subsets,
-        "coherence": coherence(first, seconds, 2 * experiment.probes.samples),
+        "content_agreement": generated_content(first, seconds, 2 * experiment.probes.samples),
     }

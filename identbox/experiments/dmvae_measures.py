@@ -79,7 +79,9 @@ def content_agreement(
 
 
 @torch.no_grad()
-def coherence(first: SharedLearner, seconds: Mapping[str, SpecificLearner], n: int) -> list[dict[str, Any]]:
+def generated_content(
+    first: SharedLearner, seconds: Mapping[str, SpecificLearner], n: int
+) -> list[dict[str, Any]]:
     """Content of generated views: those made from each other view, and those made together from draws of c.
 
     Specific latents are drawn from their prior, and generated data are the means of the likelihoods. Beside each

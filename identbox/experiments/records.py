@@ -67,6 +67,9 @@ class Run:
     frechet: tuple[dict[str, Any], ...] = ()
     frechet_unconditional: tuple[dict[str, Any], ...] = ()
     frechet_reconstruction: tuple[dict[str, Any], ...] = ()
+    # Of a DMVAE: the content of generated views, and the estimate of I(c; m) of each view in nats.
+    content_agreement: tuple[dict[str, Any], ...] = ()
+    mutual_information: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format != RUN_FORMAT:

@@ -8,8 +8,8 @@ from identbox.tables import Table
 
 
 def subset_tables(run: Run) -> list[Table]:
-    """What embeddings of several modalities, and the specific dimensions of each, predict; and log-likelihoods."""
-    return [*_subset_table(run), *_likelihood_table(run)]
+    """What embeddings of several modalities, and the specific dimensions of each, predict; what a model generates."""
+    return [*_subset_table(run), *_agreement_table(run), *_likelihood_table(run)]
 
 
 def _subset_table(run: Run) -> list[Table]:
@@ -27,6 +27,23 @@ def _subset_table(run: Run) -> list[Table]:
     head = ("embedding", "target", "nonlinear", "95% CI", "linear", "chance")
     return [
         Table("Several modalities together, and specific dimensions", head, rows, align="llrrrr", dense=True)
+    ]
+
+
+def _agreement_table(run: Run) -> list[Table]:
+    rows = [
+        (
+            str(one["given"]),
+            str(one["generated"]),
+            fixed_digits(one["r2"]),
+            fixed_digits(one["chance"]) if "chance" in one else MISSING,
+        )
+        for one in run.content_agreement
+    ]
+    if not rows:
+        return []
+    return [
+        Table("Content of generated views", ("given", "view", "R²", "chance"), rows, align="llrr", dense=True)
     ]
 
 
@@ -48,12 +65,24 @@ def _likelihood_table(run: Run) -> list[Table]:
 
 def bound_notes(run: Run) -> list[str]:
     """Which bound the losses are of, and how likelihoods were estimated."""
+    notes = _dmvae_notes(run)
     if not run.bound:
-        return []
-    notes = [f"The losses are of the {run.bound}."]
+        return notes
+    notes.append(f"The losses are of the {run.bound}.")
     if run.likelihood:
         how = str(run.likelihood[0]["what"]).partition(" by ")[2]
         notes.append(
             f"Log-likelihoods are by {how}, with the raw likelihoods and beta 1; errors are from sampling z."
         )
     return notes
+
+
+def _dmvae_notes(run: Run) -> list[str]:
+    if not run.mutual_information:
+        return []
+    parts = ", ".join(f"{value:.2f} (view {view})" for view, value in run.mutual_information.items())
+    return [
+        f"I(c; m) by the discriminator, in nats: {parts}.",
+        "The content of a generated view is read by inverting its mixing. R² is that of the identity: 1 says that the "
+        "view has exactly the content of the sample that it was made from, or of the other view that was made with it.",
+    ]

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from conftest import identbox
 from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, trials
 from identbox.learning import training
 from identbox.process.presets import numerical_simulation
@@ -63,7 +64,7 @@ def test_stopped_in_either_stage_and_continued_the_weights_are_the_same(
         states = [training.model_state(folder / part) for folder in (whole[0], tmp_path / "run")]
         assert states[0].keys() == states[1].keys()
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    for key in ("losses", "mutual_information", "coherence", "probes", "probes_subsets"):
+    for key in ("losses", "mutual_information", "content_agreement", "probes", "probes_subsets"):
         assert again[key] == whole[1][key]
 
 
@@ -81,7 +82,7 @@ def test_the_record_is_one_that_verdicts_and_reports_read(whole):
     names = {one["view"] for one in record["probes_subsets"]}
     assert names == {"c of all (latents of 1)", "c of all (latents of 2)", "m of 1", "m of 2"}
     assert record["mutual_information"].keys() == {"1", "2"}
-    assert [(row["given"], row["generated"]) for row in record["coherence"]] == [
+    assert [(row["given"], row["generated"]) for row in record["content_agreement"]] == [
         ("1", "1"),
         ("1", "2"),
         ("2", "1"),
@@ -89,6 +90,16 @@ def test_the_record_is_one_that_verdicts_and_reports_read(whole):
         ("prior (mixture)", "2 beside 1"),
         ("prior (resampled)", "2 beside 1"),
     ]
+
+
+def test_a_report_shows_the_parts_and_what_they_generate(whole):
+    done = identbox("report", whole[0])
+    assert done.returncode == 0, done.stderr
+    text = (whole[0] / "report.md").read_text()
+    assert "| m of 2 | specific_2 |" in text
+    assert "## Content of generated views" in text
+    assert "| prior (mixture) | 2 beside 1 |" in text
+    assert "I(c; m)" in text
 
 
 def test_content_of_observations_is_read_by_inverting_the_mixing():
