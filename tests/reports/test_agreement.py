@@ -77,7 +77,7 @@ def test_published_figures_know_their_seeds():
 
 def test_committed_runs_have_ceilings_and_curves():
     folder = files.packaged("simulations") / "results" / "table_8_1-quick" / "runs"
-    folder = folder / "change_probability0.75-causal-steps12000-multimodal-seed0"
+    folder = folder / "change_probability0.75-causal-multimodal-seed0"
     run = read_run(folder / "results.json")
     found = ceilings.block_ceilings(run, ceilings.run_ceilings(run), None)
     assert found["content", "r2"] == 1.0
