@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from identbox.experiments.records import Run
-from identbox.reports.wording import MISSING, fixed_digits
+from identbox.reports.generation import (
+    coherence_of,
+    frechet_of,
+    joint_likelihood,
+    mean_of,
+    modalities_of,
+    probe_of,
+    unconditional_frechet,
+)
+from identbox.reports.wording import METRIC_NAMES, MISSING, fixed_digits, number_table
 from identbox.tables import Table
 
 
@@ -85,4 +96,45 @@ def _dmvae_notes(run: Run) -> list[str]:
         f"I(c; m) by the discriminator, in nats: {parts}.",
         "The content of a generated view is read by inverting its mixing. R² is that of the identity: 1 says that the "
         "view has exactly the content of the sample that it was made from, or of the other view that was made with it.",
+    ]
+
+
+def run_tables(run: Run) -> list[Table]:
+    """What the report of one run says of what it generates: by number of inputs, and from the prior."""
+    most = modalities_of(run)
+    if not run.coherence and not run.frechet_unconditional:
+        return []
+    rows: list[tuple[str, ...]] = []
+    for k in range(1, most + 1):
+        values = (probe_of(run, k), coherence_of(run, k), frechet_of(run, k), joint_likelihood(run, k))
+        rows.append(
+            (str(k), *(_text(value, digits) for value, digits in zip(values, (2, 2, 1, 0), strict=True)))
+        )
+    free = mean_of(one["score"] for one in run.coherence_unconditional)
+    rows.append(("prior", MISSING, _text(free, 2), _text(unconditional_frechet(run), 1), MISSING))
+    head = ("inputs", "linear probe", "coherence", "Frechet distance", "log p(x)")
+    tables = [number_table("What is generated, over all subsets of a size", head, rows)]
+    if kept := _kept_rows(run):
+        names = ("factor", "metric", "kept", "ceiling")
+        tables.append(number_table("What a modality keeps that is generated from itself", names, kept))
+    return tables
+
+
+def _text(value: float | None, digits: int) -> str:
+    return MISSING if value is None else fixed_digits(value, digits)
+
+
+def _kept_rows(run: Run) -> list[tuple[str, ...]]:
+    """Each factor of the reconstructions, those of all modalities together where they are named alike."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for one in run.reconstruction:
+        name = one["factor"].removesuffix(f"_{one['made']}")
+        found.setdefault((name, one["metric"]), []).append((one["score"], one["ceiling"]))
+    return [
+        (
+            name,
+            METRIC_NAMES.get(metric, metric.replace("_", " ")),
+            *(fixed_digits(fmean(v)) for v in zip(*own, strict=True)),
+        )
+        for (name, metric), own in found.items()
     ]

@@ -25,7 +25,7 @@ from identbox.experiments.records import (
     read_sweep,
 )
 from identbox.metrics.scores import Score
-from identbox.reports import figures, generative, sweeps
+from identbox.reports import figures, generation, generative, sweeps
 from identbox.reports.agreement import Agreement
 from identbox.reports.ceilings import Ceilings, run_ceilings
 from identbox.reports.curves import run_curves, sweep_curves
@@ -89,6 +89,9 @@ def contents_of(kind: str) -> Callable[[Sweep, Runs, Published | None], SweepCon
         "interventions": sweeps.score_contents,
         "lines": sweeps.line_contents,
         "elbow": sweeps.loss_contents,
+        "inputs": generation.input_contents,
+        "generation": generation.value_contents,
+        "frontier": generation.frontier_contents,
     }[kind]
 
 
@@ -137,6 +140,7 @@ def run_report(path: Path) -> Report:
         means = {(i, key): score for i in INTERVENTIONS for key, (score, _) in run.scores(i).items()}
         title = "Nonlinear probes after permuting a block, mean of views"
         tables.append(sweeps.intervention_matrix(title, means))
+    tables += generative.run_tables(run)
     tables += generative.subset_tables(run)
     notes += generative.bound_notes(run)
     losses = ", ".join(f"{name} {value:.4f}" for name, value in run.losses.items())

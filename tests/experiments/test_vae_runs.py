@@ -17,7 +17,6 @@ from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.vae_runs import load_vae, run_vae
 from identbox.learning.judges import Judge, JudgeSettings, train_judge
-from identbox.metrics.coherence import JudgedFactor
 
 SMALL = {
     "encoder": {"encoding_size": 6, "channels": [4, 4], "hidden": 8},

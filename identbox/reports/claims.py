@@ -1,0 +1,228 @@
+"""What the thesis says in words of its figures on generation, held against the runs of a sweep.
+
+A claim holds where the means over the seeds satisfy it, by more than a margin where it says that something stays the
+same. With one seed, a difference may be that of the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from identbox.reports.statistics import SeedScores
+from identbox.reports.wording import fixed_digits
+from identbox.tables import Table, TableCell
+
+FLAT = 0.05  # a difference of shares below which a curve counts as flat, and two numbers as equal
+Means = dict[tuple[str, float | None, str], float]  # by model, value of x and quantity
+Judge = Callable[[Means], tuple[bool, str] | None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the thesis, where it stands, and the numbers of ours that decide on it.
+
+    ``judge`` returns None where the runs that it needs are not there, else whether it holds and the numbers in words.
+    """
+
+    text: str
+    place: str
+    judge: Judge
+
+
+def claims_table(entries: Sequence[SeedScores], claims: Sequence[Claim], x: str | None = None) -> list[Table]:
+    """A table of the claims on which the runs of a sweep can decide; none where there are none."""
+    means: Means = {}
+    for entry in entries:
+        if entry.mean is not None:
+            model = str(entry.cell.values.get("model", entry.cell.name))
+            at = float(entry.cell.values[x]) if x else None
+            means[model, at, entry.target] = entry.mean
+    rows = []
+    for claim in claims:
+        judged = claim.judge(means)
+        if judged is not None:
+            holds, numbers = judged
+            outcome = TableCell("holds", state="good") if holds else TableCell("differs", state="bad")
+            rows.append((claim.text, claim.place, numbers, outcome))
+    if not rows:
+        return []
+    return [Table("What the thesis says, and these runs", ("claim", "where", "here", ""), rows, align="llll")]
+
+
+def _get(means: Means, model: str, quantity: str) -> float | None:
+    """A quantity of a model, the mean over the values of x."""
+    found = [value for (name, _, what), value in means.items() if (name, what) == (model, quantity)]
+    return sum(found) / len(found) if found else None
+
+
+def _sizes(means: Means, quantity: str) -> list[int]:
+    return sorted(
+        {
+            int(what.split(" ")[1])
+            for _, _, what in means
+            if what.split(" ")[0] == quantity and what[-1].isdigit()
+        }
+    )
+
+
+def _mopoe_at_least_mmvae(means: Means) -> tuple[bool, str] | None:
+    sizes = [k for k in _sizes(means, "coherence") if k > 1]
+    pairs = [
+        (_get(means, "mopoe-vae", f"coherence {k}"), _get(means, "mmvae", f"coherence {k}")) for k in sizes
+    ]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not known:
+        return None
+    words = ", ".join(f"{fixed_digits(a)} and {fixed_digits(b)}" for a, b in known)
+    return all(a >= b for a, b in known), words
+
+
+def _mmvae_flat(means: Means) -> tuple[bool, str] | None:
+    values = [_get(means, "mmvae", f"coherence {k}") for k in _sizes(means, "coherence")]
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return None
+    words = " ".join(fixed_digits(value) for value in known)
+    return max(known) - min(known) < FLAT, words
+
+
+def _rises(model: str, quantity: str) -> Judge:
+    def judge(means: Means) -> tuple[bool, str] | None:
+        values = [_get(means, model, f"{quantity} {k}") for k in _sizes(means, quantity)]
+        known = [value for value in values if value is not None]
+        if len(known) < 2:
+            return None
+        return known[-1] > known[0] + FLAT, " ".join(fixed_digits(value) for value in known)
+
+    return judge
+
+
+def _ordered(quantity: str, *models: str, least: float = 0.0) -> Judge:
+    """Whether a quantity falls from each model to the next by more than ``least``."""
+
+    def judge(means: Means) -> tuple[bool, str] | None:
+        values = [_get(means, model, quantity) for model in models]
+        if any(value is None for value in values):
+            return None
+        known = [value for value in values if value is not None]
+        words = ", ".join(f"{m} {fixed_digits(v)}" for m, v in zip(models, known, strict=True))
+        return all(a > b + least for a, b in pairwise(known)), words
+
+    return judge
+
+
+def _over_x(model: str, quantity: str, *, rises: bool, share: float = 0.1) -> Judge:
+    """Whether a quantity rises from the least to the largest x by more than a share of it, or does not."""
+
+    def judge(means: Means) -> tuple[bool, str] | None:
+        points = sorted(
+            (at, v) for (m, at, q), v in means.items() if (m, q) == (model, quantity) and at is not None
+        )
+        if len(points) < 2:
+            return None
+        first, last = points[0][1], points[-1][1]
+        return (last > first * (1 + share)) == rises, " ".join(fixed_digits(value) for _, value in points)
+
+    return judge
+
+
+def _best(quantity: str, model: str, other: str) -> Judge:
+    """Whether the least value of a model over x is below that of another."""
+
+    def judge(means: Means) -> tuple[bool, str] | None:
+        least = []
+        for name in (model, other):
+            found = [value for (m, _, q), value in means.items() if (m, q) == (name, quantity)]
+            if not found:
+                return None
+            least.append(min(found))
+        return least[0] < least[1], f"{model} {fixed_digits(least[0])}, {other} {fixed_digits(least[1])}"
+
+    return judge
+
+
+_FIRST = "Frechet distance of the first modality"
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    "inputs": (
+        Claim("MoPoE-VAE is at least as coherent as MMVAE from two views on", "5.3.1", _mopoe_at_least_mmvae),
+        Claim("the coherence of MMVAE does not change with the number of views", "5.3.1", _mmvae_flat),
+        Claim("the probe of MoPoE-VAE improves with more views", "5.3.1", _rises("mopoe-vae", "probe")),
+        Claim("the probe of MVAE improves with more views", "5.3.1", _rises("mvae", "probe")),
+        Claim(
+            "MVAE is the least coherent given one view", "5.3.1", _ordered("coherence 1", "mopoe-vae", "mvae")
+        ),
+        Claim(
+            "with all views the log-likelihood of MVAE is above that of MMVAE",
+            "5.3.1",
+            _ordered("joint log-likelihood", "mvae", "mmvae"),
+        ),
+    ),
+    "specific": (
+        Claim(
+            "specific dimensions of the naive partition encode more of the shared class than those of MMVAE+",
+            "6.4.1",
+            _ordered("linear probe of specific dimensions", "naive-mmvae", "mmvae-plus", least=FLAT),
+        ),
+        Claim(
+            "more specific dimensions of the naive MMVAE encode more of the shared class",
+            "6.2.3",
+            _over_x("naive-mmvae", "linear probe of specific dimensions", rises=True),
+        ),
+        Claim(
+            "unconditional samples of MMVAE+ are better than those of the naive partition",
+            "6.4.1",
+            _ordered("Frechet distance, unconditional", "naive-mmvae", "mmvae-plus"),
+        ),
+    ),
+    "modalities": (
+        Claim(
+            "the quality of MMVAE falls with the number of modalities",
+            "7.3.1",
+            _over_x("mmvae", _FIRST, rises=True),
+        ),
+        Claim(
+            "the quality of MoPoE-VAE falls with the number of modalities",
+            "7.3.1",
+            _over_x("mopoe-vae", _FIRST, rises=True),
+        ),
+        Claim(
+            "the quality of MVAE does not fall with the number of modalities",
+            "7.3.1",
+            _over_x("mvae", _FIRST, rises=False),
+        ),
+    ),
+    "beta": (
+        Claim(
+            "the best MVAE has better quality than the best MMVAE",
+            "7.3.1",
+            _best("Frechet distance, unconditional", "mvae", "mmvae"),
+        ),
+        Claim(
+            "the best MVAE has better quality than the best MoPoE-VAE",
+            "7.3.1",
+            _best("Frechet distance, unconditional", "mvae", "mopoe-vae"),
+        ),
+        Claim(
+            "the coherence of MVAE improves with beta",
+            "7.3.2",
+            _over_x("mvae", "leave-one-out coherence", rises=True),
+        ),
+    ),
+    "frontier": (
+        Claim(
+            "MMVAE is more coherent than MVAE", "6.4.1", _ordered("pairwise coherence", "mmvae", "mvae")
+        ),
+        Claim(
+            "MoPoE-VAE is more coherent than MVAE",
+            "6.4.1",
+            _ordered("pairwise coherence", "mopoe-vae", "mvae"),
+        ),
+        Claim(
+            "MMVAE+ has better conditional quality than MMVAE",
+            "6.4.1",
+            _ordered("Frechet distance, from one modality", "mmvae", "mmvae-plus"),
+        ),
+    ),
+}  # fmt: skip
