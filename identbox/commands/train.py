@@ -22,6 +22,8 @@ from identbox.errors import IdentboxError
 from identbox.experiments.records import DMVAE, SIMULATION
 
 if TYPE_CHECKING:
+    from identbox.experiments.multiview import MultiviewData
+    from identbox.experiments.pair_learner import DataSettings
     from identbox.learning.training import Callbacks
 
 workers_option = click.option(
@@ -52,8 +54,8 @@ def _training_bar(steps: int, figures: Callable[[dict[str, Any]], str]) -> Itera
 @click.option(
     "--model",
     metavar="NAME",
-    help="A multimodal VAE instead of contrastive encoders: mvae, mmvae, mopoe-vae, mmvae-plus, ...; another name "
-    "lists all.",
+    help="A multimodal VAE instead of contrastive encoders: mvae, mmvae, mopoe-vae, mmvae-plus, dmvae, ...; another "
+    "name lists all.",
 )
 @preset_option("Small images and a small encoder, or Table A.2b.")
 @configuration_options("encoder.image=resnet18")
@@ -84,7 +86,7 @@ def train_command(
     if "model" not in changes:
         _train_pairs(data, preset, changes, where, workers, **options)
     elif changes["model"] == DMVAE:
-        _train_dmvae(data, preset, changes, where, **options)
+        _train_dmvae(data, preset, changes, where, workers, **options)
     elif str(data) == SIMULATION:
         _train_vae_on_world(preset, changes, where, **options)
     else:
@@ -130,23 +132,47 @@ def _train_vae_on_world(
 
 
 def _train_dmvae(
-    data: Path, preset: str, changes: dict[str, Any], where: str, *, seed: int, out: Path, device: str
+    data: Path,
+    preset: str,
+    changes: dict[str, Any],
+    where: str,
+    workers: int | None,
+    *,
+    seed: int,
+    out: Path,
+    device: str,
 ) -> None:
-    from identbox.experiments import dmvae
+    from identbox.experiments import dmvae, dmvae_runs
+    from identbox.experiments.multiview import data_kind
 
-    if str(data) != SIMULATION:
-        raise IdentboxError(f"DATA: expected the word {SIMULATION} beside --model {DMVAE}, got {data}")
+    on_world = str(data) == SIMULATION
     table = {key: value for key, value in changes.items() if key != "model"}
-    experiment = dmvae.DMVAESettings.from_preset(preset, table, where)
-    steps = experiment.shared.training.steps
-    with _training_bar(steps, _part) as callbacks:
-        dmvae.run_dmvae_on_world(experiment, out, seed=seed, device=device, callbacks=callbacks)
+    kind = data_kind(None if on_world else data)
+    experiment = dmvae.DMVAESettings.from_preset(preset, table, where, on=kind)
+    options: dict[str, Any] = {"seed": seed, "device": device}
+    with _training_bar(experiment.shared.training.steps, _part) as callbacks:
+        options["callbacks"] = callbacks
+        if on_world:
+            dmvae_runs.run_dmvae_on_world(experiment, out, **options)
+        else:
+            dmvae_runs.run_dmvae(experiment, _open_multiview(data, experiment.data, workers), out, **options)
 
 
 def _part(metrics: dict[str, Any]) -> str:
     if "content_r2" in metrics:
-        return f"shared: content R² {metrics['content_r2']:.3f}"
+        return f"shared: {_content(metrics)}"
+    if "validation_loss" in metrics:
+        return f"shared: {_validation(metrics)}"
     return f"specific: I(c; m) {metrics['mutual_information']:.3f}"
+
+
+def _open_multiview(dataset: Path, settings: DataSettings, workers: int | None) -> MultiviewData:
+    """A dataset of any modalities, or a rendered one."""
+    from identbox.experiments import multiview
+
+    if multiview.data_kind(dataset) == "pairs":
+        return multiview.data_of_pairs(open_dataset(dataset, settings, workers))
+    return multiview.open_multiview_data(dataset, settings)
 
 
 def _train_vae_on_dataset(
@@ -164,10 +190,7 @@ def _train_vae_on_dataset(
 
     kind = multiview.data_kind(dataset)
     experiment = generative.Generative.from_preset(preset, changes, where, on=kind)
-    if kind == "pairs":
-        data = multiview.data_of_pairs(open_dataset(dataset, experiment.data, workers))
-    else:
-        data = multiview.open_multiview_data(dataset, experiment.data)
+    data = _open_multiview(dataset, experiment.data, workers)
     with _training_bar(experiment.training.steps, _validation) as callbacks:
         vae_runs.run_vae(experiment, data, out, seed=seed, device=device, callbacks=callbacks)
 

@@ -1,42 +1,42 @@
-"""DMVAE (two-stage) from its configuration to its records, on numerical simulations (chapter 9).
+"""DMVAE (two-stage) from its configuration to its records (chapter 9), on simulations and on datasets.
 
-A folder holds one run for each part: ``shared`` for the first stage, ``specific-VIEW`` for the second stage of each
-view. Each is a run like others: it may be stopped and continued at any step. The folder's own record says what the
+A folder holds one run for each part: ``shared`` for the first stage, ``specific-MODALITY`` for the second stage of each
+modality. Each is a run like others: it may be stopped and continued at any step. The folder's own record says what the
 parts encode together, and what they generate.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
 
-from identbox import config
+from identbox import config, seeding
 from identbox.config import configuration
-from identbox.experiments.dmvae_learners import SharedLearner, SpecificLearner
-from identbox.experiments.dmvae_measures import generated_content, penalty, probes_of
-from identbox.experiments.identification import identification_record
+from identbox.experiments.dmvae_learners import SharedLearner, Source, SpecificLearner
+from identbox.experiments.generative import GenerationSettings
+from identbox.experiments.multiview import DataKind
+from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.records import DMVAE
 from identbox.experiments.run import RunFolder, Trainable
-from identbox.experiments.simulation import ProbeSettings, ProcessSettings, conditioning, probed
+from identbox.experiments.simulation import ProbeSettings, ProcessSettings
+from identbox.experiments.vae_networks import VaeDecoderSettings, VaeEncoderSettings
 from identbox.learning import training
 from identbox.learning.contrastive import Objective
-from identbox.learning.decoders import VectorDecoder
 from identbox.learning.dmvae import ConditionalVAE, Embedding, SharedInference
-from identbox.learning.encoders import MLP, MLPSettings
-from identbox.learning.likelihoods import LikelihoodSettings
+from identbox.learning.encoders import MLP
+from identbox.learning.mixture_prior import COMPONENTS, MixturePrior
 from identbox.learning.mutual_information import Discriminator, DiscriminatorSettings
 from identbox.learning.posteriors import Subsets
-from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
-from identbox.metrics.interventional import content_r2
+from identbox.learning.training import Callbacks, Trained, TrainingSettings
+from identbox.learning.vae import Latents, Modality, MultimodalVAE
 from identbox.process.mixing import Mixing
-from identbox.process.tables import table_from_process
-from identbox.process.world import World
-from identbox.settings import Count, NonNegative, Positive, at_least, settings
+from identbox.settings import Count, NonNegative, at_least, settings
 
 NO_OPTIMUM = "the first stage of a DMVAE, whose objective has no optimum in the theorem's proof"
 SHARED, SPECIFIC = "shared", "specific-{}"
@@ -44,13 +44,10 @@ SHARED, SPECIFIC = "shared", "specific-{}"
 
 @settings
 class SharedStage:
-    """Stage 1: the shared latents, and how they are trained."""
+    """Stage 1: how the shared latents are trained."""
 
-    encoding_size: Count | None = None  # of c; without it, as many dimensions as content needs
-    widths: tuple[Count, ...] = (20, 40, 40, 20)  # of the encoders' hidden layers, in input dimensions
-    slope: float = 0.01  # of LeakyReLU below 0
-    whitening: Annotated[int, at_least(100)] | None = None  # see encoder.whitening of a simulation
-    prior_expert: bool = True  # whether the prior is a factor of each product of experts
+    # samples whose mean and covariance the first layers undo, of views of a simulation; see encoder.whitening there
+    whitening: Annotated[int, at_least(100)] | None = None
     embedding: Embedding = "mean"  # what is contrasted, and what the second stage sees: the mean, or a draw
     objective: Objective = field(default_factory=Objective)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -58,17 +55,8 @@ class SharedStage:
 
 @settings
 class SpecificStage:
-    """Stage 2: the latents of each view by itself, and how they are trained."""
+    """Stage 2: how the latents of each modality by itself are trained."""
 
-    size: Count = 4  # dimensions of m_i
-    widths: tuple[Count, ...] = (20, 40, 40, 20)  # of the encoders' hidden layers, in input dimensions
-    decoder_widths: tuple[Count, ...] = (
-        20,
-        40,
-        20,
-    )  # of the decoders' hidden layers, in dimensions of (c, m_i)
-    slope: float = 0.01  # of LeakyReLU below 0
-    scale: Positive = 0.1  # standard deviation of the Gaussian likelihood
     beta: NonNegative = 1.0  # weight of the divergence from the prior
     delta: NonNegative = 10.0  # weight of the mutual information of c and m_i
     discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
@@ -79,217 +67,289 @@ class SpecificStage:
 
 @settings
 class DMVAESettings:
-    """All that a DMVAE on a simulation is, but for its seed."""
+    """All that a DMVAE is, but for its seed and its data. ``encoder.specific`` is the size of each m_i."""
 
-    process: ProcessSettings = field(default_factory=ProcessSettings)
-    mixing: Mixing = field(default_factory=Mixing)
+    process: ProcessSettings = field(default_factory=ProcessSettings)  # of a simulation
+    mixing: Mixing = field(default_factory=Mixing)  # of a simulation
+    data: DataSettings = field(default_factory=DataSettings)  # of images and sentences
+    modalities: tuple[str, ...] = ()  # those of a dataset that are modelled; without them, all
+    encoder: VaeEncoderSettings = field(default_factory=VaeEncoderSettings)
+    decoder: VaeDecoderSettings = field(default_factory=VaeDecoderSettings)
     shared: SharedStage = field(default_factory=SharedStage)
     specific: SpecificStage = field(default_factory=SpecificStage)
+    components: Count = COMPONENTS  # of the mixture of Gaussians that c is drawn from without any modality
     probes: ProbeSettings = field(default_factory=ProbeSettings)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
 
     @staticmethod
     def from_preset(
-        preset: str, table: Mapping[str, Any] | None = None, where: str = "config"
+        preset: str,
+        table: Mapping[str, Any] | None = None,
+        where: str = "config",
+        *,
+        on: DataKind = "simulation",
     ) -> DMVAESettings:
-        """The configuration of a preset, changed by a table. Raises IdentboxError for what does not fit."""
-        return configuration(DMVAESettings, DMVAE_PRESETS, preset, table or {}, where)
+        """The configuration of a preset for a kind of data, changed by a table.
+
+        Raises IdentboxError for an unknown preset, and for keys and values that do not fit.
+        """
+        presets = {key: config.merge(tables["all"], tables[on]) for key, tables in DMVAE_PRESETS.items()}
+        return configuration(DMVAESettings, presets, preset, table or {}, where)
 
     def table(self) -> dict[str, Any]:
         """Every key with its value, as tables of TOML."""
         return dataclasses.asdict(self)
 
+    def latents(self, content_size: int) -> Latents:
+        """The latent variables, of data with content of that size where no size is set."""
+        size = self.encoder.encoding_size or self.shared.objective.encoding_size(content_size)
+        own, expert = self.encoder.specific, self.encoder.prior_expert
+        return Latents(shared=size, specific=own, prior_expert=expert)
 
-DMVAE_PRESETS: dict[str, dict[str, Any]] = {
-    "thesis": {"shared": {"training": {"batch": 1024}}, "specific": {"delta": 400.0}},
-    "quick": {
-        "process": {"content": 2, "style": 2, "specific": 2},
-        "shared": {
-            "whitening": 4096,
-            "training": {
-                "optimizer": "soap",
-                "steps": 1500,
-                "batch": 512,
-                "learning_rate": 3e-3,
-                "schedule": "cosine",
-                "warmup": 50,
+
+_SOAP = {"optimizer": "soap", "learning_rate": 3e-3, "schedule": "cosine", "warmup": 50}
+# For each preset what all runs have, and what those on each kind of data have besides.
+DMVAE_PRESETS: dict[str, dict[DataKind | str, dict[str, Any]]] = {
+    "thesis": {
+        "all": {
+            "encoder": {"specific": 32},
+            "shared": {"training": {"batch": 1024, "learning_rate": 5e-4}},
+            "specific": {"delta": 400.0, "training": {"batch": 256, "learning_rate": 5e-4}},
+        },
+        "simulation": {"encoder": {"specific": 10}, "specific": {"delta": 10.0}},
+        "pairs": {"encoder": {"image": "resnet18"}},
+        # 1 000 epochs of 60 000 samples a stage; a step of the discriminator follows each of the VAE.
+        "multiview": {
+            "encoder": {"encoding_size": 32, "image": "residual"},
+            "decoder": {"image": "residual", "image_scale": 0.75},
+            "shared": {
+                "training": {"steps": 58_000},
+                "objective": {"similarity": "cosine", "temperature": 0.1},
             },
+            "specific": {"training": {"steps": 468_000}},
+            "probes": {"samples": 500},
+            "generation": {"samples": 10_000, "judge": {"steps": 10_000}},
         },
-        "specific": {
-            "training": {
-                "steps": 6000,
-                "batch": 512,
-                "learning_rate": 1e-3,
-                "schedule": "cosine",
-                "clip": 100.0,
-            }
+    },
+    "quick": {
+        "all": {
+            "process": {"content": 2, "style": 2, "specific": 2},
+            "encoder": {"specific": 4},
+            "specific": {
+                "training": {
+                    "steps": 6000,
+                    "batch": 256,
+                    "learning_rate": 1e-3,
+                    "schedule": "cosine",
+                    "clip": 100.0,
+                }
+            },
+            "probes": {"samples": 1024},
         },
-        "probes": {"samples": 1024},
+        "simulation": {"shared": {"whitening": 4096, "training": {**_SOAP, "steps": 1500, "batch": 512}}},
+        "pairs": {
+            "data": {"image_size": 64},
+            "encoder": {"encoding_size": 16, "specific": 16},
+            "shared": {
+                "objective": {"similarity": "cosine", "temperature": 0.1},
+                "training": {"steps": 3000, "batch": 128, "learning_rate": 5e-4, "log_every": 200},
+            },
+            "specific": {"training": {"batch": 64}},
+            "generation": {"samples": 1000, "judge": {"steps": 2000}},
+        },
+        "multiview": {
+            "encoder": {"encoding_size": 32, "specific": 32, "channels": [12, 24, 48], "hidden": 128},
+            "decoder": {"image_scale": 0.75, "channels": [12, 24, 48], "hidden": 128},
+            "shared": {
+                "objective": {"similarity": "cosine", "temperature": 0.1},
+                "training": {"steps": 1500, "batch": 256, "learning_rate": 1e-3, "schedule": "cosine"},
+            },
+            "specific": {"training": {"steps": 3000, "batch": 64, "learning_rate": 2e-3}},
+            "probes": {"samples": 500, "bootstrap": 50},
+            "generation": {"samples": 1000, "judge": {"steps": 2000}},
+        },
     },
 }
 
+Parts = Callable[[Latents, int], Mapping[str, Modality]]  # networks for latents of these sizes, from a seed
 
-def run_dmvae_on_world(
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Both stages of a DMVAE, trained or not."""
+
+    first: SharedLearner
+    seconds: Mapping[str, SpecificLearner]
+    latents: Latents
+
+    def assembled(self, prior: MixturePrior) -> MultimodalVAE:
+        """The stages as one model, which generates and is judged like other multimodal VAEs."""
+        parts = {
+            view: Modality(
+                encoder=_Both(self.first.shared.encoders[view], second.vae.encoder),
+                decoder=second.vae.decoder,
+                likelihood=second.vae.likelihood,
+            )
+            for view, second in self.seconds.items()
+        }
+        model = MultimodalVAE(parts, self.latents, self.first.shared.subsets)
+        model.shared_prior = prior
+        return model.to(self.first.device).eval()
+
+
+class _Both(nn.Module):
+    """The outputs of both encoders of a modality: those of shared dimensions first."""
+
+    def __init__(self, shared: nn.Module, specific: nn.Module) -> None:
+        super().__init__()
+        self.shared, self.specific = shared, specific
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.shared(x), self.specific(x)], 1)
+
+
+def stages_of(
     experiment: DMVAESettings,
+    source: Source,
+    make: Parts,
+    latents: Latents,
+    *,
+    seed: int,
+    device: torch.device | str,
+) -> Stages:
+    """The untrained stages; ``make`` makes the networks of every modality."""
+    alone = dataclasses.replace(latents, specific=0)
+    encoders = {view: part.encoder for view, part in make(alone, seed).items()}
+    if experiment.shared.whitening is not None:
+        x = source.batch(experiment.shared.whitening, "train", 0, torch.device("cpu"))
+        for view, encoder in encoders.items():
+            if isinstance(encoder, MLP):
+                encoder.whiten(x[view])
+    shared = SharedInference(encoders, Subsets.powerset(len(encoders)), prior_expert=latents.prior_expert)
+    stage = experiment.shared
+    first = SharedLearner(
+        source, shared, stage.objective, batch=stage.training.batch, embedding=stage.embedding
+    ).to(device)
+    own = make(Latents(shared=latents.specific), seeding.derive(seed, "specific"))
+    whole = make(latents, seed)
+    options: dict[str, Any] = {
+        "batch": experiment.specific.training.batch,
+        "beta": experiment.specific.beta,
+        "delta": experiment.specific.delta,
+    }
+    seconds = {}
+    for view, part in whole.items():
+        discriminator = Discriminator(
+            latents.shared,
+            latents.specific,
+            experiment.specific.discriminator,
+            seed=seed,
+            name=f"discriminator/{view}",
+        )
+        vae = ConditionalVAE(own[view].encoder, part.decoder, part.likelihood, discriminator)
+        seconds[view] = SpecificLearner(first, view, vae, **options).to(device)
+    return Stages(first=first, seconds=seconds, latents=latents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """What the records of a DMVAE say beside losses; each returns keys of a record."""
+
+    facts: Mapping[str, Any]  # of the data, in every record
+    shared: Callable[[], Mapping[str, Any]]  # of the first stage
+    specific: Callable[[SpecificLearner], Mapping[str, Any]]  # of the second stage of a modality
+    together: Callable[[Mapping[str, Mapping[str, Any]]], Mapping[str, Any]]  # given the records of all parts
+    watch: Callable[[], dict[str, float]]  # a figure of the first stage while it is trained
+
+
+def train_stages(
+    experiment: DMVAESettings,
+    stages: Stages,
+    measures: Measures,
     folder: Path,
     *,
     seed: int,
-    device: torch.device | str = "cpu",
-    callbacks: Callbacks = NO_CALLBACKS,
+    callbacks: Callbacks,
+    dataset: tuple[Path, str] | None = None,
 ) -> dict[str, Any]:
-    """Train both stages on a numerical simulation and measure them; writes and returns the folder's record.
-
-    Parts that are finished are not trained again. Raises IdentboxError as `run_simulation` does.
-    """
-    whole = RunFolder(path=folder, kind=DMVAE, seed=seed, config=experiment.table())
+    """Train every part that is not finished, and measure them; writes and returns the folder's record."""
+    whole = _run_folder(experiment, folder, seed, dataset)
     whole.claim()
     with whole.keep(callbacks):
-        first = shared_learner(experiment, seed=seed).to(device)
-        records = {SHARED: _train_shared(experiment, first, folder, seed, callbacks)}
-        seconds: dict[str, SpecificLearner] = {}
-        for view in first.world.views:
-            seconds[view] = specific_learner(experiment, first, view, seed=seed).to(device)
+        first = Trainable(
+            model=stages.first,
+            loss=stages.first.loss,
+            settings=experiment.shared.training,
+            watch=measures.watch,
+            measure=lambda trained: {
+                **measures.facts,
+                "losses": _losses(trained, {"validation": stages.first.validation_loss()}),
+                **measures.shared(),
+            },
+        )
+        records = {
+            SHARED: _trained(_run_folder(experiment, folder / SHARED, seed, dataset), first, callbacks)
+        }
+        for view, second in stages.seconds.items():
             name = SPECIFIC.format(view)
-            records[name] = _train_specific(experiment, seconds[view], folder / name, seed, callbacks)
+            learning = _second(experiment, second, measures)
+            records[name] = _trained(
+                _run_folder(experiment, folder / name, seed, dataset), learning, callbacks
+            )
         trained = Trained(
             steps=sum(record["steps"] for record in records.values()),
             seconds=sum(record["seconds"] for record in records.values()),
             loss=None,
         )
-        together = Trainable(
-            model=first,
-            loss=first.loss,
-            settings=experiment.shared.training,
-            measure=lambda _: _measured_together(experiment, first, seconds, records),
+        together = dataclasses.replace(
+            first,
+            measure=lambda _: {
+                **measures.facts,
+                "losses": {name: record["losses"]["validation"] for name, record in records.items()},
+                "mutual_information": {view: second.penalty() for view, second in stages.seconds.items()},
+                **measures.together(records),
+            },
         )
         return whole.finish(together, trained)
 
 
-def shared_learner(experiment: DMVAESettings, *, seed: int) -> SharedLearner:
-    """The untrained first stage of a simulation, on its world."""
-    stage = experiment.shared
-    world = World(experiment.process.make("multimodal"), seed=seed, mixing=experiment.mixing)
-    size = stage.encoding_size or stage.objective.encoding_size(world.content_size)
-    layers = MLPSettings(widths=stage.widths, slope=stage.slope)
-    encoders = {
-        view: MLP(world.mixings[view].dim, 2 * size, layers, seed=seed, name=f"shared/{view}")
-        for view in world.views
-    }
-    if stage.whitening is not None:
-        sample = world.sample(stage.whitening, "whitening")
-        for view, encoder in encoders.items():
-            encoder.whiten(sample.x[view])
-    shared = SharedInference(encoders, Subsets.powerset(len(encoders)), prior_expert=stage.prior_expert)
-    return SharedLearner(
-        world, shared, stage.objective, batch=stage.training.batch, embedding=stage.embedding
-    )
-
-
-def specific_learner(
-    experiment: DMVAESettings, first: SharedLearner, view: str, *, seed: int
-) -> SpecificLearner:
-    """The untrained second stage of a view."""
-    stage, world = experiment.specific, first.world
-    width = world.mixings[view].dim
-    shared = experiment.shared.encoding_size or first.objective.encoding_size(world.content_size)
-    inwards = MLPSettings(widths=stage.widths, slope=stage.slope)
-    outwards = MLPSettings(widths=stage.decoder_widths, slope=stage.slope)
-    vae = ConditionalVAE(
-        MLP(width, 2 * stage.size, inwards, seed=seed, name=f"specific/{view}"),
-        VectorDecoder(shared + stage.size, (width,), outwards, seed=seed, name=f"decoder/{view}"),
-        LikelihoodSettings(kind="gaussian", scale=stage.scale).make(),
-        Discriminator(shared, stage.size, stage.discriminator, seed=seed, name=f"discriminator/{view}"),
-    )
-    return SpecificLearner(first, view, vae, batch=stage.training.batch, beta=stage.beta, delta=stage.delta)
-
-
-def _train_shared(
-    experiment: DMVAESettings, first: SharedLearner, folder: Path, seed: int, callbacks: Callbacks
-) -> dict[str, Any]:
-    """Train the first stage, or load it where it is finished; returns its record."""
-    run = RunFolder(path=folder / SHARED, kind=DMVAE, seed=seed, config=experiment.table())
-    learning = Trainable(
-        model=first,
-        loss=first.loss,
-        settings=experiment.shared.training,
-        watch=lambda: {"content_r2": content_r2(first.world, first.encode)},
-        measure=lambda trained: {
-            **_facts(first.world),
-            "losses": config.toml_values({"train": trained.loss, "validation": first.validation_loss()}),
-            "probes": [score.record() for score in probed(first.world, first.encode, experiment.probes)],
-            **identification_record(
-                first.world,
-                first.encode,
-                NO_OPTIMUM,
-                objective=first.objective,
-                samples=2 * experiment.probes.samples,
-                interventions=experiment.probes.interventions,
-            ),
-        },
-    )
-    record = run.run(lambda: learning, callbacks)
-    training.load_model(run.path, first)
-    return record
-
-
-def _train_specific(
-    experiment: DMVAESettings, second: SpecificLearner, folder: Path, seed: int, callbacks: Callbacks
-) -> dict[str, Any]:
-    """Train the second stage of a view, or load it where it is finished; returns its record."""
-    run = RunFolder(path=folder, kind=DMVAE, seed=seed, config=experiment.table())
-    learning = Trainable(
+def _second(experiment: DMVAESettings, second: SpecificLearner, measures: Measures) -> Trainable:
+    """The second stage of a modality as a run trains it."""
+    return Trainable(
         model=second,
         loss=second.loss,
         settings=experiment.specific.training,
-        watch=lambda: {"mutual_information": penalty(second)},
+        watch=lambda: {"mutual_information": second.penalty()},
         measure=lambda trained: {
-            **_facts(second.first.world),
-            "losses": config.toml_values({"train": trained.loss, **second.validation_losses()}),
-            "mutual_information": {second.view: penalty(second)},
-            "probes": probes_of(
-                second.first.world,
-                lambda x: second.embed(x[second.view]),
-                second.view,
-                experiment.probes,
-                name=f"m of {second.view}",
-            ),
+            **measures.facts,
+            "losses": _losses(trained, second.validation_losses()),
+            "mutual_information": {second.view: second.penalty()},
+            **measures.specific(second),
         },
     )
+
+
+def _losses(trained: Trained, others: Mapping[str, float]) -> dict[str, Any]:
+    return config.toml_values({"train": trained.loss, **others})
+
+
+def _trained(run: RunFolder, learning: Trainable, callbacks: Callbacks) -> dict[str, Any]:
+    """Train a part, or load it where it is finished; returns its record."""
     record = run.run(lambda: learning, callbacks)
-    training.load_model(run.path, second)
+    training.load_model(run.path, learning.model)
+    learning.model.eval()
     return record
 
 
-def _facts(world: World) -> dict[str, Any]:
-    return {
-        "process": config.toml_values(table_from_process(world.process)),
-        "mixing": config.toml_values(conditioning(world)),
-    }
-
-
-def _measured_together(
-    experiment: DMVAESettings,
-    first: SharedLearner,
-    seconds: Mapping[str, SpecificLearner],
-    records: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Any]:
-    """What the folder's record says: the verdict's facts on c, probes of c and of each m, and generated content."""
-    shared, world = records[SHARED], first.world
-    subsets = [
-        one
-        for view in world.views
-        for one in probes_of(
-            world, first.shared.embed, view, experiment.probes, name=f"c of all (latents of {view})"
-        )
-    ]
-    for view in seconds:
-        subsets += records[SPECIFIC.format(view)]["probes"]
-    return {
-        **{
-            key: shared[key]
-            for key in ("process", "mixing", "probes", "identification", "assumptions", "optimum")
-        },
-        "losses": {name: record["losses"]["validation"] for name, record in records.items()},
-        "mutual_information": {view: penalty(second) for view, second in seconds.items()},
-        "probes_subsets": subsets,
-        "content_agreement": generated_content(first, seconds, 2 * experiment.probes.samples),
-    }
+def _run_folder(
+    experiment: DMVAESettings, folder: Path, seed: int, dataset: tuple[Path, str] | None
+) -> RunFolder:
+    inputs = None if dataset is None else {"dataset": {"folder": str(dataset[0]), "sha256": dataset[1]}}
+    return RunFolder(
+        path=folder,
+        kind=DMVAE,
+        seed=seed,
+        config=experiment.table(),
+        inputs=inputs,
+        movable=() if dataset is None else ("dataset.folder",),
+    )

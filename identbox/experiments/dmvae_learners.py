@@ -1,26 +1,62 @@
-"""The two stages of a DMVAE as they are trained on the views of a world (section 9.2.5)."""
+"""The two stages of a DMVAE as they are trained, on the views of a world or on the modalities of a dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from identbox import seeding
+from identbox.data.multiview import MultiviewSplit
 from identbox.experiments.learner import VALIDATION_BATCHES
+from identbox.experiments.vae_learners import EpochBatches
 from identbox.learning.contrastive import Objective
 from identbox.learning.dmvae import ConditionalVAE, Embedding, SharedInference, subset_info_nce
-from identbox.process.world import World, unique_mixings
+from identbox.learning.vae import Data
+from identbox.process.world import World
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where the data of a step come from."""
+
+    seed: int
+
+    def batch(self, size: int, stream: str, step: int, device: torch.device) -> Data:
+        """Samples of a step, by its number; ``stream`` is ``train`` or ``validation``."""
+
+
+class WorldSource:
+    """Fresh samples of a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.seed = world, world.seed
+
+    def batch(self, size: int, stream: str, step: int, device: torch.device) -> Data:
+        return {view: x.to(device) for view, x in self.world.sample(size, stream, step).x.items()}
+
+
+class DatasetSource:
+    """The training split of a dataset in a new order each epoch, and its validation split."""
+
+    def __init__(self, train: MultiviewSplit, validation: MultiviewSplit, seed: int) -> None:
+        self.splits = {"train": train, "validation": validation}
+        self.seed = seed
+        self._batches = EpochBatches(self.splits, seed)
+
+    def batch(self, size: int, stream: str, step: int, device: torch.device) -> Data:
+        return self.splits[stream].batch(self._batches.rows(stream, step, size), device=device)
 
 
 class SharedLearner(nn.Module):
-    """Stage 1: shared inference by InfoNCE between a random subset of views and all of them (Eq. 9.3)."""
+    """Stage 1: shared inference by InfoNCE between a random subset of modalities and all of them (Eq. 9.3)."""
 
     def __init__(
         self,
-        world: World,
+        source: Source,
         shared: SharedInference,
         objective: Objective,
         *,
@@ -28,17 +64,19 @@ class SharedLearner(nn.Module):
         embedding: Embedding,
     ) -> None:
         super().__init__()
-        self.world, self.shared, self.objective = world, shared, objective
+        self.source, self.shared, self.objective = source, shared, objective
         self.batch, self.embedding = batch, embedding
-        self.mixings = nn.ModuleDict(unique_mixings(world.mixings))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
 
     def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
         """The objective on the batch of that step."""
-        sample = self.world.sample(self.batch, stream, step)
-        generator = seeding.generator(self.world.seed, stream, "embeddings", step, device=self.world.device)
-        return subset_info_nce(
-            self.shared, sample.x, self.objective, embedding=self.embedding, generator=generator
-        )
+        x = self.source.batch(self.batch, stream, step, self.device)
+        generator = seeding.generator(self.source.seed, stream, "embeddings", step, device=self.device)
+        return subset_info_nce(self.shared, x, self.objective, embedding=self.embedding, generator=generator)
 
     @torch.no_grad()
     def validation_loss(self) -> float:
@@ -47,51 +85,48 @@ class SharedLearner(nn.Module):
         return torch.stack(losses).mean().item()
 
     def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
-        """The embedding c of one view by itself."""
+        """The embedding c of one modality by itself."""
         return self.shared.embed({view: x})
 
-    def context(
-        self, x: Mapping[str, Tensor], generator: torch.Generator | None = None
-    ) -> Float[Tensor, "n d"]:
-        """c given all views, as the second stage is conditioned on it: the mean, or a draw."""
-        with torch.no_grad():
-            whole = self.shared.product_of(x)
-            if self.embedding == "mean" or generator is None:
-                return whole.mean
-            return whole.from_noise(whole.noise(1, generator))[0]
+    @torch.no_grad()
+    def context(self, x: Mapping[str, Tensor], generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """c given all modalities, as the second stage is conditioned on it: the mean, or a draw."""
+        whole = self.shared.product_of(x)
+        if self.embedding == "mean":
+            return whole.mean
+        return whole.from_noise(whole.noise(1, generator))[0]
 
 
 class SpecificLearner(nn.Module):
-    """Stage 2 of one view: its conditional VAE and its discriminator, a step of each in turn.
+    """Stage 2 of one modality: its conditional VAE and its discriminator, a step of each in turn.
 
     The first stage is no part of the model: it is neither trained nor kept in checkpoints.
     """
 
     def __init__(
-        self,
-        first: SharedLearner,
-        view: str,
-        vae: ConditionalVAE,
-        *,
-        batch: int,
-        beta: float,
-        delta: float,
+        self, first: SharedLearner, view: str, vae: ConditionalVAE, *, batch: int, beta: float, delta: float
     ) -> None:
         super().__init__()
         self.vae, self.view, self.batch, self.beta, self.delta = vae, view, batch, beta, delta
-        self._first = [first.eval().requires_grad_(False)]  # in a list, so that it is no module of this one
+        self._first = [first]  # in a list, so that it is no module of this one
 
     @property
     def first(self) -> SharedLearner:
         """The first stage."""
         return self._first[0]
 
+    def drawn(self, step: int, stream: str) -> tuple[Tensor, Float[Tensor, "n s"], torch.Generator]:
+        """The modality's data of a step, c, and the generator of its draws."""
+        device = self.first.device
+        generator = seeding.generator(
+            self.first.source.seed, stream, self.view, "embeddings", step, device=device
+        )
+        x = self.first.source.batch(self.batch, stream, step // 2, device)
+        return x[self.view], self.first.context(x, generator), generator
+
     def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
         """The regularised bound at even steps, the discriminator's loss on the same data at odd ones."""
-        world = self.first.world
-        sample = world.sample(self.batch, stream, self.view, step // 2)
-        generator = seeding.generator(world.seed, stream, self.view, "embeddings", step, device=world.device)
-        x, c = sample.x[self.view], self.first.context(sample.x, generator)
+        x, c, generator = self.drawn(step, stream)
         if step % 2:
             return self.vae.discriminator_loss(x, c, generator=generator)
         return self.vae.negative_bound(x, c, beta=self.beta, delta=self.delta, generator=generator)
@@ -104,6 +139,17 @@ class SpecificLearner(nn.Module):
         return dict(zip(("validation", "discriminator"), losses.tolist(), strict=True))
 
     @torch.no_grad()
-    def embed(self, x: Float[Tensor, "n x"]) -> Float[Tensor, "n d"]:
-        """The embedding m of the view."""
+    def penalty(self) -> float:
+        """The discriminator's estimate of I(c; m) in nats, on batches that training has not seen."""
+        estimates = []
+        for number in range(VALIDATION_BATCHES):
+            x, c, generator = self.drawn(2 * number, "validation")
+            q = self.vae.posterior(x)
+            m = q.from_noise(q.noise(1, generator))[0]
+            estimates.append(self.vae.discriminator(c, m).mean())
+        return torch.stack(estimates).mean().item()
+
+    @torch.no_grad()
+    def embed(self, x: Tensor) -> Float[Tensor, "n d"]:
+        """The embedding m of the modality."""
         return self.vae.posterior(x).mean

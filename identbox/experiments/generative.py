@@ -21,7 +21,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments.identification import identification_record
 from identbox.experiments.multiview import DataKind
 from identbox.experiments.pair_learner import DataSettings
-from identbox.experiments.records import GENERATIVE
+from identbox.experiments.records import DMVAE, GENERATIVE
 from identbox.experiments.run import RunFolder, Trainable
 from identbox.experiments.simulation import ProbeSettings, ProcessSettings, conditioning, probed
 from identbox.experiments.vae_learners import VaeLearner, WorldVae, embeddings
@@ -151,7 +151,7 @@ class Generative:
         changes = dict(table or {})
         name = changes.get("model", "mopoe-vae")
         if name not in MODELS:
-            raise IdentboxError(f"{where}: model: expected one of {', '.join(MODELS)}; got {name}")
+            raise IdentboxError(f"{where}: model: expected one of {', '.join((*MODELS, DMVAE))}; got {name}")
         model = MODELS[name][1]
         if model.get("encoder", {}).get("specific"):
             model = config.merge(model, {"encoder": PARTITIONS[on]})

@@ -115,6 +115,26 @@ class WorldVae(VaeLearner):
         return {SCORES_KEY: self._in_evaluation(lambda: curve_scores(self.world, self.encode))}
 
 
+class EpochBatches:
+    """Which rows of a dataset a step has: every epoch goes through the training split once, in an order of its own."""
+
+    def __init__(self, splits: Mapping[str, MultiviewSplit], seed: int) -> None:
+        self._sizes = {name: len(split) for name, split in splits.items()}
+        self._seed = seed
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
+
+    def rows(self, stream: str, step: int, size: int) -> Int[Tensor, " n"]:
+        """The rows of a step by its number; other splits than ``train`` are read from front to back."""
+        length = self._sizes[stream]
+        if stream != "train":
+            return torch.arange(step * size, (step + 1) * size) % length
+        epoch, place = divmod(step, length // size)
+        if self._order[0] != epoch:
+            order = torch.randperm(length, generator=seeding.generator(self._seed, "order", epoch))
+            self._order = epoch, order
+        return self._order[1][place * size : (place + 1) * size]
+
+
 class DatasetVae(VaeLearner):
     """A multimodal VAE of the modalities of a dataset: images in [0, 1], texts as whole numbers."""
 
@@ -130,17 +150,11 @@ class DatasetVae(VaeLearner):
         """``splits`` has the data of each stream: ``train`` and ``validation``."""
         super().__init__(vae, objective, training, seed)
         self.splits = dict(splits)
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
+        self._batches = EpochBatches(self.splits, seed)
 
     def data(self, step: int, stream: str) -> Data:
-        split, size = self.splits[stream], self.training_settings.batch
-        if stream != "train":
-            return self.read(split, torch.arange(step * size, (step + 1) * size) % len(split))
-        epoch, place = divmod(step, len(split) // size)
-        if self._order[0] != epoch:
-            order = torch.randperm(len(split), generator=seeding.generator(self.seed, "order", epoch))
-            self._order = epoch, order
-        return self.read(split, self._order[1][place * size : (place + 1) * size])
+        rows = self._batches.rows(stream, step, self.training_settings.batch)
+        return self.read(self.splits[stream], rows)
 
     def read(self, split: MultiviewSplit, indices: Int[Tensor, " n"]) -> dict[str, Tensor]:
         """Some samples of a split, on the device of the model."""

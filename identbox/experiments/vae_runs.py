@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -22,10 +22,17 @@ from identbox.data.factors import VIEWS
 from identbox.data.multiview import MultiviewSplit
 from identbox.errors import IdentboxError
 from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes
-from identbox.experiments.generative import NO_OPTIMUM, Generative, bound_record, vae_folder
+from identbox.experiments.generative import (
+    NO_OPTIMUM,
+    GenerationSettings,
+    Generative,
+    bound_record,
+    vae_folder,
+)
 from identbox.experiments.judges import Judges, judges_of
 from identbox.experiments.multiview import MultiviewData, open_multiview_data
 from identbox.experiments.run import CONFIG_FILE, Trainable
+from identbox.experiments.simulation import ProbeSettings
 from identbox.experiments.vae_learners import DatasetVae
 from identbox.experiments.vae_networks import multiview_modalities
 from identbox.learning import training
@@ -38,6 +45,19 @@ from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe_targets
 from identbox.metrics.targets import Target
 from identbox.process.tables import process_from_table
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """What a configuration says of the measures after a training."""
+
+    @property
+    def probes(self) -> ProbeSettings:
+        """How embeddings are probed."""
+
+    @property
+    def generation(self) -> GenerationSettings:
+        """What is generated and judged."""
 
 
 def run_vae(
@@ -118,7 +138,6 @@ def _measured(
     """What the record says of a model, its embeddings and what it generates."""
     learner.eval()
     held_out = learner.read(data.test, torch.arange(min(len(data.test), max(1, experiment.likelihood.data))))
-    probed = _probed_pairs if data.pairs is not None else _probed
     return {
         "dataset": {
             "folder": str(data.folder),
@@ -128,13 +147,18 @@ def _measured(
         },
         "process": data.process_table(),
         **bound_record(learner, trained, held_out, experiment),
-        **probed(learner, data, experiment),
+        **dataset_probes(learner, data, experiment),
         **_likelihood_by_inputs(learner, held_out, experiment),
-        **_generation(learner, data, experiment, on_message),
+        **judged_generation(learner, data, experiment, on_message),
     }
 
 
-def _probed_pairs(learner: DatasetVae, data: MultiviewData, experiment: Generative) -> dict[str, Any]:
+def dataset_probes(learner: DatasetVae, data: MultiviewData, experiment: Measured) -> dict[str, Any]:
+    """What embeddings predict of the factors of a dataset: as contrastive encoders are probed, where it has pairs."""
+    return (_probed_pairs if data.pairs is not None else _probed)(learner, data, experiment)
+
+
+def _probed_pairs(learner: DatasetVae, data: MultiviewData, experiment: Measured) -> dict[str, Any]:
     """Probes of image-text pairs, as contrastive encoders get them, and how far content is identified."""
     pairs = data.pairs
     assert pairs is not None
@@ -158,7 +182,7 @@ def _probed_pairs(learner: DatasetVae, data: MultiviewData, experiment: Generati
     }
 
 
-def _probed(learner: DatasetVae, data: MultiviewData, experiment: Generative) -> dict[str, Any]:
+def _probed(learner: DatasetVae, data: MultiviewData, experiment: Measured) -> dict[str, Any]:
     """What the embedding of each modality predicts of the factors that it shows, and each subset of the shared ones.
 
     Probes are fitted on random training samples and scored on the test split. Subsets get linear probes alone.
@@ -245,8 +269,8 @@ def _likelihood_by_inputs(
     return {"likelihood_by_inputs": found}
 
 
-def _generation(
-    learner: DatasetVae, data: MultiviewData, experiment: Generative, on_message: Callable[[str], None]
+def judged_generation(
+    learner: DatasetVae, data: MultiviewData, experiment: Measured, on_message: Callable[[str], None]
 ) -> dict[str, Any]:
     """Coherence and Frechet distances of what is generated from subsets of modalities, and from the prior."""
     settings = experiment.generation

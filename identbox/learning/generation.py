@@ -13,7 +13,7 @@ from torch import Tensor
 from identbox.errors import IdentboxError
 from identbox.learning.decoders import expect_outputs, generate, is_autoregressive
 from identbox.learning.densities import prior
-from identbox.learning.posteriors import Mixture, mixture
+from identbox.learning.posteriors import Mixture, Subsets, mixture
 from identbox.learning.vae import Data, Encoded, MultimodalVAE
 
 
@@ -40,7 +40,10 @@ class Inference:
             raise IdentboxError(
                 f"given: expected modalities among {', '.join(known)}; got {', '.join(unknown)}"
             )
-        subsets = self.model.subsets.given([known.index(name) for name in names])
+        places = tuple(known.index(name) for name in names)
+        subsets = self.model.subsets.given(places)
+        if self.model.shared_prior is not None:
+            subsets = Subsets(len(known), (places,))
         present = self.encoded.present
         prior_expert = self.model.latents.prior_expert
         return mixture(self.encoded.shared, subsets, present=present, prior_expert=prior_expert)
@@ -51,7 +54,9 @@ class Inference:
         return (posterior.weights[..., None] * posterior.components.mean).sum(0)
 
     def shared(self, names: Sequence[str], *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """A draw from the joint posterior given these modalities."""
+        """A draw from the joint posterior given these modalities; where embeddings are means, that mean."""
+        if self.model.shared_prior is not None:
+            return self.embedding(names)
         return self.given(names).sample(1, generator=generator)[0]
 
     def own(self, name: str, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
@@ -93,6 +98,8 @@ def own_from_prior(
 
 def shared_from_prior(model: MultimodalVAE, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
     """Shared dimensions drawn from their prior."""
+    if model.shared_prior is not None:
+        return model.shared_prior(n, generator)
     density = prior(model.latents.family, model.auxiliary.new_zeros(n, model.latents.shared))
     return density.noise(1, generator)[0]
 

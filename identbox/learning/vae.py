@@ -7,7 +7,7 @@ partitioned forms differ in the `Subsets` and in the objective (`elbo`), not in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -72,6 +72,7 @@ class Encoded:
 
 
 Data = Mapping[str, Shaped[Tensor, "n ..."]]
+SharedPrior = Callable[[int, torch.Generator], Float[Tensor, "n d"]]  # so many draws of the shared dimensions
 
 
 class MultimodalVAE(nn.Module):
@@ -105,6 +106,9 @@ class MultimodalVAE(nn.Module):
         self.likelihoods = {name: one.likelihood for name, one in modalities.items()}
         # Log-spreads of the auxiliary priors q_psi(m_i), centred at 0 (Eq. 6.24); they start as the prior.
         self.auxiliary = nn.Parameter(torch.zeros(len(modalities), latents.specific))
+        # Of a model whose shared dimensions were not trained as a posterior: its embeddings are the means of products
+        # of all that is given, and those without any modality are drawn from this prior.
+        self.shared_prior: SharedPrior | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,6 +151,8 @@ class MultimodalVAE(nn.Module):
 
     def joint(self, encoded: Encoded) -> Mixture:
         """The joint posterior of experts."""
+        if self.shared_prior is not None:
+            return self.product_of_all(encoded)
         return mixture(
             encoded.shared, self.subsets, present=encoded.present, prior_expert=self.latents.prior_expert
         )

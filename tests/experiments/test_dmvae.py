@@ -1,4 +1,4 @@
-"""Both stages of a DMVAE on a simulation: stopped anywhere, the same weights; and what a record says."""
+"""Both stages of a DMVAE, on a simulation and on a dataset: stopped anywhere, the same weights; what records say."""
 
 import json
 
@@ -6,8 +6,13 @@ import pytest
 import torch
 
 from conftest import identbox
-from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, trials
+from identbox.data.polymnist import PolyMnistSettings, build_polymnist
+from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, dmvae_runs, trials
+from identbox.experiments.multiview import open_multiview_data
+from identbox.experiments.pair_learner import DataSettings
 from identbox.learning import training
+from identbox.learning.generation import Inference
+from identbox.learning.mixture_prior import MixturePrior
 from identbox.process.presets import numerical_simulation
 from identbox.process.world import World
 
@@ -15,14 +20,10 @@ TRAINING = {"batch": 32, "log_every": 5, "checkpoint_every": 0.0, "learning_rate
 SMALL = {
     "process": {"content": 1, "style": 1, "specific": 1},
     "mixing": {"pool": 100, "ratio": 0.1},
-    "shared": {"widths": [4], "whitening": 200, "training": {**TRAINING, "steps": 20}},
-    "specific": {
-        "size": 2,
-        "widths": [4],
-        "decoder_widths": [4],
-        "discriminator": {"widths": [8]},
-        "training": {**TRAINING, "steps": 20},
-    },
+    "encoder": {"widths": [4], "specific": 2},
+    "decoder": {"widths": [4]},
+    "shared": {"whitening": 200, "training": {**TRAINING, "steps": 20}},
+    "specific": {"discriminator": {"widths": [8]}, "training": {**TRAINING, "steps": 20}},
     "probes": {"samples": 60, "bootstrap": 5},
 }
 PARTS = ("shared", "specific-1", "specific-2")
@@ -35,7 +36,7 @@ def settings():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dmvae") / "run"
-    return folder, dmvae.run_dmvae_on_world(settings(), folder, seed=0)
+    return folder, dmvae_runs.run_dmvae_on_world(settings(), folder, seed=0)
 
 
 class Killed(Exception):
@@ -57,9 +58,9 @@ def test_stopped_in_either_stage_and_continued_the_weights_are_the_same(
 
     monkeypatch.setattr(learner, "loss", killed)
     with pytest.raises(Killed):
-        dmvae.run_dmvae_on_world(settings(), tmp_path / "run", seed=0)
+        dmvae_runs.run_dmvae_on_world(settings(), tmp_path / "run", seed=0)
     monkeypatch.setattr(learner, "loss", before)
-    again = dmvae.run_dmvae_on_world(settings(), tmp_path / "run", seed=0)
+    again = dmvae_runs.run_dmvae_on_world(settings(), tmp_path / "run", seed=0)
     for part in PARTS:
         states = [training.model_state(folder / part) for folder in (whole[0], tmp_path / "run")]
         assert states[0].keys() == states[1].keys()
@@ -70,7 +71,7 @@ def test_stopped_in_either_stage_and_continued_the_weights_are_the_same(
 
 def test_a_finished_run_is_not_trained_again(whole, monkeypatch):
     monkeypatch.setattr(dmvae_learners.SharedLearner, "loss", lambda *_: pytest.fail("trained again"))
-    assert dmvae.run_dmvae_on_world(settings(), whole[0], seed=0)["losses"] == whole[1]["losses"]
+    assert dmvae_runs.run_dmvae_on_world(settings(), whole[0], seed=0)["losses"] == whole[1]["losses"]
 
 
 def test_the_record_is_one_that_verdicts_and_reports_read(whole):
@@ -109,3 +110,52 @@ def test_content_of_observations_is_read_by_inverting_the_mixing():
     content = {"content": sample.z["1"]["content"]}
     assert dmvae_measures.content_agreement(world, "2", sample.x["2"], content) == pytest.approx(1, abs=1e-4)
     assert dmvae_measures.content_agreement(world, "2", other.x["2"], content) == pytest.approx(-1, abs=0.15)
+
+
+def test_a_mixture_of_gaussians_is_fitted_and_drawn_from():
+    """Two far clusters with their weights, means and covariances."""
+    stream = torch.Generator().manual_seed(0)
+    near = torch.randn(3000, 2, generator=stream) @ torch.tensor([[1.0, 0.5], [0.0, 0.2]])
+    far = torch.randn(1000, 2, generator=stream) + 20
+    drawn = MixturePrior.fit(torch.cat([near, far]), components=2, seed=0)(40_000, stream)
+    high = drawn[:, 0] > 10
+    assert high.double().mean().item() == pytest.approx(0.25, abs=0.01)
+    torch.testing.assert_close(drawn[high].mean(0), far.mean(0), atol=0.05, rtol=0)
+    torch.testing.assert_close(torch.cov(drawn[~high].T), torch.cov(near.T), atol=0.05, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    place = tmp_path_factory.mktemp("data") / "digits"
+    build_polymnist(place, PolyMnistSettings(modalities=3, train=120, test=60, scale=0.7))
+    return open_multiview_data(place, DataSettings())
+
+
+def test_a_dataset_is_modelled_generated_and_judged(digits, tmp_path):
+    changes = {
+        "encoder": {"encoding_size": 4, "specific": 3, "channels": [4, 4], "hidden": 8},
+        "decoder": {"channels": [4, 4], "hidden": 8},
+        "shared": {"training": {**TRAINING, "steps": 4}},
+        "specific": {"training": {**TRAINING, "steps": 4}},
+        "probes": {"samples": 60, "bootstrap": 2},
+        "generation": {"samples": 40, "judge": {"steps": 3}},
+    }
+    experiment = dmvae.DMVAESettings.from_preset("quick", changes, on="multiview")
+    record = dmvae_runs.run_dmvae(experiment, digits, tmp_path / "run", seed=0)
+    assert {(tuple(one["given"]), one["made"]) for one in record["coherence"]} >= {
+        (("m0",), "m1"),
+        (("m0", "m1"), "m2"),
+    }
+    assert {one["made"] for one in record["frechet_unconditional"]} == {"m0", "m1", "m2"}
+    views = {one["view"] for one in record["probes_subsets"]}
+    assert {"m0+m1+m2", "m0, specific"} <= views
+    stages = dmvae_runs.dataset_stages(experiment, digits, seed=0)
+    learner = dmvae_runs.assembled_on_dataset(experiment, stages, digits, seed=0)
+    x = learner.read(digits.test, torch.arange(5))
+    given = {name: x[name] for name in ("m0", "m2")}
+    expected = stages.first.shared.embed(given)
+    torch.testing.assert_close(learner.vae.embed(given), expected)
+    inference = Inference.of(learner.vae, x)
+    torch.testing.assert_close(inference.shared(("m0", "m2"), generator=torch.Generator()), expected)
+    encoded = learner.vae.encode(x)
+    torch.testing.assert_close(encoded.specific.mean[1], stages.seconds["m1"].embed(x["m1"]))

@@ -1,0 +1,206 @@
+"""A DMVAE (two-stage) trained and measured: on a numerical simulation, or on a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from identbox import config, seeding
+from identbox.errors import IdentboxError
+from identbox.experiments import dmvae
+from identbox.experiments.dmvae import SPECIFIC, DMVAESettings, Measures, Stages
+from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, WorldSource
+from identbox.experiments.dmvae_measures import generated_content, probes_of
+from identbox.experiments.identification import identification_record
+from identbox.experiments.multiview import MultiviewData
+from identbox.experiments.simulation import conditioning, probed
+from identbox.experiments.vae_learners import DatasetVae
+from identbox.experiments.vae_networks import multiview_modalities, world_modalities
+from identbox.experiments.vae_runs import dataset_probes, judged_generation
+from identbox.learning.elbo import VaeObjective
+from identbox.learning.mixture_prior import MixturePrior
+from identbox.learning.training import NO_CALLBACKS, Callbacks
+from identbox.metrics.interventional import content_r2
+from identbox.process.tables import process_from_table, table_from_process
+from identbox.process.world import World, unique_mixings
+
+MOST_EMBEDDINGS = 20_000  # that the mixture of c is fitted to
+
+
+def run_dmvae_on_world(
+    experiment: DMVAESettings,
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> dict[str, Any]:
+    """Train both stages on a numerical simulation and measure them; writes and returns the folder's record.
+
+    Parts that are finished are not trained again. Raises IdentboxError as `run_simulation` does.
+    """
+    world = World(experiment.process.make("multimodal"), seed=seed, mixing=experiment.mixing)
+    latents = experiment.latents(world.content_size)
+    stages = dmvae.stages_of(
+        experiment,
+        WorldSource(world),
+        lambda sizes, own: world_modalities(world, sizes, experiment.encoder, experiment.decoder, seed=own),
+        latents,
+        seed=seed,
+        device=device,
+    )
+    # Kept with the weights, so that a checkpoint is of this world alone.
+    stages.first.mixings = nn.ModuleDict(unique_mixings(world.mixings)).to(device)
+    return dmvae.train_stages(
+        experiment, stages, _on_world(experiment, stages, world), folder, seed=seed, callbacks=callbacks
+    )
+
+
+def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measures:
+    """What is measured where the mixings are known: a verdict on c, and the content of generated views."""
+    first, settings = stages.first, experiment.probes
+
+    def identification() -> dict[str, Any]:
+        return {
+            "probes": [score.record() for score in probed(world, first.encode, settings)],
+            **identification_record(
+                world,
+                first.encode,
+                dmvae.NO_OPTIMUM,
+                objective=first.objective,
+                samples=2 * settings.samples,
+                interventions=settings.interventions,
+            ),
+        }
+
+    def specific(second: SpecificLearner) -> dict[str, Any]:
+        view = second.view
+        return {
+            "probes": probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}")
+        }
+
+    def together(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        subsets: list[dict[str, Any]] = []
+        for view in world.views:
+            name = f"c of all (latents of {view})"
+            subsets += probes_of(world, first.shared.embed, view, settings, name=name)
+        for view in world.views:
+            subsets += records[SPECIFIC.format(view)]["probes"]
+        kept = ("probes", "identification", "assumptions", "optimum")
+        count = 2 * settings.samples
+        return {
+            **{key: records[dmvae.SHARED][key] for key in kept},
+            "probes_subsets": subsets,
+            "content_agreement": generated_content(world, stages, count, experiment.components),
+        }
+
+    return Measures(
+        facts={
+            "process": config.toml_values(table_from_process(world.process)),
+            "mixing": config.toml_values(conditioning(world)),
+        },
+        shared=identification,
+        specific=specific,
+        together=together,
+        watch=lambda: {"content_r2": content_r2(world, first.encode)},
+    )
+
+
+def run_dmvae(
+    experiment: DMVAESettings,
+    data: MultiviewData,
+    folder: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> dict[str, Any]:
+    """Train both stages on a dataset, probe and judge them; writes and returns the folder's record.
+
+    Raises IdentboxError for a batch larger than the training split, and as `RunFolder.run` does.
+    """
+    data = data.only(experiment.modalities)
+    largest = max(experiment.shared.training.batch, experiment.specific.training.batch)
+    if largest > len(data.train):
+        raise IdentboxError(
+            f"training.batch: expected at most the {len(data.train)} samples of the split train, got {largest}"
+        )
+    stages = dataset_stages(experiment, data, seed=seed, device=device)
+    return dmvae.train_stages(
+        experiment,
+        stages,
+        _on_dataset(experiment, stages, data, seed, callbacks),
+        folder,
+        seed=seed,
+        callbacks=callbacks,
+        dataset=(data.folder, data.sha256),
+    )
+
+
+def dataset_stages(
+    experiment: DMVAESettings, data: MultiviewData, *, seed: int, device: torch.device | str = "cpu"
+) -> Stages:
+    """The untrained stages for the modalities of a dataset."""
+    content = 1
+    if data.pairs is not None:
+        content = process_from_table(data.pairs.process, f"{data.folder}: process").content_size
+    return dmvae.stages_of(
+        experiment,
+        DatasetSource(data.train, data.validation, seed),
+        lambda sizes, own: multiview_modalities(
+            data.train, sizes, experiment.encoder, experiment.decoder, seed=own
+        ),
+        experiment.latents(content),
+        seed=seed,
+        device=device,
+    )
+
+
+def assembled_on_dataset(
+    experiment: DMVAESettings, stages: Stages, data: MultiviewData, *, seed: int
+) -> DatasetVae:
+    """The trained stages as one multimodal VAE; c without any modality is of a mixture fitted to the training split."""
+    rows = torch.arange(min(len(data.train), MOST_EMBEDDINGS)).split(experiment.shared.training.batch)
+    device = stages.first.device
+    embedded = [stages.first.shared.embed(data.train.batch(own, device=device)) for own in rows]
+    prior = MixturePrior.fit(
+        torch.cat(embedded), components=experiment.components, seed=seeding.derive(seed, "mixture of c")
+    )
+    splits = {"train": data.train, "validation": data.validation}
+    model = stages.assembled(prior)
+    return DatasetVae(splits, model, VaeObjective(), experiment.specific.training, seed=seed)
+
+
+def _on_dataset(
+    experiment: DMVAESettings, stages: Stages, data: MultiviewData, seed: int, callbacks: Callbacks
+) -> Measures:
+    """What is measured on a dataset: what every embedding predicts, and how coherent generated modalities are."""
+
+    def together(_: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        learner = assembled_on_dataset(experiment, stages, data, seed=seed)
+        return {
+            **dataset_probes(learner, data, experiment),
+            **judged_generation(learner, data, experiment, callbacks.on_message),
+        }
+
+    facts = {
+        "dataset": {
+            "folder": str(data.folder),
+            "sha256": data.sha256,
+            "train": len(data.train),
+            "modalities": list(data.names),
+        },
+        "process": data.process_table(),
+    }
+    nothing: dict[str, Any] = {"probes": []}
+    return Measures(
+        facts=facts,
+        shared=lambda: nothing,
+        specific=lambda _: nothing,
+        together=together,
+        watch=lambda: {"validation_loss": stages.first.validation_loss()},
+    )
