@@ -17,6 +17,8 @@ CEILING = 12 << 30  # bytes: so that a fault does not take the machine with it
 DESCRIPTORS = 256
 PAGE = resource.getpagesize() / 2**20  # MiB
 NEW_NETWORK = 0x40000000  # of unshare: no network but one without connections, where the system allows it
+CAPABILITIES = 0x20080522  # the version of capget and capset that has 64 of them
+OVERRIDES = 0b1110  # capabilities by which root reads and writes what its mode forbids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,15 @@ def run_limited(arguments: list[object], scratch: Path) -> Outcome:
     return Outcome(code=None, output=output.read_text(errors="replace"), seconds=SECONDS, memory=0.0)
 
 
+def _obey_modes() -> None:
+    """As root, give up what other users do not have, so that a folder that is read-only is so for this process."""
+    library, head, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+    if library.capget(head, sets) == 0:
+        for place in (0, 1, 2):  # of the first 32: effective, permitted, inheritable
+            sets[place] &= ~OVERRIDES
+        library.capset(head, sets)
+
+
 def _become(arguments: list[object], home: Path, output: Path) -> None:
     """In the child: take on the limits, run the command, and end."""
     code = 70
@@ -68,6 +79,7 @@ def _become(arguments: list[object], home: Path, output: Path) -> None:
         sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
         os.environ |= {"HOME": str(home), "NO_COLOR": "1", "COLUMNS": "200"}
         ctypes.CDLL(None).unshare(NEW_NETWORK)
+        _obey_modes()
         resource.setrlimit(resource.RLIMIT_DATA, (CEILING, CEILING))
         resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         from identbox.commands.main import main

@@ -181,6 +181,15 @@ def record_with(key: str, text: str) -> Edit:
     return edit
 
 
+def read_only(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+
+
+def unreadable(name: str) -> Edit:
+    return lambda folder: (folder / name).chmod(0)
+
+
 def a_mesh_folder(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "cube.obj").mkdir()
@@ -235,6 +244,12 @@ SITUATIONS = [
     Situation(what="10^400 for a time", make="sweep", edit=record_with("seconds", "1e400"), command=REPORT, says="seconds"),
     Situation(what="400 digits for a time", make="sweep", edit=record_with("seconds", "9" * 400), command=REPORT, says="a number of 400 digits"),
     Situation(what="a list for the losses", make="sweep", edit=record_with("losses", "[[]]"), command=REPORT, says="losses"),
+    Situation(what="a dataset that may only be read", make="data", edit=read_only, command=CHECK, code=0, says="whole"),
+    Situation(what="an export of what may only be read", make="data", edit=read_only, command=TO_TAR, code=0, says="3 shards"),
+    Situation(what="a sweep that may only be read", make="sweep", edit=read_only, command=REPORT, says="Permission denied"),
+    Situation(what="a table that may not be read", make="data", edit=unreadable("train/latents_text.csv"), command=CHECK, says="Permission denied"),
+    Situation(what="a recipe that may not be read", make="data", edit=unreadable("dataset.toml"), command=CHECK, says="Permission denied"),
+    Situation(what="a shard that may not be read", make="tar", edit=unreadable("data/val-00000-of-00001.tar"), command=TO_TAR, says="Permission denied"),
     Situation(what="a folder that is called cube.obj", make="", edit=a_mesh_folder, command="shapes check {}", says="expected a file"),
 ]  # fmt: skip
 
