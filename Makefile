@@ -3,14 +3,18 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/
 
-.PHONY: setup demo docs test test-fast lint bench fuzz faults clean
+.PHONY: setup demo docs test test-fast lint lock bench fuzz faults clean
 
 setup: $(VENV)/ready
 	@$(RUN)identbox doctor --install
 
-$(VENV)/ready: pyproject.toml constraints.txt
+# Where the files are known, nothing is installed that has not the hash of the lock.
+LOCK := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),requirements.lock)
+
+$(VENV)/ready: pyproject.toml constraints.txt requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "expected $(PYTHON), got none; install Python 3.11, or: make PYTHON=PATH"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "type: sudo apt-get install -y python3.11-venv"; exit 1; }
+	$(if $(LOCK),$(RUN)pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LOCK))
 	$(RUN)pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
@@ -51,6 +55,11 @@ bench: setup
 	$(RUN)python tests/benchmarks/latents_speed.py
 	$(RUN)python tests/benchmarks/mixing_speed.py
 	$(RUN)python tests/benchmarks/step_speed.py
+
+# The lock anew, after a change of constraints.txt or of the dependencies.
+lock: setup
+	$(RUN)pip install --quiet --dry-run --ignore-installed --report lock.json --constraint constraints.txt '.[dev]'
+	$(RUN)python .ci/lock.py lock.json > lock.new && mv lock.new requirements.lock && rm lock.json
 
 clean:
 	rm -rf $(VENV) demo dist site

@@ -1,17 +1,12 @@
 import os
-import subprocess
-import sys
 import tempfile
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
 from identbox import files
 from identbox.errors import IdentboxError
-from identbox.process.presets import SHAPE_NAMES
 
 
 def write_until_the_disk_is_full(path: Path) -> None:
@@ -200,23 +195,3 @@ def test_folders_of_an_installed_package_are_found(tmp_path: Path, monkeypatch: 
     (package / "_render").mkdir(parents=True)
     monkeypatch.setattr(files, "__file__", str(package / "files.py"))
     assert files.packaged("render") == package / "_render"
-
-
-def test_the_wheel_carries_renderer_shapes_and_simulations(tmp_path: Path):
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(tmp_path),
-        str(ROOT),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    wanted = ["files.py", "_render/worker.py", "_render/LICENSE", "_simulations/shape_causes_background.toml"]
-    wanted += ["_render/shapes/pack.toml", *(f"_render/shapes/{shape}.npz" for shape in SHAPE_NAMES)]
-    assert {f"identbox/{name}" for name in wanted} <= names
-    assert not [name for name in names if name.startswith(("tests/", "render")) or "/test_" in name]
