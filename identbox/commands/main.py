@@ -11,7 +11,19 @@ from types import FrameType
 
 import click
 
-from identbox.commands import data, doctor, multiview, process, scores, selftest, shapes, sweep, train, verify
+from identbox.commands import (
+    data,
+    doctor,
+    generate,
+    multiview,
+    process,
+    scores,
+    selftest,
+    shapes,
+    sweep,
+    train,
+    verify,
+)
 from identbox.errors import IdentboxError
 
 RETRY = 0.05  # seconds between two attempts to handle a signal that came during an import
@@ -53,6 +65,7 @@ for command in (
     sweep.report_command,
     train.train_command,
     train.probe_command,
+    generate.generate_command,
     scores.scores_command,
     verify.verify_command,
 ):

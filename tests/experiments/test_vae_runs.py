@@ -6,11 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from conftest import identbox
 from identbox.data.multiview import open_multiview
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
 from identbox.errors import IdentboxError
 from identbox.experiments import records
+from identbox.experiments.generation import GenerationRequest, generated_sheet
 from identbox.experiments.generative import Generative
 from identbox.experiments.judges import judges_of, values_of
 from identbox.experiments.multiview import open_multiview_data
@@ -145,3 +148,36 @@ def test_a_hue_is_judged_as_a_point_on_the_circle(folder):
     assert circle[0].tolist() == pytest.approx([1, 0])
     assert circle[1].tolist() == pytest.approx([0, 1], abs=1e-6)
     assert (circle[2] - circle[0]).norm() < 0.01
+
+
+def test_a_sheet_has_the_inputs_above_what_is_made_of_them(trained, folder):
+    learner, data, _ = load_vae(trained[0])
+    rows = generated_sheet(learner, data, GenerationRequest(given=("m1",), n=5, times=2, first=3))
+    assert [(row.name, row.ruled) for row in rows] == [
+        ("m1", False), ("m0", True), ("", False), ("m2", True), ("", False),
+    ]  # fmt: skip
+    assert np.array_equal(rows[0].values, data.test.arrays["m1"][3:8])
+    assert not np.array_equal(rows[1].values, rows[2].values)  # another draw
+    assert all(row.values.shape == (5, 28, 28, 3) for row in rows)
+    again = generated_sheet(learner, data, GenerationRequest(given=("m1",), n=5, times=2, first=3))
+    assert all(np.array_equal(one.values, other.values) for one, other in zip(rows, again, strict=True))
+    still = generated_sheet(learner, data, GenerationRequest(given=("m1",), made=("m0",), n=1, scale=0.0))
+    assert len(still) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [(("--from", "m0,m2"), 2 + 4), ((), 12), (("--from", "m1", "--to", "m1", "--times", 1), 2)],
+)
+def test_the_command_writes_a_picture_of_each_kind(trained, tmp_path, options, rows):
+    done = identbox("generate", trained[0], "--n", 3, *options, "--out", tmp_path / "grid.png")
+    assert done.returncode == 0, done.stderr
+    assert f"{rows} rows of 3" in done.stdout
+    assert Image.open(tmp_path / "grid.png").height > 90 * rows
+
+
+def test_other_modalities_than_the_datas_are_refused(trained, tmp_path):
+    done = identbox("generate", trained[0], "--from", "text", "--out", tmp_path / "grid.png")
+    assert done.returncode == 1
+    assert "modalities: expected some of m0, m1, m2; got text" in done.stderr
+    assert not (tmp_path / "grid.png").exists()

@@ -1,0 +1,94 @@
+"""Sheets of samples: images and texts in columns, a row for each modality or for each time it was generated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from PIL import Image, ImageDraw
+
+from identbox.data.cards import FAINT_INK, INK, PAPER, fonts
+from identbox.data.multiview import ModalitySpec
+from identbox.texts import visible
+
+TILE, GAP, MARGIN = (
+    84,
+    6,
+    16,
+)  # pixels: at least of a tile, between tiles, between the names on the left and the tiles
+FONT_SIZE = 13
+LINE = 17  # pixels of a line of text
+LETTERS = 11  # of a line of text in a tile of the least width
+LINES = 7
+TOP = 26  # pixels above the tiles, where there are titles
+RULE = 14  # pixels of a gap with a line in it
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetRow:
+    """One row: the samples of a modality, behind a name; perhaps with a line above it."""
+
+    name: str
+    spec: ModalitySpec
+    values: Shaped[np.ndarray, "n ..."]  # as they are in the file of a dataset
+    ruled: bool = False
+
+
+def sheet(rows: Sequence[SheetRow], titles: Sequence[str] = ()) -> Image.Image:
+    """Rows of samples, the columns below their titles."""
+    plain, bold = fonts(FONT_SIZE)
+    side = max([TILE, *(row.spec.shape[0] for row in rows if row.spec.kind == "image")])
+    heights = [side if row.spec.kind == "image" else LINES * LINE for row in rows]
+    left = GAP + MARGIN + max(int(plain.getlength(visible(row.name))) for row in rows)
+    top = TOP if any(titles) else GAP
+    columns = max(len(row.values) for row in rows)
+    gaps = GAP * len(rows) + RULE * sum(row.ruled for row in rows)
+    size = left + columns * (side + GAP), top + sum(heights) + gaps
+    image = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(image)
+    for place, title in enumerate(titles):
+        draw.text((left + place * (side + GAP) + side / 2, TOP / 2), visible(title), INK, bold, anchor="mm")
+    y = top
+    for row, height in zip(rows, heights, strict=True):
+        if row.ruled:
+            draw.line((GAP, y + RULE / 2 - GAP / 2, size[0] - GAP, y + RULE / 2 - GAP / 2), FAINT_INK)
+            y += RULE
+        draw.text((GAP, y + height / 2), visible(row.name), FAINT_INK, plain, anchor="lm")
+        for place, values in enumerate(row.values):
+            corner = left + place * (side + GAP), y
+            if row.spec.kind == "image":
+                image.paste(tile(values, side), corner)
+            else:
+                lines = wrapped(
+                    visible(row.spec.sentence(values.tolist()).strip("* ")), LETTERS * side // TILE
+                )
+                draw.multiline_text(corner, "\n".join(lines[:LINES]), INK, plain, spacing=2)
+        y += height + GAP
+    return image
+
+
+def tile(values: UInt8[np.ndarray, "_ _ _"], side: int) -> Image.Image:
+    """An image of a dataset, enlarged without smoothing where it is small."""
+    image = Image.fromarray(np.squeeze(values, 2) if values.shape[2] == 1 else np.asarray(values))
+    method = Image.Resampling.NEAREST if image.width < side else Image.Resampling.LANCZOS
+    return image.convert("RGB").resize((side, side), method)
+
+
+def wrapped(text: str, letters: int) -> list[str]:
+    """A text in lines of at most so many letters, broken at spaces where there are some.
+
+    >>> wrapped("a red bird with wings", 10)
+    ['a red bird', 'with wings']
+    """
+    lines = [""]
+    for word in text.split(" "):
+        while len(word) > letters:
+            lines.append(word[:letters])
+            word = word[letters:]
+        if lines[-1] and len(lines[-1]) + 1 + len(word) <= letters:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [line for line in lines if line]
