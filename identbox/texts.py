@@ -13,7 +13,7 @@ import unicodedata
 from typing import Any
 
 # An underscore within a word is none.
-MARKDOWN_MARKS = re.compile(r"[\\|*`]|(?<!\w)_|_(?!\w)|~~|\](?=[(\[:])|&(?=#?\w+;)")
+MARKDOWN_MARKS = re.compile(r"[\\|*`]|(?<![^\W_])_|_(?![^\W_])|~~|\](?=[(\[:])|&(?=#?\w+;)")
 APOSTROPHE = "'"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a text begins that a spreadsheet would compute
 

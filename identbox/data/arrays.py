@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from identbox import files
 from identbox.errors import IdentboxError, first_few
 
+MANY_BYTES, MOST_PACKED = (
+    64 * files.MIB,
+    200,
+)  # from so many bytes on, arrays are packed into no less than 1/200
 LARGEST_ARRAYS = 4 * 2**30  # bytes of all arrays of a file together, unpacked
 
 
@@ -18,14 +24,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises IdentboxError for a file that is missing or damaged, one with pickled objects, and one that is too large.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > LARGEST_ARRAYS:
-            raise IdentboxError(
-                f"{path}: expected at most {LARGEST_ARRAYS >> 30} GiB of arrays, got {size / 2**30:.1f} GiB"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: _array_of(archive, name, path) for name in archive.files}
+        with files.open_regular(path, LARGEST_ARRAYS) as file:
+            with zipfile.ZipFile(file) as archive:
+                _expect_small(archive, os.fstat(file.fileno()).st_size, path)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: _array_of(archive, name, path) for name in archive.files}
     except OSError as error:
         raise IdentboxError(f"{path}: expected an .npz file, got {error.strerror or error}") from error
     except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
@@ -33,6 +37,20 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not arrays:
         raise IdentboxError(f"{path}: expected arrays, got an empty file")
     return arrays
+
+
+def _expect_small(archive: zipfile.ZipFile, packed: int, path: Path) -> None:
+    """Raise IdentboxError for arrays that are too large, or so much larger than their file that nobody saved them."""
+    size = sum(entry.file_size for entry in archive.infolist())
+    if size > LARGEST_ARRAYS:
+        raise IdentboxError(
+            f"{path}: expected at most {LARGEST_ARRAYS >> 30} GiB of arrays, got {size / 2**30:.1f} GiB"
+        )
+    if size > MANY_BYTES and size > MOST_PACKED * packed:
+        raise IdentboxError(
+            f"{path}: expected arrays of at most {MOST_PACKED} times the size of their file, "
+            f"got {size / 2**20:.0f} MiB in {packed} bytes"
+        )
 
 
 def _array_of(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndarray:

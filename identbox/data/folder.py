@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -140,15 +141,17 @@ def read_sentences(folder: Path) -> list[str]:
     return expect_sentences(sentences, str(path))
 
 
-def expect_sentences(sentences: list[str], where: str) -> list[str]:
-    """The sentences as they are. Raises IdentboxError for one of more than LONGEST_SENTENCE characters."""
+def expect_sentences(sentences: Sequence[Any], where: str) -> list[str]:
+    """The sentences as they are. Raises IdentboxError for what is no text, or one of more than LONGEST_SENTENCE."""
     for line, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise IdentboxError(f"{where}: line {line + 1}: expected a sentence, got {sentence!r:.40}")
         if len(sentence) > LONGEST_SENTENCE:
             raise IdentboxError(
                 f"{where}: line {line + 1}: expected a sentence of at most {LONGEST_SENTENCE} characters, "
                 f"got {len(sentence)}"
             )
-    return sentences
+    return list(sentences)
 
 
 def read_latents(path: Path) -> Columns:

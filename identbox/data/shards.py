@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -229,11 +229,13 @@ def _expect_regular(path: Path, what: str) -> None:
         raise IdentboxError(f"{path}: expected {what}, got {error.strerror or error}") from error
 
 
-def latents_of_rows(rows: list[dict[str, Any]], where: str) -> Columns:
+def latents_of_rows(rows: Sequence[Any], where: str) -> Columns:
     """The latents of samples as columns. Raises IdentboxError for rows of other keys, and for other values.
 
     Values are finite numbers, or texts of at most LONGEST_WORD characters; the texts of a column are all texts.
     """
+    if not all(isinstance(row, dict) for row in rows):
+        raise IdentboxError(f"{where}: expected a table of latents for each sample, got others")
     names = list(rows[0]) if rows else []
     if len(names) > MOST_COLUMNS or any(row.keys() != rows[0].keys() for row in rows):
         raise IdentboxError(f"{where}: expected the same latents in each sample, got others")
