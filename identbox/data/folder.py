@@ -109,6 +109,8 @@ class FolderSource:
 
 def images_there(images: Path, n: int) -> int:
     """The number of images of a split of n in their folder, by their names; other files do not count."""
+    if not n:
+        return 0
     width = len(image_name(0, n)) - len(".png")
     try:
         names = [path.name for path in images.iterdir()]

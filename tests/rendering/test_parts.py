@@ -16,6 +16,7 @@ from identbox.errors import IdentboxError
 from identbox.jobs import leases
 from identbox.rendering.blender import Blender
 from identbox.rendering.generation import Part, random_records, records_of, render_images
+from identbox.rendering.shards import count_images
 
 
 def test_parts_overlap_where_some_split_gives_both_an_image():
@@ -58,6 +59,16 @@ def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rend
     thread.join()
     # The first third is not of the second, and all of its images are there: nothing is left to do.
     assert render_images(folder, recipe, Part(shard=(1, 3)), {}, Blender(), workers=1).done == 0
+
+
+def test_images_are_counted_in_splits_that_have_some(tmp_path):
+    folder = make_dataset(tmp_path / "data", {"train": 20, "val": 0, "test": 0})
+    recipe = Recipe.read(folder)
+    assert recipe is not None
+    (folder / "train" / "images" / "07 (1).png").touch()
+    assert count_images(folder, recipe, Part()) == 20
+    (folder / "train" / "images" / "07.png").unlink()
+    assert count_images(folder, recipe, Part()) == 19
 
 
 def test_random_records_are_those_of_the_whole_split(tmp_path):
