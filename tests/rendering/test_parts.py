@@ -62,7 +62,7 @@ def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rend
 
 
 def test_images_are_counted_in_splits_that_have_some(tmp_path):
-    folder = make_dataset(tmp_path / "data", {"train": 20, "val": 0, "test": 0})
+    folder = make_dataset(tmp_path / "data", {"train": 20})  # no val, no test
     recipe = Recipe.read(folder)
     assert recipe is not None
     (folder / "train" / "images" / "07 (1).png").touch()
