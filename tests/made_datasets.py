@@ -57,8 +57,11 @@ def write_celeba(folder: Path, n: int = 12, *, texts: bool = False, suffix: str 
     return attributes
 
 
-def write_cub(folder: Path, captions: int = 10) -> Path:
-    """A copy of CUB Image-Captions: two classes that train and one that tests, two images each."""
+def write_cub(folder: Path, captions: int = 10, colors: tuple[str, ...] = ()) -> Path:
+    """A copy of CUB Image-Captions: two classes that train and one that tests, two images each.
+
+    With ``colors`` each caption is of one of them, by turns.
+    """
     rng = np.random.default_rng(0)
     counts = {"train": 0, "test": 0}
     for split, classes in (("train", ("001.Red", "002.Blue")), ("test", ("003.Green",))):
@@ -70,5 +73,7 @@ def write_cub(folder: Path, captions: int = 10) -> Path:
                 counts[split] += 1
     for split, file in (("train", "text_trainvalclasses.txt"), ("test", "text_testclasses.txt")):
         lines = [f"This bird is red, with wing {k}." for k in range(captions * counts[split])]
+        if colors:
+            lines = [f"this bird is completely {colors[k % len(colors)]}" for k in range(len(lines))]
         (folder / file).write_text("\n".join(lines) + "\n")
     return folder

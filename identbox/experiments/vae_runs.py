@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox import config, seeding
+from identbox.data.cub import encoded
 from identbox.data.factors import VIEWS
 from identbox.data.multiview import MultiviewSplit
 from identbox.errors import IdentboxError
@@ -39,7 +40,7 @@ from identbox.learning import training
 from identbox.learning.generation import Inference
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained
 from identbox.learning.vae import MultimodalVAE
-from identbox.metrics import coherence
+from identbox.metrics import coherence, color_proxy
 from identbox.metrics.likelihood import log_likelihood
 from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe_targets
@@ -278,9 +279,30 @@ def judged_generation(
     if samples < 2:
         return {}
     judges = judges_of(data, settings.judge, samples=samples, device=learner.device, on_message=on_message)
+    colors = color_coherence(learner, data)
     if not judges.read:
+        return colors
+    made = generation_record(learner, data, judges, samples=samples, by_inputs=settings.by_inputs)
+    return {**made, **colors}
+
+
+@torch.no_grad()
+def color_coherence(learner: DatasetVae, data: MultiviewData) -> dict[str, Any]:
+    """The colour proxy of A.4, of models of CUB Image-Captions: images made from captions of eight colours."""
+    text, image = data.train.modalities.get("text"), data.train.modalities.get("image")
+    if text is None or image is None or set(color_proxy.COLORS) - set(text.words):
         return {}
-    return generation_record(learner, data, judges, samples=samples, by_inputs=settings.by_inputs)
+    found = {}
+    for color in color_proxy.COLORS:
+        tokens = torch.from_numpy(encoded([color_proxy.caption_of(color).split()], text.words))
+        inputs = {"text": tokens.expand(color_proxy.IMAGES, -1).to(learner.device)}
+        inference = Inference.of(learner.vae, inputs)
+        stream = seeding.generator(learner.seed, "colors", color, device=learner.device)
+        shared = inference.shared(["text"], generator=stream)
+        images = inference.made("image", shared, shape=image.sample_shape, generator=stream)
+        found[color] = color_proxy.shows_color(images, color).double().mean().item()
+    score = sum(found.values()) / len(found)
+    return {"color_coherence": {"score": score, "images": color_proxy.IMAGES * len(found), "by_color": found}}
 
 
 def generation_record(

@@ -6,9 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_datasets import write_cub
 from PIL import Image
 
 from conftest import identbox
+from identbox.data.cub import CubSettings, build_cub
 from identbox.data.multiview import open_multiview
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
 from identbox.errors import IdentboxError
@@ -18,8 +20,9 @@ from identbox.experiments.generative import Generative
 from identbox.experiments.judges import judges_of, values_of
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
-from identbox.experiments.vae_runs import load_vae, run_vae
+from identbox.experiments.vae_runs import color_coherence, dataset_vae, load_vae, run_vae
 from identbox.learning.judges import Judge, JudgeSettings, train_judge
+from identbox.metrics import color_proxy
 
 SMALL = {
     "encoder": {"encoding_size": 6, "channels": [4, 4], "hidden": 8},
@@ -181,3 +184,19 @@ def test_other_modalities_than_the_datas_are_refused(trained, tmp_path):
     assert done.returncode == 1
     assert "modalities: expected some of m0, m1, m2; got text" in done.stderr
     assert not (tmp_path / "grid.png").exists()
+
+
+def test_images_of_birds_are_judged_by_the_colour_of_their_caption(tmp_path):
+    build_cub(
+        write_cub(tmp_path / "copy", colors=color_proxy.COLORS), tmp_path / "birds", CubSettings(side=16)
+    )
+    data = open_multiview_data(tmp_path / "birds", DataSettings())
+    experiment = Generative.from_preset("quick", SMALL, on="multiview")
+    learner = dataset_vae(experiment, data, seed=0)
+    with torch.no_grad():  # a decoder that only ever makes one dark red
+        for parameter in learner.vae.decoders["image"].convolutions[-1].parameters():
+            parameter.zero_()
+        learner.vae.decoders["image"].convolutions[-1].bias.copy_(torch.tensor([0.6, 0.05, 0.05]))
+    found = color_coherence(learner, data)["color_coherence"]
+    assert found["by_color"] == {name: float(name == "red") for name in color_proxy.COLORS}
+    assert (found["score"], found["images"]) == (1 / 8, 80)
