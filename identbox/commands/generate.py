@@ -46,13 +46,13 @@ def generate_command(
     """
     from identbox import files
     from identbox.data.sheets import sheet
+    from identbox.experiments.dmvae_runs import load_generator
     from identbox.experiments.generation import GenerationRequest, generated_sheet, labels_of
-    from identbox.experiments.vae_runs import load_vae
     from identbox.settings import build
 
     names = {"given": _names(given), "made": _names(made)}
     request = build(GenerationRequest, {**names, **asked}, "options")
-    learner, data, _ = load_vae(run, dataset)
+    learner, data = load_generator(run, dataset)
     rows = generated_sheet(learner.to(torch_device(device)), data, request)
     picture = sheet(rows, labels_of(data, request))
     with files.whole(out) as part:

@@ -17,10 +17,12 @@ from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, 
 from identbox.experiments.dmvae_measures import generated_content, probes_of
 from identbox.experiments.identification import identification_record
 from identbox.experiments.multiview import MultiviewData
+from identbox.experiments.run import CONFIG_FILE
 from identbox.experiments.simulation import conditioning, probed
 from identbox.experiments.vae_learners import DatasetVae
 from identbox.experiments.vae_networks import multiview_modalities, world_modalities
-from identbox.experiments.vae_runs import dataset_probes, judged_generation
+from identbox.experiments.vae_runs import data_of_run, dataset_probes, judged_generation, load_vae
+from identbox.learning import training
 from identbox.learning.elbo import VaeObjective
 from identbox.learning.mixture_prior import MixturePrior
 from identbox.learning.training import NO_CALLBACKS, Callbacks
@@ -173,6 +175,24 @@ def assembled_on_dataset(
     splits = {"train": data.train, "validation": data.validation}
     model = stages.assembled(prior)
     return DatasetVae(splits, model, VaeObjective(), experiment.specific.training, seed=seed)
+
+
+def load_generator(folder: Path, dataset: Path | None = None) -> tuple[DatasetVae, MultiviewData]:
+    """What a run on a dataset generates with: its multimodal VAE, or both stages of its DMVAE as one.
+
+    Raises IdentboxError as `load_vae` does, and where a part of a DMVAE has no checkpoint.
+    """
+    table = config.read_toml(folder / CONFIG_FILE)
+    if "shared" not in table or not isinstance(table.get("dataset"), dict):
+        return load_vae(folder, dataset)[:2]
+    there, seed = table.pop("dataset"), int(table.pop("seed", 0))
+    experiment = DMVAESettings.from_preset("thesis", table, str(folder))
+    data = data_of_run(folder, there, dataset, experiment.data).only(experiment.modalities)
+    stages = dataset_stages(experiment, data, seed=seed)
+    training.load_model(folder / dmvae.SHARED, stages.first)
+    for view, second in stages.seconds.items():
+        training.load_model(folder / SPECIFIC.format(view), second)
+    return assembled_on_dataset(experiment, stages, data, seed=seed), data
 
 
 def _on_dataset(

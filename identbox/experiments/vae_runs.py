@@ -32,6 +32,7 @@ from identbox.experiments.generative import (
 )
 from identbox.experiments.judges import Judges, judges_of
 from identbox.experiments.multiview import MultiviewData, open_multiview_data
+from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.run import CONFIG_FILE, Trainable
 from identbox.experiments.simulation import ProbeSettings
 from identbox.experiments.vae_learners import DatasetVae
@@ -120,13 +121,20 @@ def load_vae(folder: Path, dataset: Path | None = None) -> tuple[DatasetVae, Mul
     if not isinstance(there, dict) or type(seed) is not int or "model" not in table:
         raise IdentboxError(f"{folder}: expected a run of identbox train DATA --model, got another")
     experiment = Generative.from_preset("thesis", table, str(folder))
-    data = open_multiview_data(dataset or Path(str(there.get("folder"))), experiment.data)
-    if data.sha256 != there.get("sha256"):
-        raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
-    data = data.only(experiment.modalities)
+    data = data_of_run(folder, there, dataset, experiment.data).only(experiment.modalities)
     learner = dataset_vae(experiment, data, seed=seed)
     training.load_model(folder, learner)
     return learner, data, experiment
+
+
+def data_of_run(
+    folder: Path, there: Mapping[str, Any], dataset: Path | None, settings: DataSettings
+) -> MultiviewData:
+    """The dataset that a run was trained on, perhaps in another place. Raises IdentboxError where it is another."""
+    data = open_multiview_data(dataset or Path(str(there.get("folder"))), settings)
+    if data.sha256 != there.get("sha256"):
+        raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
+    return data
 
 
 def _measured(

@@ -149,8 +149,16 @@ def test_a_dataset_is_modelled_generated_and_judged(digits, tmp_path):
     assert {one["made"] for one in record["frechet_unconditional"]} == {"m0", "m1", "m2"}
     views = {one["view"] for one in record["probes_subsets"]}
     assert {"m0+m1+m2", "m0, specific"} <= views
+    picture = tmp_path / "grid.png"
+    done = identbox("generate", tmp_path / "run", "--from", "m0", "--n", 3, "--times", 1, "--out", picture)
+    assert done.returncode == 0, done.stderr
+    assert picture.stat().st_size > 1000
     stages = dmvae_runs.dataset_stages(experiment, digits, seed=0)
     learner = dmvae_runs.assembled_on_dataset(experiment, stages, digits, seed=0)
+    loaded, _ = dmvae_runs.load_generator(tmp_path / "run")
+    weights = training.model_state(tmp_path / "run" / "specific-m2")
+    for name, value in loaded.vae.decoders["m2"].state_dict().items():
+        assert torch.equal(value, weights[f"vae.decoder.{name}"])
     x = learner.read(digits.test, torch.arange(5))
     given = {name: x[name] for name in ("m0", "m2")}
     expected = stages.first.shared.embed(given)
