@@ -146,9 +146,8 @@ def _train_dmvae(
     from identbox.experiments.multiview import data_kind
 
     on_world = str(data) == SIMULATION
-    table = {key: value for key, value in changes.items() if key != "model"}
     kind = data_kind(None if on_world else data)
-    experiment = dmvae.DMVAESettings.from_preset(preset, table, where, on=kind)
+    experiment = dmvae.DMVAESettings.from_preset(preset, changes, where, on=kind)
     options: dict[str, Any] = {"seed": seed, "device": device}
     with _training_bar(experiment.shared.training.steps, _part) as callbacks:
         options["callbacks"] = callbacks

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,7 @@ class SpecificStage:
 class DMVAESettings:
     """All that a DMVAE is, but for its seed and its data. ``encoder.specific`` is the size of each m_i."""
 
+    model: Literal["dmvae"] = "dmvae"
     process: ProcessSettings = field(default_factory=ProcessSettings)  # of a simulation
     mixing: Mixing = field(default_factory=Mixing)  # of a simulation
     data: DataSettings = field(default_factory=DataSettings)  # of images and sentences
@@ -273,7 +274,7 @@ def train_stages(
     dataset: tuple[Path, str] | None = None,
 ) -> dict[str, Any]:
     """Train every part that is not finished, and measure them; writes and returns the folder's record."""
-    whole = _run_folder(experiment, folder, seed, dataset)
+    whole = stage_folder(experiment, folder, seed, dataset)
     whole.claim()
     with whole.keep(callbacks):
         first = Trainable(
@@ -288,13 +289,13 @@ def train_stages(
             },
         )
         records = {
-            SHARED: _trained(_run_folder(experiment, folder / SHARED, seed, dataset), first, callbacks)
+            SHARED: _trained(stage_folder(experiment, folder / SHARED, seed, dataset), first, callbacks)
         }
         for view, second in stages.seconds.items():
             name = SPECIFIC.format(view)
             learning = _second(experiment, second, measures)
             records[name] = _trained(
-                _run_folder(experiment, folder / name, seed, dataset), learning, callbacks
+                stage_folder(experiment, folder / name, seed, dataset), learning, callbacks
             )
         trained = Trained(
             steps=sum(record["steps"] for record in records.values()),
@@ -341,9 +342,10 @@ def _trained(run: RunFolder, learning: Trainable, callbacks: Callbacks) -> dict[
     return record
 
 
-def _run_folder(
-    experiment: DMVAESettings, folder: Path, seed: int, dataset: tuple[Path, str] | None
+def stage_folder(
+    experiment: DMVAESettings, folder: Path, seed: int, dataset: tuple[Path, str] | None = None
 ) -> RunFolder:
+    """The folder of a DMVAE, or of one of its parts."""
     inputs = None if dataset is None else {"dataset": {"folder": str(dataset[0]), "sha256": dataset[1]}}
     return RunFolder(
         path=folder,

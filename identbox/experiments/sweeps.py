@@ -17,10 +17,19 @@ from identbox import config
 from identbox.config import flat, nested
 from identbox.data import formats
 from identbox.errors import IdentboxError
+from identbox.experiments.dmvae import DMVAESettings, stage_folder
 from identbox.experiments.generative import Generative, vae_folder
 from identbox.experiments.image_text import DataSettings, Experiment, experiment_folder
 from identbox.experiments.multiview import DataKind
-from identbox.experiments.records import GENERATIVE, IMAGE_TEXT, RUN_FORMAT, SIMULATION, SWEEP, run_folder
+from identbox.experiments.records import (
+    DMVAE,
+    GENERATIVE,
+    IMAGE_TEXT,
+    RUN_FORMAT,
+    SIMULATION,
+    SWEEP,
+    run_folder,
+)
 from identbox.experiments.run import CONFIG_FILE, RunFolder
 from identbox.experiments.simulation import SIMULATION_PRESETS, Simulation, simulation_folder
 from identbox.jobs.execution import Job
@@ -30,6 +39,7 @@ ReportKind = Literal[
     "table", "interventions", "lines", "elbow", "factors", "inputs", "generation", "frontier"
 ]
 RunKind = Literal["simulation", "image-text", "generative"]
+RunSettings = Simulation | Experiment | Generative | DMVAESettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +77,7 @@ class PlannedCell:
 
     name: str
     values: dict[str, Any]
-    config: Simulation | Experiment | Generative
+    config: RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +97,7 @@ class PlannedSweep:
 
     def data(self) -> list[DataSettings]:
         """How the runs of images and text read their dataset."""
-        return [cell.config.data for cell in self.cells if isinstance(cell.config, Experiment | Generative)]
+        return [cell.config.data for cell in self.cells if not isinstance(cell.config, Simulation)]
 
     def table(self) -> dict[str, Any]:
         """The table of sweep.toml in the sweep's folder, which reports read."""
@@ -152,7 +162,7 @@ class PlannedSweep:
 
 
 def _run_and_command(
-    experiment: Simulation | Experiment | Generative,
+    experiment: RunSettings,
     place: Path,
     dataset: Path | None,
     sha256: str,
@@ -161,9 +171,10 @@ def _run_and_command(
     """The folder of a run, and the command that trains it."""
     if isinstance(experiment, Simulation):
         return simulation_folder(place, experiment, seed=seed), ["simulate"]
+    given, data = None if dataset is None else (dataset, sha256), str(dataset or SIMULATION)
+    if isinstance(experiment, DMVAESettings):
+        return stage_folder(experiment, place, seed, given), ["train", data]
     if isinstance(experiment, Generative):
-        given = None if dataset is None else (dataset, sha256)
-        data = str(dataset or SIMULATION)
         return vae_folder(place, experiment, seed=seed, dataset=given), ["train", data]
     assert dataset is not None
     run = experiment_folder(place, experiment, dataset, sha256, seed=seed)
@@ -221,9 +232,9 @@ def read_sweep_file(
     return PlannedSweep(name=path.stem, preset=preset, plan=plan, cells=tuple(cells.values()))
 
 
-def _configuration(
-    kind: str, preset: str, table: Mapping[str, Any], path: Path, on: DataKind
-) -> Simulation | Experiment | Generative:
+def _configuration(kind: str, preset: str, table: Mapping[str, Any], path: Path, on: DataKind) -> RunSettings:
+    if kind == GENERATIVE and table.get("model") == DMVAE:
+        return DMVAESettings.from_preset(preset, table, str(path), on=on)
     if kind == GENERATIVE:
         return Generative.from_preset(preset, table, str(path), on=on)
     if kind == IMAGE_TEXT:

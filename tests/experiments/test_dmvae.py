@@ -1,13 +1,14 @@
 """Both stages of a DMVAE, on a simulation and on a dataset: stopped anywhere, the same weights; what records say."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import identbox
+from conftest import ROOT, identbox
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
-from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, dmvae_runs, trials
+from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, dmvae_runs, sweeps, trials
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
 from identbox.learning import training
@@ -167,3 +168,14 @@ def test_a_dataset_is_modelled_generated_and_judged(digits, tmp_path):
     torch.testing.assert_close(inference.shared(("m0", "m2"), generator=torch.Generator()), expected)
     encoded = learner.vae.encode(x)
     torch.testing.assert_close(encoded.specific.mean[1], stages.seconds["m1"].embed(x["m1"]))
+
+
+def test_a_sweep_has_dmvae_beside_other_models(digits):
+    sweep = sweeps.read_sweep_file(ROOT / "simulations" / "table_9_1.toml", "quick", on="multiview")
+    assert [cell.name for cell in sweep.cells][-2:] == ["mmvae-plus", "dmvae"]
+    assert isinstance(sweep.cells[-1].config, dmvae.DMVAESettings)
+    jobs = list(sweep.jobs(Path("out"), device="cpu", dataset=digits.folder))
+    assert len(jobs) == 18
+    assert jobs[5].command[1:3] == ("train", str(digits.folder))
+    ablation = sweeps.read_sweep_file(ROOT / "simulations" / "figure_9_3.toml", "quick", on="multiview")
+    assert [cell.config.specific.delta for cell in ablation.cells] == [0, 10, 100, 400]
