@@ -14,6 +14,7 @@ import scipy
 from identbox import __version__, files
 from identbox.documents import page
 from identbox.errors import IdentboxError
+from identbox.experiments.run import commit
 from identbox.experiments.theorem_1 import Case, Measurement, case_record
 from identbox.tables import Table, TableCell, judged_cell
 
@@ -74,6 +75,7 @@ def write_theorem_1(cases: Sequence[Case], measurement: Measurement, folder: Pat
     record = {
         "format": FORMAT,
         "identbox": __version__,
+        **commit(),
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
