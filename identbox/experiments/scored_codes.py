@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from identbox import config
 from identbox.data.arrays import expect_arrays, read_arrays
 from identbox.data.factors import CIRCULAR, VIEWS
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, trials
+from identbox.experiments.run import CONFIG_FILE
+from identbox.experiments.vae_runs import load_vae
 from identbox.metrics.disentanglement import DisentanglementScores, scores
 from identbox.metrics.targets import seen
 
@@ -46,12 +49,13 @@ def scores_of_run(
 ) -> dict[str, DisentanglementScores]:
     """The scores of each view's encodings of a run whose checkpoint is there, by view.
 
-    Of a run of ``identbox train`` they are of the test split against what the view shows, with IRS from its
-    counterfactual splits. Of a simulation they are of new samples against the components of what the view sees. Raises
-    IdentboxError for another folder, and where there is no checkpoint.
+    Of a run of ``identbox train`` they are of the test split against what the view shows; those of contrastive encoders
+    have IRS from its counterfactual splits. Of a simulation they are of new samples against the components of what the
+    view sees. Raises IdentboxError for another folder, and where there is no checkpoint.
     """
-    if (run / "config.toml").exists() and "dataset" in image_text.config.read_toml(run / "config.toml"):
-        return _of_pairs(run, dataset, only, seed)
+    table = config.read_toml(run / CONFIG_FILE) if (run / CONFIG_FILE).exists() else {}
+    if "dataset" in table:
+        return (_of_modalities if "model" in table else _of_pairs)(run, dataset, only, seed)
     trial = trials.read(run)
     learner = trial.learner()
     if learner is None:
@@ -96,6 +100,25 @@ def _of_pairs(
         found[view] = scores(
             _encoded(encodings[view]), factors, periods=periods, pairs=moved, only=only, seed=seed
         )
+    return found
+
+
+def _of_modalities(
+    run: Path, dataset: Path | None, only: Sequence[str] | None, seed: int
+) -> dict[str, DisentanglementScores]:
+    """Of a multimodal VAE on a dataset: the embedding given each modality, against the factors that it shows."""
+    learner, data, _ = load_vae(run, dataset)
+    rows = min(len(data.test), SCORED_SAMPLES)
+    encodings = learner.encodings(data.test, rows)
+    found = {}
+    for name in data.names:
+        shown = {
+            factor: data.test.factors[factor][:rows]
+            for factor, one in data.test.declared.items()
+            if one.shown_by(name) and len(np.unique(data.test.factors[factor][:rows])) > 1
+        }
+        circles = {f: data.test.declared[f].period for f in shown if data.test.declared[f].kind == "circular"}
+        found[name] = scores(_encoded(encodings[name]), shown, periods=circles, only=only, seed=seed)
     return found
 
 

@@ -20,6 +20,7 @@ from identbox.experiments.generative import Generative
 from identbox.experiments.judges import judges_of, values_of
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
+from identbox.experiments.scored_codes import scores_of_run
 from identbox.experiments.vae_runs import color_coherence, dataset_vae, load_vae, run_vae
 from identbox.learning.judges import Judge, JudgeSettings, train_judge
 from identbox.metrics import color_proxy
@@ -37,7 +38,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("data") / "digits"
-    build_polymnist(place, PolyMnistSettings(modalities=3, train=200, test=60, scale=0.7))
+    build_polymnist(place, PolyMnistSettings(modalities=3, train=200, test=120, scale=0.7))
     return place
 
 
@@ -58,7 +59,7 @@ def test_a_record_has_every_subset_and_no_self_reconstruction_among_them(trained
     kept = {one["factor"] for one in record["reconstruction"] if one["made"] == "m1"}
     assert {"digit", "x_m1", "y_m1", "background_x_m1", "slant_m1"} <= kept
     assert {one["features"] for one in record["frechet"]} == {"Frechet distance (classifier features)"}
-    assert {(one["samples"], one["real"]) for one in record["frechet_unconditional"]} == {(40, 60)}
+    assert {(one["samples"], one["real"]) for one in record["frechet_unconditional"]} == {(40, 120)}
     assert [one["inputs"] for one in record["likelihood_by_inputs"]][-1] == ["m0", "m1", "m2"]
     run = records.read_run(place / records.RESULTS)
     assert {probe.view for probe in run.probes} == {"m0", "m1", "m2"}
@@ -200,3 +201,10 @@ def test_images_of_birds_are_judged_by_the_colour_of_their_caption(tmp_path):
     found = color_coherence(learner, data)["color_coherence"]
     assert found["by_color"] == {name: float(name == "red") for name in color_proxy.COLORS}
     assert (found["score"], found["images"]) == (1 / 8, 80)
+
+
+def test_the_usual_scores_are_of_the_factors_that_a_modality_shows(trained):
+    done = identbox("scores", trained[0], "--only", "MIG")
+    assert done.returncode == 0, done.stderr
+    found = scores_of_run(trained[0], only=["MIG"])
+    assert set(found) == {"m0", "m1", "m2"}
