@@ -202,6 +202,9 @@ def read_recipe(folder: Path) -> MultiviewRecipe:
     for name in (*parts["modalities"], *parts["splits"], *parts["factors"]):
         if "." in files.expect_name(name, f"{path}: modalities, splits and factors"):
             raise IdentboxError(f"{path}: expected names without a dot, got {name!r:.60}")
+    wrong = [n for n in parts["splits"].values() if type(n) is not int or n < 1]
+    if wrong:
+        raise IdentboxError(f"{path}: splits: expected a number of samples from 1 on, got {wrong[0]!r:.60}")
     modalities = {
         name: build(ModalitySpec, {**_table(one, name, path), **_words(folder, name, one)}, f"{path}: {name}")
         for name, one in parts["modalities"].items()
@@ -279,6 +282,7 @@ def open_multiview(folder: Path | str, split: str) -> MultiviewSplit:
 
 def _array(path: Path, n: int, spec: ModalitySpec) -> np.ndarray:
     try:
+        files.open_regular(path).close()  # a pipe would keep numpy waiting
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise IdentboxError(f"{path}: expected an array of one modality, got {error}") from error

@@ -1,5 +1,6 @@
 """PolyMNIST: pixels against a second making from the factors, equal builds, and bad input."""
 
+import os
 import shutil
 
 import numpy as np
@@ -105,14 +106,15 @@ def test_a_translated_digit_stands_where_its_factors_say(tmp_path, mnist, ground
 
 
 def test_places_are_uniform_and_independent_of_the_digit(tmp_path, mnist, grounds):
-    folder = build(tmp_path / "d", mnist, grounds, scale=0.7, train=9000)
+    folder = build(tmp_path / "d", mnist, grounds, scale=0.7, train=3000)
     factors = open_multiview(folder, "train").factors
     counts = np.bincount(np.rint(factors["x_m1"] * 8).astype(int), minlength=9)
+    expected = 3000 / 9
     assert (
-        (counts - 1000) ** 2 / 1000
-    ).sum() < 26.1  # the 99.9% point of chi-squared with 8 degrees of freedom
-    assert abs(np.corrcoef(factors["x_m1"], factors["digit"])[0, 1]) < 4 / 9000**0.5
-    assert abs(np.corrcoef(factors["x_m0"], factors["x_m1"])[0, 1]) < 4 / 9000**0.5
+        (counts - expected) ** 2 / expected
+    ).sum() < 26.1  # 99.9% of chi-squared with 8 degrees of freedom
+    assert abs(np.corrcoef(factors["x_m1"], factors["digit"])[0, 1]) < 4 / 3000**0.5
+    assert abs(np.corrcoef(factors["x_m0"], factors["x_m1"])[0, 1]) < 4 / 3000**0.5
 
 
 def test_validation_digits_are_no_training_digits(tmp_path, mnist, grounds):
@@ -219,3 +221,42 @@ def test_another_recipe_and_too_few_pictures_are_refused(tmp_path, mnist, ground
         backgrounds.read_backgrounds(grounds, 3, 28)
     with pytest.raises(IdentboxError, match=r"0.png: expected 30 to 8192 pixels a side, got 28 x 28"):
         backgrounds.read_backgrounds(grounds, 2, 30)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("train = 60", "train = 61", r"m0.npy: expected bytes of shape \(61, 28, 28, 3\), got uint8 of \(60"),
+        ("train = 60", "train = 0", r"splits: expected a number of samples from 1 on, got 0"),
+        ("train = 60", 'train = "many"', r"splits: expected a number of samples from 1 on, got 'many'"),
+        ('kind = "image"', 'kind = "sound"', r"m0.kind: expected one of image, text; got 'sound'"),
+        (
+            'role = "specific"',
+            'role = "shared"',
+            r"role: expected one of content, style, specific; got 'shared'",
+        ),
+        ('modality = "m1"', 'modality = "m9"', r"factors: expected modalities among m0, m1; got m9"),
+        ("[factors.digit]", '[factors."a.b"]', r"expected names without a dot, got 'a.b'"),
+        ("format = 1", "format = 7", r"expected kind multiview of format 1, got 'multiview' of 7"),
+    ],
+)
+def test_a_dataset_toml_that_does_not_fit_is_named(tmp_path, mnist, grounds, old, new, message):
+    folder = build(tmp_path / "d", mnist, grounds)
+    path = folder / "dataset.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(IdentboxError, match=message):
+        open_multiview(folder, "train")
+
+
+def test_an_array_that_is_a_pipe_or_has_objects_is_refused(tmp_path, mnist, grounds):
+    folder = build(tmp_path / "d", mnist, grounds)
+    path = folder / "train" / "m0.npy"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(IdentboxError, match=r"expected a regular file, got a pipe"):
+        open_multiview(folder, "train")
+    path.unlink()
+    np.save(path, np.array([{}]), allow_pickle=True)
+    with pytest.raises(IdentboxError, match=r"m0.npy: expected an array of one modality"):
+        open_multiview(folder, "train")
