@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import hmac
+import io
 import json
 import os
 import re
@@ -39,7 +40,7 @@ LARGEST_INTEGER = 10**300  # in a table or a record; one of thousands of digits 
 LONGEST_FILE_NAME = 255  # bytes of a file's name
 
 
-def open_regular(path: Path | str, most: int | None = None) -> BinaryIO:
+def open_regular(path: Path | str, most: int | None = None) -> io.BufferedReader:
     """Open a regular file to read it: no pipe, no device, no folder, and none of more than ``most`` bytes.
 
     Raises OSError where the file is not there or cannot be read, and IdentboxError for another kind of file.
@@ -71,10 +72,13 @@ def read_bytes(path: Path | str, most: int, what: str = "a file") -> bytes:
     """
     try:
         with open_regular(path, most) as file:
-            content = file.read(most + 1)
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(size + 1)  # `read` takes the room of all that it is asked for
+            if len(content) > size:  # it grew, or its size was not told
+                content += file.read(most + 1 - len(content))
     except OSError as error:
         raise IdentboxError(f"{path}: expected {what}, got {error.strerror or error}") from error
-    if len(content) > most:  # it grew, or its size was not told
+    if len(content) > most:
         raise IdentboxError(f"{path}: expected a file of at most {most / MIB:g} MiB, got a larger one")
     return content
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from identbox import files
 from identbox.data.checks import DatasetFinding
 from identbox.data.multiview import MultiviewSplit, open_multiview, read_checksums, read_recipe
 from identbox.errors import IdentboxError, first_few
@@ -37,7 +38,7 @@ def _check_content(folder: Path, split: str) -> DatasetFinding:
     wrong = []
     sums = {name: value for name, value in read_checksums(folder).items() if name.startswith(f"{split}/")}
     for name, wanted in sums.items():
-        with (folder / name).open("rb") as file:
+        with files.open_regular(files.inside(folder, name, str(folder))) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != wanted:
                 wrong.append(name)
     detail = f"changed: {first_few(wrong)}" if wrong else f"{len(sums)} arrays as they were written"

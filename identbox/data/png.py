@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from identbox.errors import IdentboxError
 
 PNG_SIGNATURE, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 HEAD = 29  # bytes up to the end of the first chunk's values
-LARGEST_SIDE = 8192  # pixels
+LARGEST_SIDE = 8192  # pixels; PIL warns of images of more than 9459 a side
 PNG_KINDS = {
     0: "L",
     2: "RGB",
@@ -69,11 +68,8 @@ def decode(content: bytes, where: str, size: int | None = None, mode: str | None
     if wrong := fault(content, size, mode):
         raise IdentboxError(f"{where}: {wrong}")
     try:
-        with warnings.catch_warnings():
-            # PIL warns of large images; how large one may be was decided above.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=("PNG",)) as file:
-                return file.convert("RGB")
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as file:
+            return file.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise IdentboxError(f"{where}: expected an image, got {error}") from error
 

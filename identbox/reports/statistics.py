@@ -90,7 +90,7 @@ def read_published(name: str) -> Published:
     path = files.packaged("simulations") / "published" / name
     if Path(name).name != name or not path.is_file():
         raise IdentboxError(f"published: expected a file in {path.parent}, got {name}")
-    source, *lines = path.read_text(encoding="utf-8").splitlines()
+    source, *lines = files.read_text(path).splitlines()
     rows = []
     for line in csv.DictReader(lines):
         targets = [column for column in line if f"{column}_sd" in line]
