@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from identbox import files
-from identbox.data.multiview import Factor, ModalitySpec, MultiviewSplit
+from identbox.data.multiview import ModalitySpec, MultiviewSplit
 from identbox.errors import IdentboxError
 from identbox.experiments.multiview import MultiviewData, Parser
 from identbox.learning.judges import AT_A_TIME, Judge, JudgeSettings, train_judge
@@ -54,13 +54,11 @@ def judges_of(
     read: dict[str, JudgeData] = {}
     real: dict[str, Moments] = {}
     ceilings: dict[str, dict[str, float]] = {}
-    test = data.test.rows(slice(0, samples))
-    truth = {name: values_of(test, name) for name in data.test.declared}
     metrics = metrics_of(data.train)
     for name, spec in data.train.modalities.items():
         if spec.kind == "text":
             if name in data.parsers:
-                read[name] = text_judge(spec, data.parsers[name], data.train.declared)
+                read[name] = text_judge(spec, data.parsers[name], _parsed_factors(data, name))
         else:
             shown = [factor for factor in metrics if data.train.declared[factor].shown_by(name)]
             if shown:
@@ -69,24 +67,14 @@ def judges_of(
         if name not in read:
             continue
         said, sums = _on_real(read[name], data.test, name, device)
-        everything = {factor: values_of(data.test, factor) for factor in said}
         ceilings[name] = {
-            factor: judged_score(values, everything[factor], metrics[factor])[0]
+            factor: judged_score(values, values_of(data.test, factor), metrics[factor])[0]
             for factor, values in said.items()
             if factor in metrics
         }
         if sums.samples > 1:
             real[name] = sums.moments()
-    judged = [
-        JudgedFactor(
-            name=factor,
-            metric=metrics[factor],
-            truth=truth[factor],
-            ceilings={name: own[factor] for name, own in ceilings.items() if factor in own},
-        )
-        for factor in metrics
-        if any(factor in own for own in ceilings.values())
-    ]
+    judged = _judged_factors(data.test.rows(slice(0, samples)), metrics, ceilings)
     declared = data.train.declared
     return Judges(
         read=read,
@@ -94,6 +82,24 @@ def judges_of(
         own=tuple(one for one in judged if declared[one.name].role == "specific"),
         real=real,
     )
+
+
+def _judged_factors(
+    test: MultiviewSplit,
+    metrics: Mapping[str, CoherenceMetric],
+    ceilings: Mapping[str, Mapping[str, float]],
+) -> list[JudgedFactor]:
+    """The factors that some judge reads, with their truth and the ceilings of their judges."""
+    return [
+        JudgedFactor(
+            name=factor,
+            metric=metric,
+            truth=values_of(test, factor),
+            ceilings={name: own[factor] for name, own in ceilings.items() if factor in own},
+        )
+        for factor, metric in metrics.items()
+        if any(factor in own for own in ceilings.values())
+    ]
 
 
 def metrics_of(split: MultiviewSplit) -> dict[str, CoherenceMetric]:
@@ -129,28 +135,36 @@ def values_of(split: MultiviewSplit, factor: str) -> Shaped[Tensor, "n ..."]:
     return column[:, None].float()
 
 
-def text_judge(spec: ModalitySpec, parser: Parser, declared: Mapping[str, Factor]) -> JudgeData:
-    """Reads the factors that a text names by its parser; a text that it cannot parse says nothing."""
+def text_judge(spec: ModalitySpec, parser: Parser, classes: Mapping[str, int]) -> JudgeData:
+    """Reads the factors that a text names by its parser; ``classes`` has the number of classes of each.
+
+    A text that cannot be parsed, or names no class that there is, says nothing of a factor.
+    """
 
     def judge(tokens: Int[Tensor, "n length"]) -> Judged:
-        found: list[Mapping[str, int]] = []
-        for row in tokens.tolist():
+        read = {name: torch.zeros(len(tokens), max(2, size)) for name, size in classes.items()}
+        for place, row in enumerate(tokens.tolist()):
             try:
-                found.append(parser(spec.sentence(row)))
+                found = parser(spec.sentence(row))
             except IdentboxError:
-                found.append({})
-        names = {name for one in found for name in one if name in declared}
-        read = {}
-        for name in sorted(names):
-            size = len(declared[name].names) or 1 + max(one.get(name, 0) for one in found)
-            scores = torch.zeros(len(found), max(2, size))
-            for place, one in enumerate(found):
-                if name in one:
-                    scores[place, one[name]] = 1.0
-            read[name] = scores
+                continue
+            for name, scores in read.items():
+                if found.get(name, scores.shape[1]) < scores.shape[1]:
+                    scores[place, found[name]] = 1.0
         return Judged(read)
 
     return judge
+
+
+def _parsed_factors(data: MultiviewData, name: str) -> dict[str, int]:
+    """The factors that the first text of a modality names, with their numbers of classes; none if it is not parsed."""
+    spec, test = data.train.modalities[name], data.test.declared
+    try:
+        named = data.parsers[name](spec.sentence(data.train.arrays[name][0].tolist()))
+    except IdentboxError:
+        return {}
+    discrete = [factor for factor in named if factor in test and test[factor].kind == "discrete"]
+    return {f: max(_classes(data.train, f), _classes(data.test, f)) for f in discrete}
 
 
 def image_judge(networks: Sequence[Judge]) -> JudgeData:
@@ -186,11 +200,7 @@ def _on_real(
             said.setdefault(factor, []).append(values.cpu())
         if judged.features is not None:
             sums.add(judged.features.cpu())
-    width = {factor: max(part.shape[1] for part in parts) for factor, parts in said.items()}
-    return {
-        factor: torch.cat([torch.nn.functional.pad(p, (0, width[factor] - p.shape[1])) for p in parts])
-        for factor, parts in said.items()
-    }, sums
+    return {factor: torch.cat(parts) for factor, parts in said.items()}, sums
 
 
 def _image_judges(

@@ -11,19 +11,20 @@ from PIL import Image
 
 from conftest import identbox
 from identbox.data.cub import CubSettings, build_cub
-from identbox.data.multiview import open_multiview
+from identbox.data.multiview import ModalitySpec, open_multiview
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
 from identbox.errors import IdentboxError
 from identbox.experiments import records
 from identbox.experiments.generation import GenerationRequest, generated_sheet
 from identbox.experiments.generative import Generative
-from identbox.experiments.judges import judges_of, values_of
+from identbox.experiments.judges import judges_of, text_judge, values_of
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.scored_codes import scores_of_run
 from identbox.experiments.vae_runs import color_coherence, dataset_vae, load_vae, run_vae
 from identbox.learning.judges import Judge, JudgeSettings, train_judge
 from identbox.metrics import color_proxy
+from identbox.metrics.coherence import classes_of
 
 SMALL = {
     "encoder": {"encoding_size": 6, "channels": [4, 4], "hidden": 8},
@@ -208,3 +209,18 @@ def test_the_usual_scores_are_of_the_factors_that_a_modality_shows(trained):
     assert done.returncode == 0, done.stderr
     found = scores_of_run(trained[0], only=["MIG"])
     assert set(found) == {"m0", "m1", "m2"}
+
+
+def test_a_text_is_judged_by_its_parser_and_says_nothing_where_it_cannot_be_parsed():
+    spec = ModalitySpec(kind="text", shape=(2,), words=("red", "blue", "bird", "odd"), separator=" ")
+
+    def parser(text):
+        first, last = text.split()
+        if last != "bird":
+            raise IdentboxError("text: expected a bird")
+        return {"color": ("red", "blue", "bird", "odd").index(first)}
+
+    judge = text_judge(spec, parser, {"color": 2})
+    read = judge(torch.tensor([[0, 2], [1, 2], [1, 0], [3, 2]])).read["color"]
+    assert classes_of(read).tolist() == [0, 1, -1, -1]
+    assert judge(torch.tensor([[1, 0]])).read["color"].shape == (1, 2)  # as wide when nothing is parsed
