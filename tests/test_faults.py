@@ -28,13 +28,13 @@ def undisturbed(simulate, tmp_path_factory):
 
 
 def test_a_run_that_was_killed_leaves_what_an_undisturbed_one_leaves(simulate, undisturbed, tmp_path):
-    """Weights, metrics and scores, after two kills at moments that the clock chooses."""
+    """Weights, metrics and scores, after a kill at a moment that the clock chooses."""
     expected, seconds = undisturbed
     assert expected
     done = faults.disturbed(
-        simulate, tmp_path / "out", tmp_path / "log", kills=2, within=seconds / 2, rng=random.Random(0)
+        simulate, tmp_path / "out", tmp_path / "log", kills=1, within=seconds / 2, rng=random.Random(0)
     )
-    assert sum(done[kind] for kind in faults.KILLS) == 2
+    assert sum(done[kind] for kind in faults.KILLS) == 1
     assert faults.differing(expected, simulate.content(tmp_path / "out")) == []
 
 

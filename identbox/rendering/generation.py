@@ -235,6 +235,10 @@ def render_images(
     `workers.RenderRun.execute` does, for images that could not be rendered, and where another process renders this
     part.
     """
+    missing, total = missing_records(folder, recipe, part)
+    if not missing:  # nothing need be written, so that the folder may be read-only
+        on_start(total, total)
+        return RenderOutcome()
     with leases.hold(folder / "logs" / f"{part.name}.lease", on_message) as lease:
         _expect_no_overlap(folder, part, on_message)
         missing, total = missing_records(folder, recipe, part)
@@ -287,7 +291,11 @@ def finish(folder: Path, recipe: Recipe) -> None:
     every = replace(recipe, counterfactuals=counterfactuals.counterfactuals_of(folder))
     if is_complete(folder, every):
         shutil.rmtree(folder / "logs", ignore_errors=True)
-    cards.write(folder, every)
+    try:
+        cards.write(folder, every)
+    except OSError:
+        if not all((folder / name).exists() for name in ("README.md", "gallery.png")):
+            raise  # or the folder is read-only, and has them
 
 
 def is_complete(folder: Path, recipe: Recipe) -> bool:

@@ -1,5 +1,6 @@
 """Parts of a dataset: which have images in common, and what a client is told who asks for such a part."""
 
+import errno
 import json
 import os
 import random
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from drawn_squares import make_dataset
+from identbox import files
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.jobs import leases
+from identbox.rendering import generation
 from identbox.rendering.blender import Blender
 from identbox.rendering.generation import Part, random_records, records_of, render_images
 from identbox.rendering.shards import count_images
@@ -40,6 +43,7 @@ def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rend
     folder = make_dataset(tmp_path / "data", {"train": 20})
     recipe = Recipe.read(folder)
     assert recipe is not None
+    (folder / "train" / "images" / "07.png").unlink()
     other = Path(folder / "logs" / f"{Part(shard=(2, 3)).name}.lease")
     other.parent.mkdir(exist_ok=True)
     other.write_text(json.dumps({"token": "other", "host": "another machine", "pid": 7}))
@@ -59,6 +63,27 @@ def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rend
     thread.join()
     # The first third is not of the second, and all of its images are there: nothing is left to do.
     assert render_images(folder, recipe, Part(shard=(1, 3)), {}, Blender(), workers=1).done == 0
+
+
+def test_a_whole_dataset_in_a_folder_that_is_read_only_is_left_as_it_is(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    folder = make_dataset(tmp_path / "data", {"train": 20})
+    recipe = Recipe.read(folder)
+    assert recipe is not None
+    for where, name in ((leases, "hold"), (files, "create_part"), (generation.cards, "write")):
+        monkeypatch.setattr(where, name, refuse)
+    generation.prepare_folder(folder, recipe)
+    assert render_images(folder, recipe, Part(), {}, Blender(), workers=1).done == 0
+    with pytest.raises(OSError, match="Read-only"):
+        generation.finish(folder, recipe)
+    for name in ("README.md", "gallery.png"):
+        (folder / name).touch()
+    generation.finish(folder, recipe)
+    (folder / "train" / "images" / "03.png").unlink()
+    with pytest.raises(OSError, match="Read-only"):
+        render_images(folder, recipe, Part(), {}, Blender(), workers=1)
 
 
 def test_images_are_counted_in_splits_that_have_some(tmp_path):
