@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from faults import PATIENCE, differing, files
@@ -24,6 +24,8 @@ COMMAND = (
     "import sys; from identbox.rendering import shards; shards.IMAGES_PER_JOB = {};"
     "from identbox.commands.main import main; main()"
 )
+
+KILLS = ((0.1, "worker"), (0.3, "worker"), (0.5, "client"), (0.7, "scheduler"))
 
 
 def until(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -88,11 +90,18 @@ def kill(child: subprocess.Popen) -> None:
 
 
 def render_with_kills(
-    arguments: list[str], images: int, out: Path, scratch: Path, *, shard: int
+    arguments: list[str],
+    images: int,
+    out: Path,
+    scratch: Path,
+    *,
+    shard: int,
+    kills: Sequence[tuple[float, str]] = KILLS,
 ) -> list[str]:
     """Render ``images`` images into ``out`` while workers, client and scheduler are killed; returns what was killed.
 
     ``arguments`` are those of `identbox render` without --out and --cluster; ``shard`` is the images of one job.
+    ``kills`` are shares of the images, and what is killed when they are there; the last is the scheduler.
     Raises RuntimeError where the command does not end as it should.
     """
     first, second, client_log = Dask(scratch / "first"), None, scratch / "client.log"
@@ -115,18 +124,17 @@ def render_with_kills(
     try:
         workers = first.two_workers()
         process = client(first)
-        for share, worker in zip((0.1, 0.3), workers, strict=True):
+        for share, what in kills:
             wait_for(share)
-            kill(worker)
-            first.worker()
-            killed.append(f"a worker at {rendered()} images")
-        wait_for(0.5)
-        kill(process)
-        killed.append(f"the client at {rendered()} images")
-        process = client(first)
-        wait_for(0.7)
-        kill(first.scheduler)
-        killed.append(f"the scheduler at {rendered()} images")
+            if what == "worker":
+                kill(workers.pop())
+                first.worker()
+            elif what == "client":
+                kill(process)
+                process = client(first)
+            else:
+                kill(first.scheduler)
+            killed.append(f"the {what} at {rendered()} images")
         # The client ends with 0 where the workers had done everything before it noticed, and else with one line.
         if process.wait(timeout=PATIENCE) not in (0, 1) or "Traceback" in client_log.read_text():
             raise RuntimeError(f"expected one line about the scheduler, got {client_log.read_text()[-800:]}")

@@ -133,13 +133,10 @@ def test_images_rendered_while_all_of_a_cluster_is_killed_are_those_of_an_undist
 ):
     pytest.importorskip("distributed")
     out = tmp_path / "out"
-    killed = render_with_kills([*map(str, SMALL), "--offline", "--workers", "1"], 19, out, tmp_path, shard=7)
-    assert [what.split(" at ")[0] for what in killed] == [
-        "a worker",
-        "a worker",
-        "the client",
-        "the scheduler",
-    ]
+    words = [*map(str, SMALL), "--offline", "--workers", "1"]
+    kills = ((0.1, "worker"), (0.6, "scheduler"))  # after the scheduler the same client continues on another
+    killed = render_with_kills(words, 19, out, tmp_path, shard=14, kills=kills)
+    assert [what.split(" at ")[0] for what in killed] == ["the worker", "the scheduler"]
     assert "the dataset is whole" in (tmp_path / "client.log").read_text()
     assert differing(files(small), files(out)) == []
     assert identbox("check", out, "--placement", 0).returncode == 0
