@@ -49,7 +49,7 @@ class Studio:
     def _set_up_render(self, settings: dict) -> None:
         render, cycles = self.scene.render, self.scene.cycles
         render.engine = "CYCLES"
-        render.resolution_x = render.resolution_y = settings["size"]
+        self.set_quality(settings["size"], settings["samples"])
         render.resolution_percentage = 100
         render.use_persistent_data = True
         render.use_compositing = render.use_sequencer = False
@@ -60,7 +60,6 @@ class Studio:
         render.image_settings.compression = 15
         self.scene.view_settings.view_transform = "Standard"
         self.scene.view_settings.look = "None"
-        cycles.samples = settings["samples"]
         cycles.use_adaptive_sampling = False
         cycles.max_bounces = 0
         cycles.caustics_reflective = cycles.caustics_refractive = False
@@ -74,6 +73,11 @@ class Studio:
         cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
         cycles.denoising_use_gpu = settings["device"] != "cpu"
         cycles.device = devices.use(settings["device"])
+
+    def set_quality(self, size: int, samples: int) -> None:
+        """Pixels a side, and samples of a pixel, of the images from now on."""
+        self.scene.render.resolution_x = self.scene.render.resolution_y = size
+        self.scene.cycles.samples = samples
 
     def _set_up_camera(self) -> None:
         lens = bpy.data.cameras.new("camera")

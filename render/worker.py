@@ -4,9 +4,10 @@
     python worker.py TASK --report FD
     blender --background --python worker.py -- TASK --report FD
 
-TASK is a file of JSON lines. The first is a header whose ``task`` is ``probe``, ``convert``, ``measure`` or
-``render``, and whose ``memory`` bounds the bytes of the process; what follows are items. Every outcome is one JSON line
-written to the descriptor FD:
+TASK is a file of JSON lines. The first is a header whose ``task`` is ``probe``, ``convert``, ``measure``, ``render`` or
+``live``, and whose ``memory`` bounds the bytes of the process; what follows are items. The items of ``live`` are lines
+that come on the descriptor ``requests`` of the header, until it ends. Every outcome is one JSON line written to the
+descriptor FD:
 ``{"ready": ...}`` once, ``{"start": i}`` before item i and ``{"done": i, ...}`` or
 ``{"failed": i, "error": ..., "errno": ...}`` after it, and ``{"end": true}``.
 ``{"lost": ...}`` says that the header's ``claims`` do not hold any more: then nothing is written. The process ends when
@@ -62,7 +63,7 @@ def main() -> None:
     if header.get("memory"):
         _bound_memory(header["memory"])
     try:
-        tasks = {"probe": probe, "convert": convert, "measure": measure, "render": render}
+        tasks = {"probe": probe, "convert": convert, "measure": measure, "render": render, "live": live}
         tasks[header["task"]](header, items, report)
         report(end=True)
     except BrokenPipeError:
@@ -136,23 +137,16 @@ def measure(header: dict, items: list[dict], report: Reports) -> None:
 
 def render(header: dict, items: list[dict], report: Reports) -> None:
     """Render each record to its ``file`` below the header's ``folder``."""
-    import png
     from studio import Studio
 
     folder = Path(header["folder"])
     with tempfile.TemporaryDirectory() as scratch:
-        raw = Path(scratch) / "raw.png"
         studio = Studio(header["settings"])
         report(ready=True)
         for number, record in enumerate(items):
             report(start=number)
-            raw.unlink(missing_ok=True)
             try:
-                studio.render(record, raw)
-                content = png.strip(raw.read_bytes())
-                with _whole(folder / record["file"]) as part:
-                    part.write_bytes(content)
-                    _expect_claims(header.get("claims", []), report)
+                _render_one(studio, record, folder / record["file"], Path(scratch), header, report)
             except LostClaim as error:
                 report(lost=str(error))
                 return
@@ -160,6 +154,39 @@ def render(header: dict, items: list[dict], report: Reports) -> None:
                 report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
             else:
                 report(done=number)
+
+
+def live(header: dict, items: list, report: Reports) -> None:
+    """Render records as they come, each with a ``size`` and ``samples`` of its own, until no more can come."""
+    from studio import Studio
+
+    with tempfile.TemporaryDirectory() as scratch, os.fdopen(header["requests"]) as requests:
+        studio = Studio(header["settings"])
+        report(ready=True)
+        for number, line in enumerate(requests):
+            report(start=number)
+            try:
+                record = json.loads(line)
+                studio.set_quality(record["size"], record["samples"])
+                target = Path(header["folder"]) / record["file"]
+                _render_one(studio, record, target, Path(scratch), header, report)
+            except Exception as error:
+                report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
+            else:
+                report(done=number)
+
+
+def _render_one(studio, record: dict, target: Path, scratch: Path, header: dict, report: Reports) -> None:
+    """Render a record to ``target``, whole or not at all."""
+    import png
+
+    raw = scratch / "raw.png"
+    raw.unlink(missing_ok=True)
+    studio.render(record, raw)
+    content = png.strip(raw.read_bytes())
+    with _whole(target) as part:
+        part.write_bytes(content)
+        _expect_claims(header.get("claims", []), report)
 
 
 class LostClaim(Exception):

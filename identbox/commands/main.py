@@ -14,6 +14,7 @@ import click
 from identbox.commands import (
     data,
     doctor,
+    explore,
     generate,
     multiview,
     process,
@@ -59,6 +60,7 @@ for command in (
     data.check_command,
     data.export_command,
     multiview.data_group,
+    explore.explore_command,
     shapes.shapes,
     train.simulate_command,
     sweep.sweep_command,

@@ -158,6 +158,20 @@ def expect_free(paths: list[Path], on_message: Callable[[str], None] = lambda me
             _wait_for(path, on_message, partial(_is_free, path))
 
 
+def looks_held(path: Path) -> bool:
+    """Whether a process seems to hold a lease: at once, without writing anything, and by this machine's clock.
+
+    For display alone: only `hold` and `expect_free` know.
+    """
+    held = _read_lease(path)
+    if not held or processes.is_gone(held.get("pid"), held.get("host"), held.get("began")):
+        return False
+    try:
+        return time.time() - path.lstat().st_mtime < STALE
+    except OSError:
+        return False
+
+
 def _is_free(path: Path) -> bool:
     return not path.exists() or _is_stale(path, _read_lease(path))
 

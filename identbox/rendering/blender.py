@@ -84,14 +84,27 @@ class Child:
     """One running worker on one task.
 
     ``reports`` yields its reports until it ends. If it did not report its end itself, ``death`` says afterwards how it
-    ended.
+    ended. A child that ``takes_requests`` gets more items by `send` while it runs.
     """
 
-    def __init__(self, blender: Blender, header: WorkerReport, items: list[WorkerReport], log: Path) -> None:
+    def __init__(
+        self,
+        blender: Blender,
+        header: WorkerReport,
+        items: list[WorkerReport],
+        log: Path,
+        *,
+        takes_requests: bool = False,
+    ) -> None:
         with ExitStack() as stack:
             # A killed Blender leaves its temporary folder behind; inside this folder it is removed with the child.
             scratch = stack.enter_context(files.scratch())
             task = scratch / "task.jsonl"
+            incoming: tuple[int, ...] = ()
+            if takes_requests:
+                reading, self._requests = _pipe()
+                stack.callback(os.close, self._requests)
+                header, incoming = header | {"requests": reading}, (reading,)
             task.write_text("".join(json.dumps(line) + "\n" for line in (header, *items)))
             self._pipe, writing = _pipe()
             try:
@@ -103,14 +116,15 @@ class Child:
                         stdout=output,
                         stderr=subprocess.STDOUT,
                         env=worker_environment() | {"TMPDIR": str(scratch)},
-                        pass_fds=[writing],
+                        pass_fds=[writing, *incoming],
                         start_new_session=True,
                     )
             except BaseException:
                 os.close(self._pipe)
                 raise
             finally:
-                os.close(writing)
+                for end in (writing, *incoming):
+                    os.close(end)
             self._open = stack.pop_all()
         self.finished = False
         self.timed_out = False
@@ -120,8 +134,8 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def reports(self, timeout: float) -> Iterator[WorkerReport]:
-        """Each report as it comes; ends with the child, or after ``timeout`` seconds of silence."""
+    def reports(self, timeout: float | None) -> Iterator[WorkerReport]:
+        """Each report as it comes; ends with the child, or after ``timeout`` seconds of silence (None: never)."""
         waiting = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._pipe, selectors.EVENT_READ)
@@ -140,6 +154,10 @@ class Child:
                         self.finished = True
                     else:
                         yield message
+
+    def send(self, item: WorkerReport) -> None:
+        """Give one more item to a child that takes requests. Raises BrokenPipeError where it has ended."""
+        os.write(self._requests, (json.dumps(item) + "\n").encode())
 
     def stop(self) -> None:
         """Kill the child. What it had finished is on disk; a file it was writing has a temporary name."""

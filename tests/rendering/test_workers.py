@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, SMALL, identbox
+from hare_records import records
 from identbox.data import png
 from identbox.errors import IdentboxError
 from identbox.process import presets
@@ -31,26 +32,6 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def records(n: int) -> list[dict]:
-    rng = random.Random(0)
-    return [
-        {
-            "shape": "hare",
-            "extent": 4.2,
-            "location": [0, 0, 0],
-            "rotation": [rng.uniform(-1.5, 1.5) for _ in range(3)],
-            "object_color": [1, 0, 0],
-            "ground_z": -4.2,
-            "ground_color": [0.5, 0.5, 1],
-            "spot_location": [0, 4, 10.2],
-            "spot_color": [1, 1, 1],
-            "file": f"images/{k:03d}.png",
-            "seed": k,
-        }
-        for k in range(n)
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,3 @@
+from made_explorer import desk, squares
+
+__all__ = ["desk", "squares"]
