@@ -3,10 +3,15 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/
 
-.PHONY: setup demo docs test test-fast lint lock bench fuzz faults clean
+.PHONY: setup browser demo docs test test-fast lint lock bench fuzz faults clean
 
 setup: $(VENV)/ready
 	@$(RUN)identbox doctor --install
+
+# A browser for the tests of `identbox explore`, where apt-get may install one; without it they are skipped.
+browser: setup
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& timeout 120 apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1; } || true
 
 # Where the files are known, nothing is installed that has not the hash of the lock.
 LOCK := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),requirements.lock)
@@ -35,11 +40,11 @@ lint: setup
 	$(RUN)lint-imports
 
 # Two processes of one thread each: two threads beside another busy process would wait for each other.
-test: lint
+test: lint browser
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Everything but the slow tests, which train or render for longer: half the time.
-test-fast: lint
+test-fast: lint browser
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # Ten thousand cases of bad input, and two hundred processes killed: long.

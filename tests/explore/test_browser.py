@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -115,6 +116,13 @@ class Person:
         self.page.goto(self.address + query)
         self.page.wait_for_selector("html[data-ready]")
 
+    def until(self, script: str) -> None:
+        """Wait until an expression is true: looked at from outside, since the page may not evaluate texts."""
+        deadline = time.monotonic() + SECONDS / 1000
+        while not self.page.evaluate(script):
+            assert time.monotonic() < deadline, script
+            time.sleep(0.05)
+
     def number(self, script: str) -> float:
         return float(self.page.evaluate(script))
 
@@ -142,12 +150,12 @@ def test_a_dataset_is_filtered_sorted_and_looked_into(
     assert page.locator(".counted").inner_text() == f"{(x == 0).sum()} of 300"
     page.select_option("#sort", "-object_color")
     wanted = [row for row in np.argsort(-hue, kind="stable") if x[row] == 0]
-    page.wait_for_function(
+    person.until(
         f"document.querySelector('[data-place=\"0\"]')?.getAttribute('href').endsWith('sample={wanted[0]}')"
     )
     page.locator("#words").fill("teapot")
     fits = sum(x[row] == 0 and "teapot" in train.sentences[row] for row in range(300))
-    page.wait_for_function(f"document.querySelector('.counted').textContent === '{fits} of 300'")
+    person.until(f"document.querySelector('.counted').textContent === '{fits} of 300'")
     # The address has all of it: another person who opens it sees the same.
     other = Person(browser, page.url, width, scheme)
     other.open()
@@ -195,7 +203,7 @@ def test_the_dependence_of_two_factors_is_that_of_python(browser, address: str, 
     assert "object_xpos causes object_color" in page.locator(".verdict-line").inner_text()
     assert page.locator(".matrix .declared").count() == 2
     page.locator('[data-pair="object_shape object_ypos"]').click()
-    page.wait_for_function("document.querySelector('#axis-y').value === 'object_shape'")
+    person.until("document.querySelector('#axis-y').value === 'object_shape'")
     person.close()
 
 
@@ -214,7 +222,7 @@ def test_a_slider_moves_the_scene_and_a_killed_renderer_is_replaced(browser, add
     assert after.removeprefix("After") != before.removeprefix("Before")
     assert page.locator('[data-which="difference"] figcaption').inner_text() != "Difference\n0% of the pixels"
     page.locator('[name="cut"][value="1"]').check()
-    page.wait_for_function("!document.querySelector('.changes').textContent.includes('followed')")
+    person.until("!document.querySelector('.changes').textContent.includes('followed')")
     rendered = person.number("document.querySelector('.renderer').dataset.rendered")
     slider = page.locator('[data-variable="background_color"] input')
     for step in range(10):
@@ -223,7 +231,7 @@ def test_a_slider_moves_the_scene_and_a_killed_renderer_is_replaced(browser, add
             0.05 + step / 12,
         )
     page.locator(f'{full}[data-key*="0.8"]').wait_for()
-    page.wait_for_function(f"document.querySelector('.renderer').dataset.rendered > {rendered}")
+    person.until(f"document.querySelector('.renderer').dataset.rendered > {rendered}")
     assert person.number("document.querySelector('.renderer').dataset.rendered") - rendered <= 5
     person.close()
 
@@ -240,9 +248,7 @@ def test_the_renderer_that_dies_is_named_in_a_line(browser, squares: Path, cache
         os.kill(images.renderer().pid, signal.SIGKILL)
         page.locator('[data-variable="object_ypos"] .chip[aria-pressed="false"]').first.click()
         page.locator('[data-which="after"][data-quality="full"][data-key*="object_ypos"]').wait_for()
-        page.wait_for_function(
-            "document.querySelector('.renderer').textContent.includes('killed by signal 9')"
-        )
+        person.until("document.querySelector('.renderer').textContent.includes('killed by signal 9')")
         person.close()
 
 
@@ -297,7 +303,7 @@ def test_the_static_version_works_on_any_web_server(browser, squares: Path, tmp_
         assert page.locator(".counted").inner_text() == "25 of 25"
         page.locator("#words").fill("hare")
         fits = sum("hare" in one for one in Multimodal3DIdent(squares, "test").sentences[:25])
-        page.wait_for_function(f"document.querySelector('.counted').textContent === '{fits} of 25'")
+        person.until(f"document.querySelector('.counted').textContent === '{fits} of 25'")
         page.locator("#words").fill("")
         page.locator('[data-place="3"]').click()
         page.locator(".counterfactual").first.wait_for()
