@@ -45,7 +45,7 @@ def generate_command(
     Without --from it generates from the prior. A modality that is named in both --from and --to is reconstructed.
     """
     from identbox import files
-    from identbox.data.sheets import sheet
+    from identbox.data.sheets import picture_sheet
     from identbox.experiments.dmvae_runs import load_generator
     from identbox.experiments.generation import GenerationRequest, generated_sheet, labels_of
     from identbox.settings import build
@@ -54,7 +54,7 @@ def generate_command(
     request = build(GenerationRequest, {**names, **asked}, "options")
     learner, data = load_generator(run, dataset)
     rows = generated_sheet(learner.to(torch_device(device)), data, request)
-    picture = sheet(rows, labels_of(data, request))
+    picture = picture_sheet(rows, labels_of(data, request))
     with files.whole(out) as part:
         picture.save(part, format="PNG")
     source = ", ".join(request.given) or "the prior"

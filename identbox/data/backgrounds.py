@@ -15,7 +15,7 @@ from identbox import files, seeding
 from identbox.errors import IdentboxError
 
 TEXTURE_SIDE = 256  # pixels
-LARGEST_SIDE = 8192
+LARGEST_BACKGROUND = 8192
 PICTURES = (".png", ".jpg", ".jpeg")
 PATTERNS = ("clouds", "stripes", "dots", "cells", "weave")
 GOLDEN = 0.6180339887498949  # turns of the colour wheel between two textures, so that none come close
@@ -40,9 +40,10 @@ def _read_picture(path: Path, least: int) -> UInt8[np.ndarray, "_ _ 3"]:
             files.open_regular(path, files.LARGEST_IMAGE) as file,
             Image.open(file, formats=("PNG", "JPEG")) as image,
         ):
-            if not least <= min(image.size) <= max(image.size) <= LARGEST_SIDE:
+            if not least <= min(image.size) <= max(image.size) <= LARGEST_BACKGROUND:
                 raise IdentboxError(
-                    f"{path}: expected {least} to {LARGEST_SIDE} pixels a side, got {image.width} x {image.height}"
+                    f"{path}: expected {least} to {LARGEST_BACKGROUND} pixels a side, "
+                    f"got {image.width} x {image.height}"
                 )
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
@@ -60,7 +61,7 @@ def texture(place: int, *, seed: int) -> UInt8[np.ndarray, "256 256 3"]:
     return np.rint(255 * (dark + heights[..., None] * (light - dark))).astype(np.uint8)
 
 
-def _noise(generator: torch.Generator, coarse: int) -> Float[np.ndarray, "side side"]:
+def _texture_noise(generator: torch.Generator, coarse: int) -> Float[np.ndarray, "side side"]:
     """Smooth noise that repeats at its borders, with features of about that many pixels."""
     side = TEXTURE_SIDE
     white = torch.randn(side, side, generator=generator, dtype=torch.float64).numpy()
@@ -69,7 +70,7 @@ def _noise(generator: torch.Generator, coarse: int) -> Float[np.ndarray, "side s
 
 
 def _clouds(generator: torch.Generator) -> Float[np.ndarray, "side side"]:
-    return sum(_noise(generator, coarse) * coarse for coarse in (6, 12, 24))  # type: ignore[return-value]
+    return sum(_texture_noise(generator, coarse) * coarse for coarse in (6, 12, 24))  # type: ignore[return-value]
 
 
 def _grid() -> tuple[Float[np.ndarray, "side side"], Float[np.ndarray, "side side"]]:
@@ -79,13 +80,13 @@ def _grid() -> tuple[Float[np.ndarray, "side side"], Float[np.ndarray, "side sid
 
 def _stripes(generator: torch.Generator) -> Float[np.ndarray, "side side"]:
     rows, columns = _grid()
-    bend = _noise(generator, 40)
+    bend = _texture_noise(generator, 40)
     return np.sin(2 * np.pi * (18 * columns + 11 * rows) + 3 * bend / np.abs(bend).max())
 
 
 def _dots(generator: torch.Generator) -> Float[np.ndarray, "side side"]:
     rows, columns = _grid()
-    noise = _noise(generator, 10)
+    noise = _texture_noise(generator, 10)
     lattice = np.cos(2 * np.pi * 24 * rows) + np.cos(2 * np.pi * 24 * columns)
     return np.tanh(3 * (lattice - 0.8)) + 0.5 * noise / np.abs(noise).max()
 
@@ -103,7 +104,7 @@ def _cells(generator: torch.Generator) -> Float[np.ndarray, "side side"]:
 
 def _weave(generator: torch.Generator) -> Float[np.ndarray, "side side"]:
     rows, columns = _grid()
-    noise = _noise(generator, 5)
+    noise = _texture_noise(generator, 5)
     threads = np.sin(2 * np.pi * 32 * rows) * np.sign(np.sin(2 * np.pi * 16 * columns))
     return threads + noise / np.abs(noise).max()
 

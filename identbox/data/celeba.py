@@ -25,16 +25,16 @@ from PIL import Image
 
 from identbox import files, seeding
 from identbox.data import multiview_cards
-from identbox.data.multiview import CHECKSUMS, Factor, ModalitySpec, MultiviewRecipe
-from identbox.data.multiview_writer import MultiviewWriter, blocks_of
+from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.errors import IdentboxError, first_few
 from identbox.settings import at_least, between, settings
 
-MAKER = "celeba"  # in a recipe
-SIDE, CROP, LENGTH, FILL = 64, 148, 256, "*"
-SPLITS = ("train", "val", "test")  # partitions 0, 1 and 2
-IMAGES = "img_align_celeba"
-BLOCK = 512
+CELEBA_MAKER = "celeba"  # in a recipe
+FACE_SIDE, FACE_CROP, TEXT_LENGTH, FILL = 64, 148, 256, "*"
+PARTITIONS_OF_SPLITS = ("train", "val", "test")  # partitions 0, 1 and 2
+IMAGE_FOLDER = "img_align_celeba"
+IMAGES_AT_ONCE = 512
 # Of the texts: letters, digits and signs that the attributes and their separators need, and what fills up.
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789 ,.-'" + FILL
 ATTRIBUTES = (
@@ -51,7 +51,7 @@ ATTRIBUTES = (
 class CelebaSettings:
     """How Bimodal-CelebA is made of CelebA."""
 
-    side: Annotated[int, between(8, 178)] = SIDE  # pixels a side, from the middle 148 x 148
+    side: Annotated[int, between(8, 178)] = FACE_SIDE  # pixels a side, from the middle 148 x 148
     seed: Annotated[int, at_least(0)] = 0  # of the places at which texts begin
     limit: Annotated[int, at_least(1)] | None = None  # samples of each split, at most
 
@@ -75,11 +75,11 @@ def text_of(present: Sequence[str], start: float) -> str:
     'bald, male'
     """
     named = [words_of(one) for one in present]
-    while len(", ".join(named)) > LENGTH:
+    while len(", ".join(named)) > TEXT_LENGTH:
         named.pop()
     text = ", ".join(named)
-    before = int(start * (LENGTH - len(text) + 1))
-    return (FILL * before + text).ljust(LENGTH, FILL)
+    before = int(start * (TEXT_LENGTH - len(text) + 1))
+    return (FILL * before + text).ljust(TEXT_LENGTH, FILL)
 
 
 def parse_attributes(text: str) -> dict[str, int]:
@@ -115,66 +115,71 @@ def build_celeba(
     another length or with characters outside the alphabet, and a partition without samples.
     """
     listed = _read_lists(source)
-    rows = {split: np.flatnonzero(listed.partition == k)[: settings.limit] for k, split in enumerate(SPLITS)}
+    rows = {
+        split: np.flatnonzero(listed.partition == k)[: settings.limit]
+        for k, split in enumerate(PARTITIONS_OF_SPLITS)
+    }
     for split, own in rows.items():
         if not len(own):
             raise IdentboxError(f"{source}: expected images of the split {split}, got none in its partition")
     texts = {split: _texts(listed, own, split, settings.seed, source) for split, own in rows.items()}
-    recipe = _recipe(settings, rows, listed)
+    recipe = _celeba_recipe(settings, rows, listed)
     writer = MultiviewWriter(folder, recipe)
     total, done = sum(map(len, rows.values())), 0
     for split, own in rows.items():
         names = [listed.names[k] for k in own]
-        writer.array(split, "image", "u1", _images(source / IMAGES, names, settings.side))
+        writer.array(split, "image", "u1", _faces(source / IMAGE_FOLDER, names, settings.side))
         writer.array(split, "text", "u1", iter([texts[split]]))
         writer.factors(split, {name: listed.attributes[own, k] for k, name in enumerate(ATTRIBUTES)})
         done += len(own)
         on_progress(done, total)
     if not (folder / CHECKSUMS).exists():
-        multiview_cards.write(folder, recipe)
+        multiview_cards.write_multiview_card(folder, recipe)
         writer.finish()
     return recipe
 
 
-def _recipe(settings: CelebaSettings, rows: Mapping[str, np.ndarray], listed: _Listed) -> MultiviewRecipe:
+def _celeba_recipe(
+    settings: CelebaSettings, rows: Mapping[str, np.ndarray], listed: _Listed
+) -> MultiviewRecipe:
     return MultiviewRecipe(
         name="Bimodal-CelebA",
         description="A face, and the attributes that it has as a text.",
         splits={split: len(own) for split, own in rows.items()},
         modalities={
             "image": ModalitySpec(kind="image", shape=(settings.side, settings.side, 3)),
-            "text": ModalitySpec(kind="text", shape=(LENGTH,), words=tuple(ALPHABET)),
+            "text": ModalitySpec(kind="text", shape=(TEXT_LENGTH,), words=tuple(ALPHABET)),
         },
-        factors={name: Factor(kind="discrete", names=("no", "yes")) for name in ATTRIBUTES},
+        factors={name: DeclaredFactor(kind="discrete", names=("no", "yes")) for name in ATTRIBUTES},
         made_of={
-            "maker": MAKER,
+            "maker": CELEBA_MAKER,
             "seed": settings.seed,
             "side": settings.side,
-            "crop": CROP,
+            "crop": FACE_CROP,
             "texts": "made of the attributes" if listed.texts is None else "read",
             "images": len(listed.names),
         },
     )
 
 
-def _images(folder: Path, names: list[str], side: int) -> Iterator[UInt8[np.ndarray, "b side side 3"]]:
+def _faces(folder: Path, names: list[str], side: int) -> Iterator[UInt8[np.ndarray, "b side side 3"]]:
     """The middle of each image, by bicubic interpolation."""
-    for rows in blocks_of(len(names), BLOCK):
-        yield np.stack([_image(files.inside(folder, names[k], str(folder)), side) for k in rows])
+    for rows in ranges_of(len(names), IMAGES_AT_ONCE):
+        yield np.stack([_face(files.inside(folder, names[k], str(folder)), side) for k in rows])
 
 
-def _image(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
+def _face(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
     try:
         with (
             files.open_regular(path, files.LARGEST_IMAGE) as file,
             Image.open(file, formats=("JPEG", "PNG")) as image,
         ):
-            if min(image.size) < CROP or max(image.size) > 4096:
+            if min(image.size) < FACE_CROP or max(image.size) > 4096:
                 raise IdentboxError(
                     f"{path}: expected an aligned face of 178 x 218, got {image.width} x {image.height}"
                 )
-            left, top = (image.width - CROP) // 2, (image.height - CROP) // 2
-            middle = image.convert("RGB").crop((left, top, left + CROP, top + CROP))
+            left, top = (image.width - FACE_CROP) // 2, (image.height - FACE_CROP) // 2
+            middle = image.convert("RGB").crop((left, top, left + FACE_CROP, top + FACE_CROP))
             return np.asarray(middle.resize((side, side), Image.Resampling.BICUBIC))
     except (OSError, SyntaxError, ValueError) as error:
         raise IdentboxError(f"{path}: expected an image of CelebA, got {error}") from error
@@ -206,12 +211,14 @@ def _texts(
 
 def _read_lists(source: Path) -> _Listed:
     """CelebA's lists, in the order of the list of attributes."""
-    if not (source / IMAGES).is_dir():
-        raise IdentboxError(f"{source}: expected a copy of CelebA with {IMAGES}, got none")
+    if not (source / IMAGE_FOLDER).is_dir():
+        raise IdentboxError(f"{source}: expected a copy of CelebA with {IMAGE_FOLDER}, got none")
     path, header, rows = _read_list(source, "list_attr_celeba")
     if tuple(header) != ATTRIBUTES:
         raise IdentboxError(f"{path}: expected the 40 attributes of CelebA, got {first_few(header)}")
-    parsed = {name: [_number(value, path, name) for value in values] for name, values in rows.items()}
+    parsed = {
+        name: [_partition_number(value, path, name) for value in values] for name, values in rows.items()
+    }
     wrong = [name for name, values in parsed.items() if not set(values) <= {-1, 1}]
     if wrong:
         raise IdentboxError(f"{path}: {wrong[0]}: expected 1 or -1 for each attribute, got another value")
@@ -220,15 +227,15 @@ def _read_lists(source: Path) -> _Listed:
         raise IdentboxError(
             f"{where}: expected a partition of each image, got none of {first_few(missing, 3)}"
         )
-    partition = [_number(parts[name][0], where, name) for name in rows]
+    partition = [_partition_number(parts[name][0], where, name) for name in rows]
     if not set(partition) <= {0, 1, 2}:
         raise IdentboxError(
             f"{where}: expected partitions 0, 1 and 2, got {sorted(set(partition) - {0, 1, 2})[0]}"
         )
-    there = {path.name for path in (source / IMAGES).iterdir()}
+    there = {path.name for path in (source / IMAGE_FOLDER).iterdir()}
     if missing := [name for name in rows if name not in there]:
         raise IdentboxError(
-            f"{source / IMAGES}: expected {len(rows)} images, got none of {len(missing)}: {first_few(missing, 3)}"
+            f"{source / IMAGE_FOLDER}: expected {len(rows)} images, got none of {len(missing)}: {first_few(missing, 3)}"
         )
     return _Listed(
         names=list(rows),
@@ -238,7 +245,7 @@ def _read_lists(source: Path) -> _Listed:
     )
 
 
-def _number(value: str, path: Path, name: str) -> int:
+def _partition_number(value: str, path: Path, name: str) -> int:
     try:
         return int(value)
     except ValueError:
@@ -268,7 +275,7 @@ def _read_list(source: Path, stem: str) -> tuple[Path, list[str], dict[str, list
 
 def _read_texts(source: Path, names: list[str]) -> list[str] | None:
     """The texts of a list_attr_text_256_*.csv, where there is one."""
-    paths = sorted(source.glob(f"list_attr_text_{LENGTH}_*.csv"))
+    paths = sorted(source.glob(f"list_attr_text_{TEXT_LENGTH}_*.csv"))
     if not paths:
         return None
     rows = list(csv.DictReader(io.StringIO(files.read_text(paths[0]))))
@@ -283,6 +290,6 @@ def _read_texts(source: Path, names: list[str]) -> list[str] | None:
         )
     texts = [known[name] for name in names]
     for name, text in zip(names, texts, strict=True):
-        if len(text) != LENGTH:
-            raise IdentboxError(f"{paths[0]}: {name}: expected {LENGTH} characters, got {len(text)}")
+        if len(text) != TEXT_LENGTH:
+            raise IdentboxError(f"{paths[0]}: {name}: expected {TEXT_LENGTH} characters, got {len(text)}")
     return texts

@@ -21,21 +21,21 @@ from PIL import Image
 
 from identbox import files
 from identbox.data import multiview_cards
-from identbox.data.multiview import CHECKSUMS, Factor, ModalitySpec, MultiviewRecipe
-from identbox.data.multiview_writer import MultiviewWriter, blocks_of
+from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.data.text import tokenize
 from identbox.errors import IdentboxError
 from identbox.settings import between, settings
 
-MAKER = "cub"
+CUB_MAKER = "cub"
 EACH = 10  # captions of an image
-LENGTH = 32  # words of a caption, with the mark of its end
+CAPTION_LENGTH = 32  # words of a caption, with the mark of its end
 RARE = 3  # occurrences that are too few for a number
 OTHER, PADDING, END = "<exc>", "<pad>", "<eos>"
 TEXTS = {"train": "text_trainvalclasses.txt", "test": "text_testclasses.txt"}
-SUFFIXES = (".jpg", ".jpeg", ".png")
-LARGEST_SIDE = 8192
-BLOCK = 64  # images in memory at a time
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+LARGEST_BIRD = 8192
+CAPTIONS_AT_ONCE = 64  # images in memory at a time
 
 
 @settings
@@ -60,7 +60,7 @@ def build_cub(
     place = source / "cub" if (source / "cub").is_dir() else source
     photographs = {split: _photographs(place / split) for split in TEXTS}
     captions = {split: _captions(place / name, len(photographs[split])) for split, name in TEXTS.items()}
-    words = vocabulary_of(captions["train"])
+    words = vocabulary_of_captions(captions["train"])
     classes = sorted({path.parent.name for paths in photographs.values() for path in paths})
     recipe = MultiviewRecipe(
         name="CUB Image-Captions",
@@ -68,49 +68,54 @@ def build_cub(
         splits={split: len(own) for split, own in captions.items()},
         modalities={
             "image": ModalitySpec(kind="image", shape=(settings.side, settings.side, 3)),
-            "text": ModalitySpec(kind="text", shape=(LENGTH,), words=words, padding=1, separator=" "),
+            "text": ModalitySpec(kind="text", shape=(CAPTION_LENGTH,), words=words, padding=1, separator=" "),
         },
-        factors={"class": Factor(kind="discrete", names=tuple(classes))},
-        made_of={"maker": MAKER, "side": settings.side, "words": len(words), "captions of an image": EACH},
+        factors={"class": DeclaredFactor(kind="discrete", names=tuple(classes))},
+        made_of={
+            "maker": CUB_MAKER,
+            "side": settings.side,
+            "words": len(words),
+            "captions of an image": EACH,
+        },
     )
     writer = MultiviewWriter(folder, recipe)
     total, done = sum(map(len, captions.values())), 0
     for split, paths in photographs.items():
-        writer.array(split, "image", "u1", _images(paths, settings.side))
-        writer.array(split, "text", "<u2", iter([encoded(captions[split], words)]))
+        writer.array(split, "image", "u1", _birds(paths, settings.side))
+        writer.array(split, "text", "<u2", iter([encoded_caption(captions[split], words)]))
         labels = np.array([classes.index(path.parent.name) for path in paths], np.int64)
         writer.factors(split, {"class": labels.repeat(EACH)})
         done += len(captions[split])
         on_progress(done, total)
     if not (folder / CHECKSUMS).exists():
-        multiview_cards.write(folder, recipe)
+        multiview_cards.write_multiview_card(folder, recipe)
         writer.finish()
     return recipe
 
 
-def vocabulary_of(captions: list[list[str]]) -> tuple[str, ...]:
+def vocabulary_of_captions(captions: list[list[str]]) -> tuple[str, ...]:
     """The words that have a number: three marks, then those with more than three occurrences, as they appear."""
     counts = Counter(word for caption in captions for word in caption)
     return (OTHER, PADDING, END, *(word for word, count in counts.items() if count > RARE))
 
 
-def encoded(captions: list[list[str]], words: tuple[str, ...]) -> Int[np.ndarray, "n 32"]:
+def encoded_caption(captions: list[list[str]], words: tuple[str, ...]) -> Int[np.ndarray, "n 32"]:
     """Captions as numbers of words, each with its end, cut or filled up to 32.
 
-    >>> encoded([["a", "red", "bird"]], ("<exc>", "<pad>", "<eos>", "bird", "a"))[0, :6].tolist()
+    >>> encoded_caption([["a", "red", "bird"]], ("<exc>", "<pad>", "<eos>", "bird", "a"))[0, :6].tolist()
     [4, 0, 3, 2, 1, 1]
     """
     place = {word: number for number, word in enumerate(words)}
-    numbers = np.full((len(captions), LENGTH), place[PADDING], np.int64)
+    numbers = np.full((len(captions), CAPTION_LENGTH), place[PADDING], np.int64)
     for row, caption in zip(numbers, captions, strict=True):
-        own = [place.get(word, 0) for word in caption[: LENGTH - 1]] + [place[END]]
+        own = [place.get(word, 0) for word in caption[: CAPTION_LENGTH - 1]] + [place[END]]
         row[: len(own)] = own
     return numbers
 
 
 def _photographs(folder: Path) -> list[Path]:
     paths = sorted(
-        path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES and path.parent.is_dir()
+        path for path in folder.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES and path.parent.is_dir()
     )
     if not paths:
         raise IdentboxError(f"{folder}: expected a folder of photographs for each class, got none")
@@ -132,21 +137,21 @@ def _captions(path: Path, images: int) -> list[list[str]]:
     return captions
 
 
-def _images(paths: list[Path], side: int) -> Iterator[UInt8[np.ndarray, "b side side 3"]]:
+def _birds(paths: list[Path], side: int) -> Iterator[UInt8[np.ndarray, "b side side 3"]]:
     """Each photograph once for each of its captions."""
-    for rows in blocks_of(len(paths), BLOCK):
-        yield np.stack([_image(paths[k], side) for k in rows]).repeat(EACH, 0)
+    for rows in ranges_of(len(paths), CAPTIONS_AT_ONCE):
+        yield np.stack([_bird(paths[k], side) for k in rows]).repeat(EACH, 0)
 
 
-def _image(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
+def _bird(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
     try:
         with (
             files.open_regular(path, files.LARGEST_IMAGE) as file,
             Image.open(file, formats=("JPEG", "PNG")) as image,
         ):
-            if max(image.size) > LARGEST_SIDE:
+            if max(image.size) > LARGEST_BIRD:
                 raise IdentboxError(
-                    f"{path}: expected at most {LARGEST_SIDE} pixels a side, got {image.width} x {image.height}"
+                    f"{path}: expected at most {LARGEST_BIRD} pixels a side, got {image.width} x {image.height}"
                 )
             return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
     except (OSError, SyntaxError, ValueError) as error:

@@ -19,11 +19,11 @@ from PIL import Image
 from identbox import files
 from identbox.errors import IdentboxError
 
-SIDE = 28  # pixels of an image
-MARGIN = 4  # of them, around a digit of scikit-learn, as MNIST has it
+DIGIT_SIDE = 28  # pixels of an image
+DIGIT_MARGIN = 4  # of them, around a digit of scikit-learn, as MNIST has it
 TESTED = 0.2  # share of scikit-learn's digits that are kept for the test
 LARGEST_IDX = 256 * files.MIB
-NAMES = {
+FILE_NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
@@ -48,23 +48,23 @@ def read_mnist(folder: Path) -> dict[str, Digits]:
     Raises IdentboxError for a file that is missing, cut short or of another kind, images that are not 28 x 28, other
     numbers of labels than of images, and a class that only one of the splits has.
     """
-    splits = {split: _read_split(folder, *names) for split, names in NAMES.items()}
+    splits = {split: _read_digits(folder, *names) for split, names in FILE_NAMES.items()}
     classes = {split: set(np.unique(digits.labels).tolist()) for split, digits in splits.items()}
     for split, other in (("train", "test"), ("test", "train")):
         if lacking := sorted(classes[other] - classes[split]):
             raise IdentboxError(
-                f"{_find(folder, NAMES[split][1])}: expected the classes of the other split, "
+                f"{_find(folder, FILE_NAMES[split][1])}: expected the classes of the other split, "
                 f"got none of class {lacking[0]}"
             )
     return splits
 
 
-def _read_split(folder: Path, images_name: str, labels_name: str) -> Digits:
+def _read_digits(folder: Path, images_name: str, labels_name: str) -> Digits:
     image_file, label_file = _find(folder, images_name), _find(folder, labels_name)
     images, labels = read_idx(image_file), read_idx(label_file)
-    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+    if images.ndim != 3 or images.shape[1:] != (DIGIT_SIDE, DIGIT_SIDE):
         got = " x ".join(map(str, images.shape[1:])) or "no images"
-        raise IdentboxError(f"{image_file}: expected images of {SIDE} x {SIDE}, got {got}")
+        raise IdentboxError(f"{image_file}: expected images of {DIGIT_SIDE} x {DIGIT_SIDE}, got {got}")
     if labels.shape != (len(images),) or not len(images):
         raise IdentboxError(
             f"{label_file}: expected {len(images)} labels, one for each image, got {len(labels)}"
@@ -122,11 +122,13 @@ def embedded_digits() -> dict[str, Digits]:
     from sklearn.datasets import load_digits
 
     given = load_digits()
-    side = SIDE - 2 * MARGIN
-    images = np.zeros((len(given.images), SIDE, SIDE), np.uint8)
+    side = DIGIT_SIDE - 2 * DIGIT_MARGIN
+    images = np.zeros((len(given.images), DIGIT_SIDE, DIGIT_SIDE), np.uint8)
     for image, small in zip(images, given.images, strict=True):
         levels = Image.fromarray(np.rint(small * (255 / 16)).astype(np.uint8))
-        image[MARGIN:-MARGIN, MARGIN:-MARGIN] = levels.resize((side, side), Image.Resampling.BICUBIC)
+        image[DIGIT_MARGIN:-DIGIT_MARGIN, DIGIT_MARGIN:-DIGIT_MARGIN] = levels.resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
     labels = given.target.astype(np.int64)
     test = np.zeros(len(labels), bool)
     for digit in np.unique(labels):

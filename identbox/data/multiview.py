@@ -69,7 +69,7 @@ class ModalitySpec:
 
 
 @settings
-class Factor:
+class DeclaredFactor:
     """One cause of the data, or one label: of which kind its values are, and what it is to the modalities."""
 
     kind: FactorKind
@@ -91,7 +91,7 @@ class MultiviewSplit(torch.utils.data.Dataset[dict[str, Any]]):
     modalities: Mapping[str, ModalitySpec]
     arrays: Mapping[str, Shaped[np.ndarray, "n ..."]]  # of each modality, memory-mapped
     factors: Columns
-    declared: Mapping[str, Factor]
+    declared: Mapping[str, DeclaredFactor]
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -156,7 +156,7 @@ class MultiviewRecipe:
     description: str
     splits: Mapping[str, int]  # number of samples
     modalities: Mapping[str, ModalitySpec]
-    factors: Mapping[str, Factor]
+    factors: Mapping[str, DeclaredFactor]
     made_of: Mapping[str, Any]  # the seed and everything else that the arrays depend on
 
     def table(self) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def read_recipe(folder: Path) -> MultiviewRecipe:
         for name, one in parts["modalities"].items()
     }
     factors = {
-        name: build(Factor, _table(one, name, path), f"{path}: {name}")
+        name: build(DeclaredFactor, _table(one, name, path), f"{path}: {name}")
         for name, one in parts["factors"].items()
     }
     unknown = [one.modality for one in factors.values() if one.modality not in (None, *modalities)]

@@ -10,23 +10,23 @@ from PIL import Image
 
 from identbox import __version__, files
 from identbox.data.multiview import FACTORS, MultiviewRecipe
-from identbox.data.sheets import SheetRow, sheet
+from identbox.data.sheets import SheetRow, picture_sheet
 from identbox.texts import escape_markdown, yaml_string
 
-COLUMNS = 10  # samples of the picture, as Figure 4.1 has
+MULTIVIEW_COLUMNS = 10  # samples of the picture, as Figure 4.1 has
 
 
-def write(folder: Path, recipe: MultiviewRecipe) -> None:
+def write_multiview_card(folder: Path, recipe: MultiviewRecipe) -> None:
     """Write the card and the picture of a dataset."""
     with files.whole(folder / "gallery.png") as part:
-        gallery(folder, recipe).save(part, format="PNG")
-    files.write_whole(folder / "README.md", card(recipe).encode())
+        multiview_gallery(folder, recipe).save(part, format="PNG")
+    files.write_whole(folder / "README.md", multiview_card(recipe).encode())
 
 
-def gallery(folder: Path, recipe: MultiviewRecipe) -> Image.Image:
+def multiview_gallery(folder: Path, recipe: MultiviewRecipe) -> Image.Image:
     """The first samples of a split, a column each: a row for each modality, as in Figures 4.1 to 4.4."""
     split = next(iter(recipe.splits))
-    count = min(COLUMNS, recipe.splits[split])
+    count = min(MULTIVIEW_COLUMNS, recipe.splits[split])
     arrays = {
         name: np.load(folder / split / f"{name}.npy", mmap_mode="r")[:count] for name in recipe.modalities
     }
@@ -37,10 +37,10 @@ def gallery(folder: Path, recipe: MultiviewRecipe) -> Image.Image:
             names = recipe.factors[shared[0]].names
             titles = [names[k] if names else str(k) for k in factors[shared[0]][:count]]
     rows = [SheetRow(name=name, spec=spec, values=arrays[name]) for name, spec in recipe.modalities.items()]
-    return sheet(rows, titles)
+    return picture_sheet(rows, titles)
 
 
-def card(recipe: MultiviewRecipe) -> str:
+def multiview_card(recipe: MultiviewRecipe) -> str:
     """The dataset card, in Markdown with the front matter that dataset hubs read."""
     total = sum(recipe.splits.values())
     category = f"{10 ** max(3, math.ceil(math.log10(max(2, total))))}"

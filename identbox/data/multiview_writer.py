@@ -65,10 +65,10 @@ class MultiviewWriter:
         files.write_whole(self.folder / CHECKSUMS, (json.dumps(sums, indent=1) + "\n").encode())
 
 
-def blocks_of(n: int, size: int) -> Iterator[range]:
+def ranges_of(n: int, size: int) -> Iterator[range]:
     """The numbers 0 to n - 1 in blocks.
 
-    >>> list(blocks_of(5, 3))
+    >>> list(ranges_of(5, 3))
     [range(0, 3), range(3, 5)]
     """
     return (range(start, min(start + size, n)) for start in range(0, n, size))

@@ -10,7 +10,7 @@ import numpy as np
 
 from identbox.data.factors import CIRCULAR, TEXT, role
 from identbox.data.folder import EOS, PAD, Columns
-from identbox.data.multiview import Factor, FactorKind, ModalitySpec, MultiviewSplit
+from identbox.data.multiview import DeclaredFactor, FactorKind, ModalitySpec, MultiviewSplit
 from identbox.data.pixels import Split
 
 
@@ -36,7 +36,7 @@ def split_of_pairs(split: Split, process: Mapping[str, Any], length: int | None 
         ),
     }
     factors: Columns = {}
-    declared: dict[str, Factor] = {}
+    declared: dict[str, DeclaredFactor] = {}
     numbers = {
         view: {name: column for name, column in columns.items() if column.dtype.kind in "if"}
         for view, columns in (("image", split.image_latents), ("text", split.text_latents))
@@ -50,7 +50,7 @@ def split_of_pairs(split: Split, process: Mapping[str, Any], length: int | None 
             key = name + TEXT if view == "text" and other is not None else name
             kind: FactorKind = "discrete" if column.dtype.kind == "i" else "continuous"
             factors[key] = column
-            declared[key] = Factor(
+            declared[key] = DeclaredFactor(
                 kind="circular" if name in CIRCULAR else kind,
                 role=role(name, process),  # type: ignore[arg-type]
                 modality=None if both else view,

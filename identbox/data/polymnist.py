@@ -24,24 +24,24 @@ from PIL import Image
 
 from identbox import seeding
 from identbox.data import backgrounds, multiview_cards
-from identbox.data.digits import SIDE, Digits, embedded_digits, read_mnist
+from identbox.data.digits import DIGIT_SIDE, Digits, embedded_digits, read_mnist
 from identbox.data.folder import Columns
-from identbox.data.multiview import CHECKSUMS, Factor, ModalitySpec, MultiviewRecipe
-from identbox.data.multiview_writer import MultiviewWriter, blocks_of
+from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.errors import IdentboxError
 from identbox.settings import at_least, between, settings
 
-INK = 128  # of 255: a pixel of a digit is one above it
-BLOCK = 4096  # samples whose random numbers come from one stream, and that are in memory at a time
+INK_ABOVE = 128  # of 255: a pixel of a digit is one above it
+DIGITS_AT_ONCE = 4096  # samples whose random numbers come from one stream, and that are in memory at a time
 SMALLEST_SCALE = 0.25
-MOST_MODALITIES = 26
+MOST_BACKGROUNDS = 26
 
 
 @settings
 class PolyMnistSettings:
     """What a PolyMNIST is made of, beside the digits and the background pictures."""
 
-    modalities: Annotated[int, between(1, MOST_MODALITIES)] = 5
+    modalities: Annotated[int, between(1, MOST_BACKGROUNDS)] = 5
     seed: Annotated[int, at_least(0)] = 0
     # of the digits, for Translated-PolyMNIST: 0.7 in the thesis, 0.5 in the paper of 2022; 1 for PolyMNIST itself
     scale: Annotated[float, between(SMALLEST_SCALE, 1)] = 1.0
@@ -56,7 +56,7 @@ class PolyMnistSettings:
 
 
 @dataclass(frozen=True)
-class Source:
+class Handwriting:
     """The digits of one split, with what is known of each handwriting."""
 
     digits: Digits
@@ -65,13 +65,13 @@ class Source:
     @cached_property
     def masks(self) -> Bool[np.ndarray, "n side side"]:
         """Where each digit has ink, at its scale."""
-        side = round(SIDE * self.scale)
-        if side == SIDE:
-            return self.digits.images > INK
+        side = round(DIGIT_SIDE * self.scale)
+        if side == DIGIT_SIDE:
+            return self.digits.images > INK_ABOVE
         small = np.empty((len(self.digits.images), side, side), np.uint8)
         for image, large in zip(small, self.digits.images, strict=True):
             image[:] = Image.fromarray(large).resize((side, side), Image.Resampling.BILINEAR)
-        return small > INK
+        return small > INK_ABOVE
 
     @cached_property
     def places(self) -> dict[int, Int[np.ndarray, " k"]]:
@@ -86,7 +86,7 @@ class Source:
 
     @property
     def _blocks(self) -> Iterator[range]:
-        return blocks_of(len(self.digits.images), BLOCK)
+        return ranges_of(len(self.digits.images), DIGITS_AT_ONCE)
 
     def order(self, modality: str, split: str, turn: int, seed: int) -> Int[np.ndarray, " n"]:
         """The digits that as many samples show in a modality: those of each class permuted among each other."""
@@ -101,13 +101,13 @@ def _handwriting(images: UInt8[np.ndarray, "n 28 28"]) -> Columns:
     ink = images.astype(np.float64) / 255
     total = ink.sum((1, 2))
     total[total == 0] = 1.0
-    axis = np.arange(SIDE, dtype=np.float64)
+    axis = np.arange(DIGIT_SIDE, dtype=np.float64)
     down = axis - ((ink.sum(2) @ axis) / total)[:, None]
     across = axis - ((ink.sum(1) @ axis) / total)[:, None]
     tall = (ink.sum(2) * down**2).sum(1)
     both = np.einsum("nij,ni,nj->n", ink, down, across)
     slant = np.divide(-both, tall, out=np.zeros_like(both), where=tall > 0)
-    return {"ink": (images > INK).mean((1, 2)), "slant": slant}
+    return {"ink": (images > INK_ABOVE).mean((1, 2)), "slant": slant}
 
 
 def build_polymnist(
@@ -128,12 +128,14 @@ def build_polymnist(
     grounds = (
         [backgrounds.texture(k, seed=settings.seed) for k in range(settings.modalities)]
         if pictures is None
-        else backgrounds.read_backgrounds(pictures, settings.modalities, SIDE)
+        else backgrounds.read_backgrounds(pictures, settings.modalities, DIGIT_SIDE)
     )
     sources = {
-        split: Source(one, settings.scale) for split, one in _split_digits(digits, settings.val).items()
+        split: Handwriting(one, settings.scale) for split, one in _split_digits(digits, settings.val).items()
     }
-    recipe = _recipe(settings, sources, digits, grounds, "scikit-learn" if mnist is None else "IDX files")
+    recipe = _polymnist_recipe(
+        settings, sources, digits, grounds, "scikit-learn" if mnist is None else "IDX files"
+    )
     writer = MultiviewWriter(folder, recipe)
     total, done = sum(recipe.splits.values()) * settings.modalities, 0
     for split, n in recipe.splits.items():
@@ -144,7 +146,7 @@ def build_polymnist(
             on_progress(done, total)
         writer.factors(split, made.factors(grounds))
     if not (folder / CHECKSUMS).exists():
-        multiview_cards.write(folder, recipe)
+        multiview_cards.write_multiview_card(folder, recipe)
         writer.finish()
     return recipe
 
@@ -166,9 +168,9 @@ def _split_digits(digits: dict[str, Digits], val: int) -> dict[str, Digits]:
     }
 
 
-def _recipe(
+def _polymnist_recipe(
     settings: PolyMnistSettings,
-    sources: dict[str, Source],
+    sources: dict[str, Handwriting],
     digits: dict[str, Digits],
     grounds: list[UInt8[np.ndarray, "_ _ 3"]],
     origin: str,
@@ -177,15 +179,19 @@ def _recipe(
     wanted = {"train": settings.train, "val": settings.val, "test": settings.test}
     splits = {split: wanted[split] or len(source.digits.labels) for split, source in sources.items()}
     classes = int(max(one.labels.max() for one in digits.values())) + 1
-    factors = {"digit": Factor(kind="discrete", names=tuple(map(str, range(classes))))}
+    factors = {"digit": DeclaredFactor(kind="discrete", names=tuple(map(str, range(classes))))}
     for name in settings.names:
         own = ["background_x", "background_y", "ink", "slant", *["x", "y"] * translated]
-        factors |= {f"{one}_{name}": Factor(kind="continuous", role="specific", modality=name) for one in own}
+        factors |= {
+            f"{one}_{name}": DeclaredFactor(kind="continuous", role="specific", modality=name) for one in own
+        }
     return MultiviewRecipe(
         name="Translated-PolyMNIST" if translated else "PolyMNIST",
         description="One digit, written by a hand of its own on a background of its own in each modality.",
         splits=splits,
-        modalities={name: ModalitySpec(kind="image", shape=(SIDE, SIDE, 3)) for name in settings.names},
+        modalities={
+            name: ModalitySpec(kind="image", shape=(DIGIT_SIDE, DIGIT_SIDE, 3)) for name in settings.names
+        },
         factors=factors,
         made_of={
             "maker": "polymnist",
@@ -201,7 +207,7 @@ def _recipe(
 class _Split:
     """How the samples of a split are made."""
 
-    source: Source
+    source: Handwriting
     name: str
     n: int
     settings: PolyMnistSettings
@@ -216,7 +222,7 @@ class _Split:
         """Uniform numbers in [0, 1) for the places of a block of samples, two each."""
         names = ("polymnist", self.name, modality, what, block)
         generator = seeding.generator(self.settings.seed, *names)
-        return torch.rand(2, BLOCK, generator=generator, dtype=torch.float64).numpy()
+        return torch.rand(2, DIGITS_AT_ONCE, generator=generator, dtype=torch.float64).numpy()
 
     def corners(
         self, modality: str, what: str, block: int, choices: tuple[int, int]
@@ -229,13 +235,13 @@ class _Split:
     ) -> Iterator[UInt8[np.ndarray, "b 28 28 3"]]:
         """The images of a modality in blocks of samples."""
         shown = self.shown(modality)
-        for samples in blocks_of(self.n, BLOCK):
-            block, count = samples.start // BLOCK, len(samples)
+        for samples in ranges_of(self.n, DIGITS_AT_ONCE):
+            block, count = samples.start // DIGITS_AT_ONCE, len(samples)
             row, column = self.corners(modality, "crop", block, _choices(ground))[:, :count]
-            within = np.arange(SIDE)
+            within = np.arange(DIGIT_SIDE)
             images = ground[(row[:, None] + within)[:, :, None], (column[:, None] + within)[:, None]]
             masks = self.source.masks[shown[samples.start : samples.stop]]
-            inked = np.zeros((count, SIDE, SIDE), bool)
+            inked = np.zeros((count, DIGIT_SIDE, DIGIT_SIDE), bool)
             side = masks.shape[1]
             down, across = self.corners(modality, "place", block, self._free)[:, :count]
             within = np.arange(side)
@@ -246,7 +252,7 @@ class _Split:
     @property
     def _free(self) -> tuple[int, int]:
         """Rows and columns at which a digit can begin."""
-        free = SIDE + 1 - round(SIDE * self.settings.scale)
+        free = DIGIT_SIDE + 1 - round(DIGIT_SIDE * self.settings.scale)
         return free, free
 
     def factors(self, grounds: list[UInt8[np.ndarray, "_ _ 3"]]) -> Columns:
@@ -263,7 +269,7 @@ class _Split:
 
     def _places(self, modality: str, what: str, choices: tuple[int, int], names: tuple[str, str]) -> Columns:
         """Columns and rows of all samples as shares of the last one that there is."""
-        blocks = range(math.ceil(self.n / BLOCK))
+        blocks = range(math.ceil(self.n / DIGITS_AT_ONCE))
         corners = np.concatenate([self.corners(modality, what, k, choices) for k in blocks], 1)[:, : self.n]
         row, column = corners / np.maximum(1, np.array(choices) - 1)[:, None]
         return {names[0]: column, names[1]: row}
@@ -271,4 +277,4 @@ class _Split:
 
 def _choices(ground: UInt8[np.ndarray, "_ _ 3"]) -> tuple[int, int]:
     """Rows and columns at which a crop can begin."""
-    return ground.shape[0] - SIDE + 1, ground.shape[1] - SIDE + 1
+    return ground.shape[0] - DIGIT_SIDE + 1, ground.shape[1] - DIGIT_SIDE + 1

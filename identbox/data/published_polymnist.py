@@ -22,21 +22,21 @@ from jaxtyping import Int, UInt8
 
 from identbox import files
 from identbox.data import multiview_cards, png
-from identbox.data.digits import SIDE
-from identbox.data.multiview import CHECKSUMS, Factor, ModalitySpec, MultiviewRecipe
-from identbox.data.multiview_writer import MultiviewWriter, blocks_of
+from identbox.data.digits import DIGIT_SIDE
+from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.errors import IdentboxError, first_few
 
 INNER = ("MMNIST", "PolyMNIST", "PolyMNIST_translated_scale*")
-SPLITS = ("train", "test")
+PUBLISHED_SPLITS = ("train", "test")
 FILE_NAME = re.compile(r"(\d+)\.(\d+)\.png")
 MODALITY = re.compile(r"m(\d+)")
-BLOCK = 4096
+FILES_AT_ONCE = 4096
 LARGEST_TENSOR = 8 << 30  # bytes
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedPolyMnist:
     """One split: its labels, and the images of each modality in blocks."""
 
     labels: Int[np.ndarray, " n"]
@@ -51,7 +51,7 @@ def import_polymnist(source: Path, folder: Path) -> MultiviewRecipe:
     class that a split lacks, images of another size, and tensors of other shapes.
     """
     place = _inner(source)
-    splits = {split: _read_split(place / split) for split in SPLITS}
+    splits = {split: _read_published_split(place / split) for split in PUBLISHED_SPLITS}
     names = {split: tuple(one.images) for split, one in splits.items()}
     if names["train"] != names["test"]:
         raise IdentboxError(f"{place}: expected the same modalities in train and test, got {names}")
@@ -64,8 +64,12 @@ def import_polymnist(source: Path, folder: Path) -> MultiviewRecipe:
         name="Translated-PolyMNIST (published)" if translated else "PolyMNIST (published)",
         description="The images as they were published; nothing but the digit is known of them.",
         splits={split: len(one.labels) for split, one in splits.items()},
-        modalities={name: ModalitySpec(kind="image", shape=(SIDE, SIDE, 3)) for name in names["train"]},
-        factors={"digit": Factor(kind="discrete", names=tuple(map(str, range(max(classes["train"]) + 1))))},
+        modalities={
+            name: ModalitySpec(kind="image", shape=(DIGIT_SIDE, DIGIT_SIDE, 3)) for name in names["train"]
+        },
+        factors={
+            "digit": DeclaredFactor(kind="discrete", names=tuple(map(str, range(max(classes["train"]) + 1))))
+        },
         made_of={
             "maker": "published polymnist",
             "folder": place.name,
@@ -78,7 +82,7 @@ def import_polymnist(source: Path, folder: Path) -> MultiviewRecipe:
             writer.array(split, name, "u1", blocks())
         writer.factors(split, {"digit": one.labels})
     if not (folder / CHECKSUMS).exists():
-        multiview_cards.write(folder, recipe)
+        multiview_cards.write_multiview_card(folder, recipe)
         writer.finish()
     return recipe
 
@@ -86,7 +90,7 @@ def import_polymnist(source: Path, folder: Path) -> MultiviewRecipe:
 def _inner(source: Path) -> Path:
     """The folder that has train and test."""
     for place in (source, *(path for pattern in INNER for path in sorted(source.glob(pattern)))):
-        if all((place / split).is_dir() for split in SPLITS):
+        if all((place / split).is_dir() for split in PUBLISHED_SPLITS):
             return place
     got = "no folder" if not source.is_dir() else "none of them"
     raise IdentboxError(
@@ -94,11 +98,14 @@ def _inner(source: Path) -> Path:
     )
 
 
-def _read_split(place: Path) -> Published:
+def _read_published_split(place: Path) -> PublishedPolyMnist:
     folders = sorted(
-        (path for path in place.iterdir() if path.is_dir() and MODALITY.fullmatch(path.name)), key=_number
+        (path for path in place.iterdir() if path.is_dir() and MODALITY.fullmatch(path.name)),
+        key=_number_in_name,
     )
-    tensors = sorted((path for path in place.glob("m*.pt") if MODALITY.fullmatch(path.stem)), key=_number)
+    tensors = sorted(
+        (path for path in place.glob("m*.pt") if MODALITY.fullmatch(path.stem)), key=_number_in_name
+    )
     if folders:
         return _read_folders(place, folders)
     if tensors:
@@ -106,11 +113,11 @@ def _read_split(place: Path) -> Published:
     raise IdentboxError(f"{place}: expected folders m0, m1, ... or tensors m0.pt, m1.pt, ..., got none")
 
 
-def _number(path: Path) -> int:
+def _number_in_name(path: Path) -> int:
     return int(path.stem[1:])
 
 
-def _read_folders(place: Path, folders: list[Path]) -> Published:
+def _read_folders(place: Path, folders: list[Path]) -> PublishedPolyMnist:
     """PNG files, paired by their names, in the order of their numbers."""
     names = {folder: {path.name for path in folder.glob("*.png")} for folder in folders}
     first = names[folders[0]]
@@ -131,17 +138,17 @@ def _read_folders(place: Path, folders: list[Path]) -> Published:
     ordered = sorted(parsed, key=parsed.__getitem__)
 
     def images(folder: Path) -> Iterator[np.ndarray]:
-        for rows in blocks_of(len(ordered), BLOCK):
-            yield np.stack([np.asarray(png.read_image(folder / ordered[k], SIDE)) for k in rows])
+        for rows in ranges_of(len(ordered), FILES_AT_ONCE):
+            yield np.stack([np.asarray(png.read_image(folder / ordered[k], DIGIT_SIDE)) for k in rows])
 
-    return Published(
+    return PublishedPolyMnist(
         labels=np.array([parsed[name][1] for name in ordered], np.int64),
         images={folder.name: lambda folder=folder: images(folder) for folder in folders},  # type: ignore[misc]
         sha256=hashlib.sha256("\n".join(ordered).encode()).hexdigest(),
     )
 
 
-def _read_tensors(place: Path, paths: list[Path]) -> Published:
+def _read_tensors(place: Path, paths: list[Path]) -> PublishedPolyMnist:
     labels = _tensor(place / "labels.pt")
     if labels.ndim != 1 or labels.is_floating_point() or not len(labels) or labels.min() < 0:
         raise IdentboxError(
@@ -150,14 +157,15 @@ def _read_tensors(place: Path, paths: list[Path]) -> Published:
 
     def images(path: Path) -> Iterator[np.ndarray]:
         values = _tensor(path)
-        if tuple(values.shape) != (len(labels), 3, SIDE, SIDE):
+        if tuple(values.shape) != (len(labels), 3, DIGIT_SIDE, DIGIT_SIDE):
             raise IdentboxError(
-                f"{path}: expected {(len(labels), 3, SIDE, SIDE)}, one image for each label, got {tuple(values.shape)}"
+                f"{path}: expected {(len(labels), 3, DIGIT_SIDE, DIGIT_SIDE)}, one image for each label, "
+                f"got {tuple(values.shape)}"
             )
-        for rows in blocks_of(len(labels), BLOCK):
+        for rows in ranges_of(len(labels), FILES_AT_ONCE):
             yield _bytes_of(values[rows.start : rows.stop], path).permute(0, 2, 3, 1).contiguous().numpy()
 
-    return Published(
+    return PublishedPolyMnist(
         labels=labels.long().numpy(),
         images={path.stem: lambda path=path: images(path) for path in paths},  # type: ignore[misc]
         sha256=hashlib.sha256(labels.long().numpy().tobytes()).hexdigest(),

@@ -13,12 +13,12 @@ from identbox.data.cards import FAINT_INK, INK, PAPER, fonts
 from identbox.data.multiview import ModalitySpec
 from identbox.texts import visible
 
-TILE, GAP, MARGIN = (
+SHEET_TILE, SHEET_GAP, SHEET_MARGIN = (
     84,
     6,
     16,
 )  # pixels: at least of a tile, between tiles, between the names on the left and the tiles
-FONT_SIZE = 13
+SHEET_FONT_SIZE = 13
 LINE = 17  # pixels of a line of text
 LETTERS = 11  # of a line of text in a tile of the least width
 LINES = 7
@@ -36,36 +36,41 @@ class SheetRow:
     ruled: bool = False
 
 
-def sheet(rows: Sequence[SheetRow], titles: Sequence[str] = ()) -> Image.Image:
+def picture_sheet(rows: Sequence[SheetRow], titles: Sequence[str] = ()) -> Image.Image:
     """Rows of samples, the columns below their titles."""
-    plain, bold = fonts(FONT_SIZE)
-    side = max([TILE, *(row.spec.shape[0] for row in rows if row.spec.kind == "image")])
+    plain, bold = fonts(SHEET_FONT_SIZE)
+    side = max([SHEET_TILE, *(row.spec.shape[0] for row in rows if row.spec.kind == "image")])
     heights = [side if row.spec.kind == "image" else LINES * LINE for row in rows]
-    left = GAP + MARGIN + max(int(plain.getlength(visible(row.name))) for row in rows)
-    top = TOP if any(titles) else GAP
+    left = SHEET_GAP + SHEET_MARGIN + max(int(plain.getlength(visible(row.name))) for row in rows)
+    top = TOP if any(titles) else SHEET_GAP
     columns = max(len(row.values) for row in rows)
-    gaps = GAP * len(rows) + RULE * sum(row.ruled for row in rows)
-    size = left + columns * (side + GAP), top + sum(heights) + gaps
+    gaps = SHEET_GAP * len(rows) + RULE * sum(row.ruled for row in rows)
+    size = left + columns * (side + SHEET_GAP), top + sum(heights) + gaps
     image = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(image)
     for place, title in enumerate(titles):
-        draw.text((left + place * (side + GAP) + side / 2, TOP / 2), visible(title), INK, bold, anchor="mm")
+        draw.text(
+            (left + place * (side + SHEET_GAP) + side / 2, TOP / 2), visible(title), INK, bold, anchor="mm"
+        )
     y = top
     for row, height in zip(rows, heights, strict=True):
         if row.ruled:
-            draw.line((GAP, y + RULE / 2 - GAP / 2, size[0] - GAP, y + RULE / 2 - GAP / 2), FAINT_INK)
+            draw.line(
+                (SHEET_GAP, y + RULE / 2 - SHEET_GAP / 2, size[0] - SHEET_GAP, y + RULE / 2 - SHEET_GAP / 2),
+                FAINT_INK,
+            )
             y += RULE
-        draw.text((GAP, y + height / 2), visible(row.name), FAINT_INK, plain, anchor="lm")
+        draw.text((SHEET_GAP, y + height / 2), visible(row.name), FAINT_INK, plain, anchor="lm")
         for place, values in enumerate(row.values):
-            corner = left + place * (side + GAP), y
+            corner = left + place * (side + SHEET_GAP), y
             if row.spec.kind == "image":
                 image.paste(tile(values, side), corner)
             else:
                 lines = wrapped(
-                    visible(row.spec.sentence(values.tolist()).strip("* ")), LETTERS * side // TILE
+                    visible(row.spec.sentence(values.tolist()).strip("* ")), LETTERS * side // SHEET_TILE
                 )
                 draw.multiline_text(corner, "\n".join(lines[:LINES]), INK, plain, spacing=2)
-        y += height + GAP
+        y += height + SHEET_GAP
     return image
 
 

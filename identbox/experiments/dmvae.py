@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from identbox import config, seeding
 from identbox.config import configuration
-from identbox.experiments.dmvae_learners import SharedLearner, Source, SpecificLearner
+from identbox.experiments.dmvae_learners import BatchSource, SharedLearner, SpecificLearner
 from identbox.experiments.generative import GenerationSettings
 from identbox.experiments.multiview import DataKind
 from identbox.experiments.pair_learner import DataSettings
@@ -38,8 +38,8 @@ from identbox.learning.vae import Latents, Modality, MultimodalVAE
 from identbox.process.mixing import Mixing
 from identbox.settings import Count, NonNegative, at_least, settings
 
-NO_OPTIMUM = "the first stage of a DMVAE, whose objective has no optimum in the theorem's proof"
-SHARED, SPECIFIC = "shared", "specific-{}"
+NO_SHARED_OPTIMUM = "the first stage of a DMVAE, whose objective has no optimum in the theorem's proof"
+SHARED, SPECIFIC_FOLDER = "shared", "specific-{}"
 
 
 @settings
@@ -211,7 +211,7 @@ class _Both(nn.Module):
 
 def stages_of(
     experiment: DMVAESettings,
-    source: Source,
+    source: BatchSource,
     make: Parts,
     latents: Latents,
     *,
@@ -289,12 +289,12 @@ def train_stages(
             },
         )
         records = {
-            SHARED: _trained(stage_folder(experiment, folder / SHARED, seed, dataset), first, callbacks)
+            SHARED: _trained_part(stage_folder(experiment, folder / SHARED, seed, dataset), first, callbacks)
         }
         for view, second in stages.seconds.items():
-            name = SPECIFIC.format(view)
+            name = SPECIFIC_FOLDER.format(view)
             learning = _second(experiment, second, measures)
-            records[name] = _trained(
+            records[name] = _trained_part(
                 stage_folder(experiment, folder / name, seed, dataset), learning, callbacks
             )
         trained = Trained(
@@ -334,7 +334,7 @@ def _losses(trained: Trained, others: Mapping[str, float]) -> dict[str, Any]:
     return config.toml_values({"train": trained.loss, **others})
 
 
-def _trained(run: RunFolder, learning: Trainable, callbacks: Callbacks) -> dict[str, Any]:
+def _trained_part(run: RunFolder, learning: Trainable, callbacks: Callbacks) -> dict[str, Any]:
     """Train a part, or load it where it is finished; returns its record."""
     record = run.run(lambda: learning, callbacks)
     training.load_model(run.path, learning.model)

@@ -20,7 +20,7 @@ from identbox.process.world import World
 
 
 @runtime_checkable
-class Source(Protocol):
+class BatchSource(Protocol):
     """Where the data of a step come from."""
 
     seed: int
@@ -56,7 +56,7 @@ class SharedLearner(nn.Module):
 
     def __init__(
         self,
-        source: Source,
+        source: BatchSource,
         shared: SharedInference,
         objective: Objective,
         *,

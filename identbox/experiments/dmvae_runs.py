@@ -12,7 +12,7 @@ from torch import nn
 from identbox import config, seeding
 from identbox.errors import IdentboxError
 from identbox.experiments import dmvae
-from identbox.experiments.dmvae import SPECIFIC, DMVAESettings, Measures, Stages
+from identbox.experiments.dmvae import SPECIFIC_FOLDER, DMVAESettings, Measures, Stages
 from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, WorldSource
 from identbox.experiments.dmvae_measures import generated_content, probes_of
 from identbox.experiments.identification import identification_record
@@ -72,7 +72,7 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
             **identification_record(
                 world,
                 first.encode,
-                dmvae.NO_OPTIMUM,
+                dmvae.NO_SHARED_OPTIMUM,
                 objective=first.objective,
                 samples=2 * settings.samples,
                 interventions=settings.interventions,
@@ -85,21 +85,6 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
             "probes": probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}")
         }
 
-    def together(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        subsets: list[dict[str, Any]] = []
-        for view in world.views:
-            name = f"c of all (latents of {view})"
-            subsets += probes_of(world, first.shared.embed, view, settings, name=name)
-        for view in world.views:
-            subsets += records[SPECIFIC.format(view)]["probes"]
-        kept = ("probes", "identification", "assumptions", "optimum")
-        count = 2 * settings.samples
-        return {
-            **{key: records[dmvae.SHARED][key] for key in kept},
-            "probes_subsets": subsets,
-            "content_agreement": generated_content(world, stages, count, experiment.components),
-        }
-
     return Measures(
         facts={
             "process": config.toml_values(table_from_process(world.process)),
@@ -107,9 +92,29 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
         },
         shared=identification,
         specific=specific,
-        together=together,
+        together=lambda records: _together_on_world(experiment, stages, world, records),
         watch=lambda: {"content_r2": content_r2(world, first.encode)},
     )
+
+
+def _together_on_world(
+    experiment: DMVAESettings, stages: Stages, world: World, records: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the first stage's record says of c, what c of all views and each m predict, and generated content."""
+    settings = experiment.probes
+    subsets: list[dict[str, Any]] = []
+    for view in world.views:
+        name = f"c of all (latents of {view})"
+        subsets += probes_of(world, stages.first.shared.embed, view, settings, name=name)
+    for view in world.views:
+        subsets += records[SPECIFIC_FOLDER.format(view)]["probes"]
+    kept = ("probes", "identification", "assumptions", "optimum")
+    count = 2 * settings.samples
+    return {
+        **{key: records[dmvae.SHARED][key] for key in kept},
+        "probes_subsets": subsets,
+        "content_agreement": generated_content(world, stages, count, experiment.components),
+    }
 
 
 def run_dmvae(
@@ -191,7 +196,7 @@ def load_generator(folder: Path, dataset: Path | None = None) -> tuple[DatasetVa
     stages = dataset_stages(experiment, data, seed=seed)
     training.load_model(folder / dmvae.SHARED, stages.first)
     for view, second in stages.seconds.items():
-        training.load_model(folder / SPECIFIC.format(view), second)
+        training.load_model(folder / SPECIFIC_FOLDER.format(view), second)
     return assembled_on_dataset(experiment, stages, data, seed=seed), data
 
 

@@ -45,9 +45,9 @@ def generated_sheet(learner: DatasetVae, data: MultiviewData, request: Generatio
 
     Raises IdentboxError for modalities that the model has not, and more samples than the test split has.
     """
-    made = _expect(data, request)
+    made = _expect_request(data, request)
     rows = [
-        SheetRow(name=name, spec=data.test.modalities[name], values=_inputs(data, name, request))
+        SheetRow(name=name, spec=data.test.modalities[name], values=_input_rows(data, name, request))
         for name in request.given
     ]
     learner.eval()
@@ -68,7 +68,7 @@ def generated_sheet(learner: DatasetVae, data: MultiviewData, request: Generatio
     return rows
 
 
-def _expect(data: MultiviewData, request: GenerationRequest) -> tuple[str, ...]:
+def _expect_request(data: MultiviewData, request: GenerationRequest) -> tuple[str, ...]:
     """The modalities that are to be made."""
     unknown = [name for name in (*request.given, *request.made) if name not in data.names]
     if unknown:
@@ -82,7 +82,7 @@ def _expect(data: MultiviewData, request: GenerationRequest) -> tuple[str, ...]:
     return request.made or others or data.names
 
 
-def _inputs(data: MultiviewData, name: str, request: GenerationRequest) -> Shaped[np.ndarray, "n ..."]:
+def _input_rows(data: MultiviewData, name: str, request: GenerationRequest) -> Shaped[np.ndarray, "n ..."]:
     return np.asarray(data.test.arrays[name][request.first : request.first + request.n])
 
 

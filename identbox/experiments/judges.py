@@ -28,7 +28,9 @@ from identbox.metrics.coherence import CoherenceMetric, Judged, JudgeData, Judge
 from identbox.metrics.frechet import CLASSIFIER_FEATURES, Moments, MomentSums
 
 MOST_CLASSES = 1000
-ATTRIBUTES = 10  # factors of two classes, from which on each is an attribute: judged by its average precision
+MANY_ATTRIBUTES = (
+    10  # factors of two classes, from which on each is an attribute: judged by its average precision
+)
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,20 @@ def _judged_factors(
 def metrics_of(split: MultiviewSplit) -> dict[str, CoherenceMetric]:
     """How each factor that varies is judged."""
     found: dict[str, CoherenceMetric] = {}
-    pairs = [name for name, one in split.declared.items() if _classes(split, name) == 2]
+    pairs = [name for name, one in split.declared.items() if _class_count(split, name) == 2]
     for name, one in split.declared.items():
         column = split.factors[name]
         if one.kind != "discrete":
             if np.ptp(column) > 0:
                 found[name] = "r2"
-        elif 2 <= _classes(split, name) <= MOST_CLASSES and len(np.unique(column)) > 1:
-            found[name] = "average_precision" if name in pairs and len(pairs) >= ATTRIBUTES else "accuracy"
+        elif 2 <= _class_count(split, name) <= MOST_CLASSES and len(np.unique(column)) > 1:
+            found[name] = (
+                "average_precision" if name in pairs and len(pairs) >= MANY_ATTRIBUTES else "accuracy"
+            )
     return found
 
 
-def _classes(split: MultiviewSplit, name: str) -> int:
+def _class_count(split: MultiviewSplit, name: str) -> int:
     one = split.declared[name]
     if one.kind != "discrete":
         return 0
@@ -164,7 +168,7 @@ def _parsed_factors(data: MultiviewData, name: str) -> dict[str, int]:
     except IdentboxError:
         return {}
     discrete = [factor for factor in named if factor in test and test[factor].kind == "discrete"]
-    return {f: max(_classes(data.train, f), _classes(data.test, f)) for f in discrete}
+    return {f: max(_class_count(data.train, f), _class_count(data.test, f)) for f in discrete}
 
 
 def image_judge(networks: Sequence[Judge]) -> JudgeData:
@@ -228,13 +232,13 @@ def _one_judge(
 ) -> Judge:
     """A judge from the cache, or trained now."""
     outputs = {
-        factor: values.shape[1] if what == "numbers" else _classes(data.train, factor)
+        factor: values.shape[1] if what == "numbers" else _class_count(data.train, factor)
         for factor, values in truth.items()
     }
     channels, side, _ = data.train.modalities[name].sample_shape
     stream = f"judge/{name}/{what}"
     network = Judge(channels, side, outputs, dropout=settings.dropout, seed=settings.seed, name=stream)
-    path = _place(data, stream, outputs, settings)
+    path = _cache_place(data, stream, outputs, settings)
     if path.exists():
         with files.open_regular(path) as file:
             network.load_state_dict(torch.load(file, weights_only=True))
@@ -270,7 +274,7 @@ def _unstandardise(network: Judge, truth: Mapping[str, Tensor]) -> None:
             head.bias.mul_(values.std(0)).add_(values.mean(0))
 
 
-def _place(data: MultiviewData, name: str, outputs: Mapping[str, int], settings: JudgeSettings) -> Path:
+def _cache_place(data: MultiviewData, name: str, outputs: Mapping[str, int], settings: JudgeSettings) -> Path:
     """The file of a judge in the cache."""
     told = json.dumps([data.sha256, name, dict(outputs), asdict(settings)], sort_keys=True)
     return files.cache_folder() / "judges" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.pt"

@@ -97,7 +97,7 @@ def open_multiview_data(dataset: Path, settings: DataSettings, **options: Any) -
     if missing:
         raise IdentboxError(f"{dataset}: expected the splits train and test, got no {missing[0]}")
     splits = {name: open_multiview(dataset, name) for name in recipe.splits}
-    parser = celeba.parse_attributes if recipe.made_of.get("maker") == celeba.MAKER else None
+    parser = celeba.parse_attributes if recipe.made_of.get("maker") == celeba.CELEBA_MAKER else None
     texts = [name for name, spec in recipe.modalities.items() if spec.kind == "text"]
     return MultiviewData(
         folder=dataset,

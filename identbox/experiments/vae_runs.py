@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox import config, seeding
-from identbox.data.cub import encoded
+from identbox.data.cub import encoded_caption
 from identbox.data.factors import VIEWS
 from identbox.data.multiview import MultiviewSplit
 from identbox.errors import IdentboxError
@@ -92,7 +92,7 @@ def run_vae(
             settings=experiment.training,
             watch=lambda: {"validation_loss": learner.validation_loss()},
             explain=learner.explain,
-            measure=lambda trained: _measured(learner, data, trained, experiment, callbacks.on_message),
+            measure=lambda trained: _measured_vae(learner, data, trained, experiment, callbacks.on_message),
         )
 
     place = vae_folder(folder, experiment, seed=seed, dataset=(data.folder, data.sha256))
@@ -137,7 +137,7 @@ def data_of_run(
     return data
 
 
-def _measured(
+def _measured_vae(
     learner: DatasetVae,
     data: MultiviewData,
     trained: Trained,
@@ -250,7 +250,7 @@ def _embeddings(learner: DatasetVae, split: MultiviewSplit, rows: Tensor) -> dic
     """The embedding given every subset, named as in a record, and the dimensions that are specific to each modality."""
     names = learner.vae.names
     parts: dict[str, list[Tensor]] = {}
-    for own in rows.split(coherence.BATCH):
+    for own in rows.split(coherence.GENERATED_AT_ONCE):
         inference = Inference.of(learner.vae, learner.read(split, own))
         for size in range(1, len(names) + 1):
             for given in combinations(names, size):
@@ -298,19 +298,25 @@ def judged_generation(
 def color_coherence(learner: DatasetVae, data: MultiviewData) -> dict[str, Any]:
     """The colour proxy of A.4, of models of CUB Image-Captions: images made from captions of eight colours."""
     text, image = data.train.modalities.get("text"), data.train.modalities.get("image")
-    if text is None or image is None or set(color_proxy.COLORS) - set(text.words):
+    if text is None or image is None or set(color_proxy.COLOR_RANGES) - set(text.words):
         return {}
     found = {}
-    for color in color_proxy.COLORS:
-        tokens = torch.from_numpy(encoded([color_proxy.caption_of(color).split()], text.words))
-        inputs = {"text": tokens.expand(color_proxy.IMAGES, -1).to(learner.device)}
+    for color in color_proxy.COLOR_RANGES:
+        tokens = torch.from_numpy(encoded_caption([color_proxy.caption_of(color).split()], text.words))
+        inputs = {"text": tokens.expand(color_proxy.IMAGES_A_COLOR, -1).to(learner.device)}
         inference = Inference.of(learner.vae, inputs)
         stream = seeding.generator(learner.seed, "colors", color, device=learner.device)
         shared = inference.shared(["text"], generator=stream)
         images = inference.made("image", shared, shape=image.sample_shape, generator=stream)
         found[color] = color_proxy.shows_color(images, color).double().mean().item()
     score = sum(found.values()) / len(found)
-    return {"color_coherence": {"score": score, "images": color_proxy.IMAGES * len(found), "by_color": found}}
+    return {
+        "color_coherence": {
+            "score": score,
+            "images": color_proxy.IMAGES_A_COLOR * len(found),
+            "by_color": found,
+        }
+    }
 
 
 def generation_record(
@@ -324,7 +330,7 @@ def generation_record(
     def made(subsets: list[tuple[str, ...]], reconstruct: bool) -> coherence.ByInputs:
         return coherence.conditional(
             learner.vae,
-            learner.batches(data.test, samples, coherence.BATCH),
+            learner.batches(data.test, samples, coherence.GENERATED_AT_ONCE),
             judges.read,
             subsets=subsets,
             reconstruct=reconstruct,

@@ -129,7 +129,7 @@ def _levels(seen: Mapping[str, float | None]) -> str:
     return ", ".join(parts) or "none was planted"
 
 
-Judge = Callable[[Callable[[VariableValues], Numbers]], Outcome]
+OutcomeOf = Callable[[Callable[[VariableValues], Numbers]], Outcome]
 
 
 def power_in_world(
@@ -168,7 +168,7 @@ def power_from_arrays(process: Process, values: VariableValues, view: str, margi
     return _power(process, view, values, outcome)
 
 
-def _power(process: Process, view: str, known: VariableValues, outcome: Judge) -> Power:
+def _power(process: Process, view: str, known: VariableValues, outcome: OutcomeOf) -> Power:
     """The power where ``outcome`` judges a function of latents; ``known`` is a sample that scales are taken from."""
     content = declared(process)
     names = {v.name for v in content}
@@ -224,7 +224,7 @@ def _planted(plant: Plant, scale: _Scale, level: float) -> Callable[[VariableVal
     return lambda z: plant(scale.content(z), scale.other(z)[:, 0], level)
 
 
-def _smallest(scale: _Scale, plant: Plant, outcome: Judge) -> float | None:
+def _smallest(scale: _Scale, plant: Plant, outcome: OutcomeOf) -> float | None:
     """The smallest level that is not called identified, by bisection; None if the largest is."""
     low, high = 0, len(LEVELS)
     while low < high:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from identbox import files
 from identbox.errors import IdentboxError
-from identbox.learning.optimizers import SIDES
+from identbox.learning.optimizers import SQUARE_STATE
 
 CHECKPOINT_FORMAT = 2
 CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # besides the format
@@ -87,7 +87,7 @@ def check_moments(optimizer: torch.optim.Optimizer) -> None:
         for parameter in group["params"]:
             for name, value in optimizer.state.get(parameter, {}).items():
                 shape = parameter.shape
-                if name in SIDES:
-                    shape = torch.Size([parameter.flatten(1).shape[SIDES[name]]] * 2)
+                if name in SQUARE_STATE:
+                    shape = torch.Size([parameter.flatten(1).shape[SQUARE_STATE[name]]] * 2)
                 if isinstance(value, Tensor) and name != "step" and value.shape != shape:
                     raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")

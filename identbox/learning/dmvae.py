@@ -21,7 +21,7 @@ from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
 from identbox.learning.densities import Density, density
 from identbox.learning.likelihoods import Likelihood
-from identbox.learning.mutual_information import Discriminator, discriminator_loss, mutual_information
+from identbox.learning.mutual_information import Discriminator, discriminator_information, discriminator_loss
 from identbox.learning.posteriors import Mixture, Subsets, mixture, stacked
 from identbox.learning.vae import Data
 
@@ -155,7 +155,7 @@ class ConditionalVAE(nn.Module):
         m = q.from_noise(q.noise(1, generator))[0]
         fit = self.likelihood.log_density(self.decode(c.detach(), m), x)
         loss = (beta * q.kl_to_prior() - fit).mean()
-        return loss + delta * mutual_information(self.discriminator, c, m) if delta else loss
+        return loss + delta * discriminator_information(self.discriminator, c, m) if delta else loss
 
     def discriminator_loss(
         self, x: Shaped[Tensor, "n ..."], c: Float[Tensor, "n s"], *, generator: torch.Generator

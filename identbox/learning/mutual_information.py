@@ -63,7 +63,7 @@ def discriminator_loss(
     return functional.softplus(-together).mean() + functional.softplus(apart).mean()
 
 
-def mutual_information(
+def discriminator_information(
     discriminator: Discriminator, c: Float[Tensor, "n s"], m: Float[Tensor, "n t"]
 ) -> Float[Tensor, ""]:
     """The estimate of I(c; m) in nats: the mean log-odds of pairs (Eq. 9.8). Its gradient reaches m alone."""

@@ -20,9 +20,9 @@ WRAPPED = (
     "zero_grad",
     "_cuda_graph_capture_health_check",
 )
-LARGEST_SIDE = 2048  # of a matrix whose gradients' covariance SOAP keeps; its cost grows with the cube
+LONGEST_TURNED = 2048  # of a matrix whose gradients' covariance SOAP keeps; its cost grows with the cube
 # What SOAP keeps of each side of a matrix: the covariance of its gradients, and that covariance's eigenvectors.
-SIDES = {"left": 0, "left_basis": 0, "right": 1, "right_basis": 1}
+SQUARE_STATE = {"left": 0, "left_basis": 0, "right": 1, "right_basis": 1}
 OptimizerType = TypeVar("OptimizerType", bound=type[torch.optim.Optimizer])
 
 
@@ -53,7 +53,7 @@ class Soap(torch.optim.Optimizer):
     For a weight W (rows, columns) with gradient G, running means of G G^T and G^T G are kept. Adam works on
     Q_left^T G Q_right, where the columns of Q are the eigenvectors of these means, and its step is turned back. The
     eigenvectors are brought up to date every ``every`` steps, by one step of orthogonal iteration. Convolutions count
-    as matrices (outputs, rest). A side of one, or of more than LARGEST_SIDE, is left as it is, so that vectors get
+    as matrices (outputs, rest). A side of one, or of more than LONGEST_TURNED, is left as it is, so that vectors get
     Adam. The first step only measures; weights do not move.
     """
 
@@ -90,7 +90,7 @@ def _initial(parameter: nn.Parameter, gradient: Tensor) -> dict[str, Any]:
     state: dict[str, Any] = {"step": 0}
     state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
     for side, rows in (("left", gradient), ("right", gradient.T)):
-        if 1 < len(rows) <= LARGEST_SIDE and parameter.ndim > 1:
+        if 1 < len(rows) <= LONGEST_TURNED and parameter.ndim > 1:
             state[side] = rows @ rows.T
             state[f"{side}_basis"] = torch.linalg.eigh(state[side]).eigenvectors.flip(1)  # the largest first
     return state

@@ -27,7 +27,7 @@ from identbox.learning.vae import Data, MultimodalVAE
 from identbox.metrics.frechet import Moments, MomentSums, frechet_distance
 
 CoherenceMetric = Literal["accuracy", "average_precision", "r2"]
-BATCH = 256  # samples at a time
+GENERATED_AT_ONCE = 256  # samples at a time
 
 
 @dataclass(frozen=True)
@@ -234,8 +234,8 @@ def unconditional(
 ) -> dict[str, _Collected]:
     """All modalities generated together from the prior, and judged."""
     found = {name: _Collected() for name in model.names if name in judges}
-    for start in range(0, samples, BATCH):
-        n = min(BATCH, samples - start)
+    for start in range(0, samples, GENERATED_AT_ONCE):
+        n = min(GENERATED_AT_ONCE, samples - start)
         stream = seeding.generator(seed, "unconditional", start, device=model.device)
         shared = shared_from_prior(model, n, generator=stream)
         for name, one in found.items():

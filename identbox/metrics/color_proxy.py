@@ -35,9 +35,9 @@ RANGES = (
     ColorRange("brown", (16, 50, 70), (24, 255, 255)),
     ColorRange("black", (0, 0, 0), (180, 255, 50)),
 )
-COLORS = tuple(dict.fromkeys(one.color for one in RANGES))
+COLOR_RANGES = tuple(dict.fromkeys(one.color for one in RANGES))
 AMONG = 2  # of the most frequent colours
-IMAGES = 10  # of each caption
+IMAGES_A_COLOR = 10  # of each caption
 
 
 def caption_of(color: str) -> str:
@@ -68,17 +68,17 @@ def hsv_of(images: Float[Tensor, "n 3 h w"]) -> Int[Tensor, "n 3 h w"]:
 
 
 def color_counts(images: Float[Tensor, "n 3 h w"]) -> Int[Tensor, "n 8"]:
-    """The number of pixels of each image in each of COLORS; a pixel may be in none, or at a limit in two."""
+    """The number of pixels of each image in each of COLOR_RANGES; a pixel may be in none, or at a limit in two."""
     hsv = hsv_of(images)
-    counts = torch.zeros(len(images), len(COLORS), dtype=torch.int64, device=images.device)
+    counts = torch.zeros(len(images), len(COLOR_RANGES), dtype=torch.int64, device=images.device)
     for one in RANGES:
         low, high = (torch.tensor(end, device=hsv.device).view(3, 1, 1) for end in (one.low, one.high))
-        counts[:, COLORS.index(one.color)] += ((hsv >= low) & (hsv <= high)).all(1).sum((1, 2))
+        counts[:, COLOR_RANGES.index(one.color)] += ((hsv >= low) & (hsv <= high)).all(1).sum((1, 2))
     return counts
 
 
 def shows_color(images: Float[Tensor, "n 3 h w"], color: str) -> Tensor:
     """Whether a colour is among the two with the most pixels of each image; one without any pixel never is."""
     counts = color_counts(images)
-    own = counts[:, COLORS.index(color)]
+    own = counts[:, COLOR_RANGES.index(color)]
     return ((counts > own[:, None]).sum(1) < AMONG) & (own > 0)

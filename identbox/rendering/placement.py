@@ -29,9 +29,9 @@ from identbox.rendering.generation import random_records
 from identbox.rendering.shapes import load_pack
 from identbox.rendering.workers import RenderSettings, render_all
 
-SMALLEST, LARGEST = 32, 128  # pixels a side at which images are looked at; larger ones are reduced
-SAMPLES = 4  # of Cycles for each pixel
-TIMEOUT = 60.0  # seconds that a render may take
+SMALLEST_LOOKED_AT, LARGEST = 32, 128  # pixels a side at which images are looked at; larger ones are reduced
+CYCLES_SAMPLES = 4  # of Cycles for each pixel
+RENDER_TIMEOUT = 60.0  # seconds that a render may take
 LEAST_SHARE = 0.002  # of the image that a silhouette covers
 LEAST_GAP = (
     4.0  # levels of 255 by which a pixel is nearer to the scene with the object than to that without it
@@ -53,19 +53,19 @@ def look_for_objects(
         if recipe is None:
             raise IdentboxError("expected a dataset.toml, got none")
         size = min(recipe.renderer["size"], LARGEST)
-        if size < SMALLEST:
-            raise IdentboxError(f"expected images of at least {SMALLEST} pixels a side, got {size}")
+        if size < SMALLEST_LOOKED_AT:
+            raise IdentboxError(f"expected images of at least {SMALLEST_LOOKED_AT} pixels a side, got {size}")
         blender.command()
         shapes = load_pack(pack, recipe.shape_names, blender, offline=offline)
         if shapes.sha256 != recipe.shapes["sha256"]:
             raise IdentboxError(
                 f"--shapes {pack}: expected the pack {recipe.shapes['name']} of the recipe, got one of another content"
             )
-        settings = RenderSettings(size=size, samples=SAMPLES)
+        settings = RenderSettings(size=size, samples=CYCLES_SAMPLES)
         with files.scratch() as made:
 
             def render(wanted: list[dict]) -> Path:
-                render_all(wanted, made, shapes.files, settings, blender, timeout=TIMEOUT)
+                render_all(wanted, made, shapes.files, settings, blender, timeout=RENDER_TIMEOUT)
                 return made
 
             return check_placement(folder, random_records(recipe, count, seed), render, size)

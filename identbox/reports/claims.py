@@ -16,7 +16,7 @@ from identbox.tables import Table, TableCell
 
 FLAT = 0.05  # a difference of shares below which a curve counts as flat, and two numbers as equal
 Means = dict[tuple[str, float | None, str], float]  # by model, value of x and quantity
-Judge = Callable[[Means], tuple[bool, str] | None]
+ClaimJudge = Callable[[Means], tuple[bool, str] | None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Claim:
 
     text: str
     place: str
-    judge: Judge
+    judge: ClaimJudge
 
 
 def claims_table(entries: Sequence[SeedScores], claims: Sequence[Claim], x: str | None = None) -> list[Table]:
@@ -88,7 +88,7 @@ def _mmvae_flat(means: Means) -> tuple[bool, str] | None:
     return max(known) - min(known) < FLAT, words
 
 
-def _rises(model: str, quantity: str) -> Judge:
+def _rises(model: str, quantity: str) -> ClaimJudge:
     def judge(means: Means) -> tuple[bool, str] | None:
         values = [_get(means, model, f"{quantity} {k}") for k in _sizes(means, quantity)]
         known = [value for value in values if value is not None]
@@ -99,7 +99,7 @@ def _rises(model: str, quantity: str) -> Judge:
     return judge
 
 
-def _ordered(quantity: str, *models: str, least: float = 0.0) -> Judge:
+def _in_claimed_order(quantity: str, *models: str, least: float = 0.0) -> ClaimJudge:
     """Whether a quantity falls from each model to the next by more than ``least``."""
 
     def judge(means: Means) -> tuple[bool, str] | None:
@@ -113,7 +113,7 @@ def _ordered(quantity: str, *models: str, least: float = 0.0) -> Judge:
     return judge
 
 
-def _over_x(model: str, quantity: str, *, rises: bool, share: float = 0.1) -> Judge:
+def _over_x(model: str, quantity: str, *, rises: bool, share: float = 0.1) -> ClaimJudge:
     """Whether a quantity rises from the least to the largest x by more than a share of it, or does not."""
 
     def judge(means: Means) -> tuple[bool, str] | None:
@@ -128,7 +128,7 @@ def _over_x(model: str, quantity: str, *, rises: bool, share: float = 0.1) -> Ju
     return judge
 
 
-def _best(quantity: str, model: str, other: str) -> Judge:
+def _best(quantity: str, model: str, other: str) -> ClaimJudge:
     """Whether the least value of a model over x is below that of another."""
 
     def judge(means: Means) -> tuple[bool, str] | None:
@@ -151,19 +151,19 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         Claim("the probe of MoPoE-VAE improves with more views", "5.3.1", _rises("mopoe-vae", "probe")),
         Claim("the probe of MVAE improves with more views", "5.3.1", _rises("mvae", "probe")),
         Claim(
-            "MVAE is the least coherent given one view", "5.3.1", _ordered("coherence 1", "mopoe-vae", "mvae")
+            "MVAE is the least coherent given one view", "5.3.1", _in_claimed_order("coherence 1", "mopoe-vae", "mvae")
         ),
         Claim(
             "with all views the log-likelihood of MVAE is above that of MMVAE",
             "5.3.1",
-            _ordered("joint log-likelihood", "mvae", "mmvae"),
+            _in_claimed_order("joint log-likelihood", "mvae", "mmvae"),
         ),
     ),
     "specific": (
         Claim(
             "specific dimensions of the naive partition encode more of the shared class than those of MMVAE+",
             "6.4.1",
-            _ordered("linear probe of specific dimensions", "naive-mmvae", "mmvae-plus", least=FLAT),
+            _in_claimed_order("linear probe of specific dimensions", "naive-mmvae", "mmvae-plus", least=FLAT),
         ),
         Claim(
             "more specific dimensions of the naive MMVAE encode more of the shared class",
@@ -173,7 +173,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         Claim(
             "unconditional samples of MMVAE+ are better than those of the naive partition",
             "6.4.1",
-            _ordered("Frechet distance, unconditional", "naive-mmvae", "mmvae-plus"),
+            _in_claimed_order("Frechet distance, unconditional", "naive-mmvae", "mmvae-plus"),
         ),
     ),
     "modalities": (
@@ -212,17 +212,17 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     ),
     "frontier": (
         Claim(
-            "MMVAE is more coherent than MVAE", "6.4.1", _ordered("pairwise coherence", "mmvae", "mvae")
+            "MMVAE is more coherent than MVAE", "6.4.1", _in_claimed_order("pairwise coherence", "mmvae", "mvae")
         ),
         Claim(
             "MoPoE-VAE is more coherent than MVAE",
             "6.4.1",
-            _ordered("pairwise coherence", "mopoe-vae", "mvae"),
+            _in_claimed_order("pairwise coherence", "mopoe-vae", "mvae"),
         ),
         Claim(
             "MMVAE+ has better conditional quality than MMVAE",
             "6.4.1",
-            _ordered("Frechet distance, from one modality", "mmvae", "mmvae-plus"),
+            _in_claimed_order("Frechet distance, from one modality", "mmvae", "mmvae-plus"),
         ),
     ),
 }  # fmt: skip

@@ -25,7 +25,7 @@ SPECIFIC = ", specific"  # what the name of an embedding of a modality's own dim
 
 
 @dataclass(frozen=True)
-class Quantity:
+class GeneratedQuantity:
     """A number that a run has: how a report names it, in what, and how it is read from the record."""
 
     name: str
@@ -99,22 +99,22 @@ def ceiling_of(run: Run) -> float | None:
 
 
 OVERALL = (
-    Quantity("linear probe of specific dimensions", "accuracy", specific_of),
-    Quantity("pairwise coherence", "accuracy", lambda run: coherence_of(run, 1)),
-    Quantity(
+    GeneratedQuantity("linear probe of specific dimensions", "accuracy", specific_of),
+    GeneratedQuantity("pairwise coherence", "accuracy", lambda run: coherence_of(run, 1)),
+    GeneratedQuantity(
         "leave-one-out coherence", "accuracy", lambda run: coherence_of(run, max(1, modalities_of(run) - 1))
     ),
-    Quantity(
+    GeneratedQuantity(
         "unconditional coherence",
         "accuracy",
         lambda run: mean_of(one["score"] for one in run.coherence_unconditional),
     ),
-    Quantity("Frechet distance, from one modality", "distance", lambda run: frechet_of(run, 1), 1),
-    Quantity("Frechet distance, unconditional", "distance", unconditional_frechet, 1),
-    Quantity(
+    GeneratedQuantity("Frechet distance, from one modality", "distance", lambda run: frechet_of(run, 1), 1),
+    GeneratedQuantity("Frechet distance, unconditional", "distance", unconditional_frechet, 1),
+    GeneratedQuantity(
         "Frechet distance of the first modality", "distance", lambda run: unconditional_frechet(run, 0), 1
     ),
-    Quantity("joint log-likelihood", "nats", joint_likelihood, 1),
+    GeneratedQuantity("joint log-likelihood", "nats", joint_likelihood, 1),
 )
 OVERALL_TABLES = {
     "Coherence, and what specific dimensions encode": [one for one in OVERALL if one.metric == "accuracy"],
@@ -122,7 +122,9 @@ OVERALL_TABLES = {
 }
 
 
-def quantity_entries(sweep: Sweep, runs: Runs, quantities: Sequence[Quantity]) -> Iterator[SeedScores]:
+def quantity_entries(
+    sweep: Sweep, runs: Runs, quantities: Sequence[GeneratedQuantity]
+) -> Iterator[SeedScores]:
     """Every quantity of every cell, over the seeds that have it."""
     for cell in sweep.cells:
         for one in quantities:
@@ -134,7 +136,7 @@ def quantity_entries(sweep: Sweep, runs: Runs, quantities: Sequence[Quantity]) -
 
 
 def _tables(
-    sweep: Sweep, entries: Sequence[SeedScores], groups: Mapping[str, Sequence[Quantity]]
+    sweep: Sweep, entries: Sequence[SeedScores], groups: Mapping[str, Sequence[GeneratedQuantity]]
 ) -> list[Table | Comparison]:
     """A table for each group of quantities, a row for each cell; quantities that no cell has are left out."""
     at = {(entry.cell.name, entry.target): entry for entry in entries}
@@ -188,13 +190,15 @@ def input_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
     sizes = range(1, most + 1)
     groups = {
         "Shared classes read from the embedding, by number of inputs": [
-            Quantity(f"probe {k}", "accuracy", partial(probe_of, inputs=k)) for k in sizes
+            GeneratedQuantity(f"probe {k}", "accuracy", partial(probe_of, inputs=k)) for k in sizes
         ],
         "Coherence of the missing modalities, by number of inputs": [
-            Quantity(f"coherence {k}", "accuracy", partial(coherence_of, inputs=k)) for k in sizes[:-1]
+            GeneratedQuantity(f"coherence {k}", "accuracy", partial(coherence_of, inputs=k))
+            for k in sizes[:-1]
         ],
         "Joint log-likelihood in nats, by number of inputs of the proposal": [
-            Quantity(f"likelihood {k}", "nats", partial(joint_likelihood, inputs=k), 0) for k in sizes
+            GeneratedQuantity(f"likelihood {k}", "nats", partial(joint_likelihood, inputs=k), 0)
+            for k in sizes
         ],
     }
     quantities = [one for own in groups.values() for one in own]
@@ -295,7 +299,7 @@ def value_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
             panels.append(LinePanel(title=one.name, xlabel=setting_name(sweep.x), series=series))
     tables = _tables(sweep, entries, OVERALL_TABLES)
     return SweepContents(
-        lead=f"Each model over {setting_name(sweep.x)} ({_values(sweep)}). {SPREAD}.",
+        lead=f"Each model over {setting_name(sweep.x)} ({_values_of_runs(sweep)}). {SPREAD}.",
         tables=[*tables, *claims_table(entries, CLAIMS.get(sweep.x, ()), x=sweep.x)],
         notes=_judge_notes(runs),
         entries=entries,
@@ -303,11 +307,11 @@ def value_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
     )
 
 
-def _values(sweep: Sweep) -> str:
+def _values_of_runs(sweep: Sweep) -> str:
     return ", ".join(dict.fromkeys(value_text(cell.values[str(sweep.x)]) for cell in sweep.cells))
 
 
-SIDES = {
+BETTER_SIDES = {
     "conditional": ("Frechet distance, from one modality", "pairwise coherence"),
     "unconditional": ("Frechet distance, unconditional", "unconditional coherence"),
 }
@@ -320,7 +324,7 @@ def frontier_contents(sweep: Sweep, runs: Runs, published: Published | None) -> 
     models = list(dict.fromkeys(cell.values.get("model", cell.name) for cell in sweep.cells))
     sides: dict[str, list[FrontierPoint]] = {}
     notes = []
-    for side, names in SIDES.items():
+    for side, names in BETTER_SIDES.items():
         points = []
         for cell in sweep.cells:
             distance, coherent = (at[cell.name, name] for name in names)

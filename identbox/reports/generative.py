@@ -108,10 +108,10 @@ def run_tables(run: Run) -> list[Table]:
     for k in range(1, most + 1):
         values = (probe_of(run, k), coherence_of(run, k), frechet_of(run, k), joint_likelihood(run, k))
         rows.append(
-            (str(k), *(_text(value, digits) for value, digits in zip(values, (2, 2, 1, 0), strict=True)))
+            (str(k), *(_text_of(value, digits) for value, digits in zip(values, (2, 2, 1, 0), strict=True)))
         )
     free = mean_of(one["score"] for one in run.coherence_unconditional)
-    rows.append(("prior", MISSING, _text(free, 2), _text(unconditional_frechet(run), 1), MISSING))
+    rows.append(("prior", MISSING, _text_of(free, 2), _text_of(unconditional_frechet(run), 1), MISSING))
     head = ("inputs", "linear probe", "coherence", "Frechet distance", "log p(x)")
     tables = [number_table("What is generated, over all subsets of a size", head, rows)]
     if kept := _kept_rows(run):
@@ -120,7 +120,7 @@ def run_tables(run: Run) -> list[Table]:
     return tables
 
 
-def _text(value: float | None, digits: int) -> str:
+def _text_of(value: float | None, digits: int) -> str:
     return MISSING if value is None else fixed_digits(value, digits)
 
 

@@ -14,7 +14,7 @@ from identbox.data import backgrounds
 from identbox.data.digits import embedded_digits, read_mnist
 from identbox.data.multiview import open_multiview
 from identbox.data.multiview_checks import check_multiview
-from identbox.data.polymnist import INK, PolyMnistSettings, Source, build_polymnist
+from identbox.data.polymnist import INK_ABOVE, Handwriting, PolyMnistSettings, build_polymnist
 from identbox.errors import IdentboxError
 
 
@@ -62,7 +62,7 @@ def test_every_image_is_its_crop_inverted_where_a_digit_of_its_class_has_ink(tmp
                 k
                 for k in range(60)
                 if digits.labels[k] == split.factors["digit"][i]
-                and np.array_equal(digits.images[k] > INK, mask)
+                and np.array_equal(digits.images[k] > INK_ABOVE, mask)
             ]
             assert len(found) == 1
             shown[name].append(found[0])
@@ -91,7 +91,7 @@ def test_a_translated_digit_stands_where_its_factors_say(tmp_path, mnist, ground
     folder = build(tmp_path / "d", mnist, grounds, scale=0.7, train=400)
     split = open_multiview(folder, "train")
     ground = np.asarray(Image.open(sorted(grounds.iterdir())[0]))  # has one crop alone
-    source = Source(read_mnist(mnist)["train"], 0.7)
+    source = Handwriting(read_mnist(mnist)["train"], 0.7)
     assert source.masks.shape[1:] == (20, 20)
     corners = set()
     for i in range(400):
@@ -131,7 +131,7 @@ def test_slant_and_ink_of_a_handwriting_are_those_of_its_shape():
     for row in range(5, 23):
         lean[0, row, 13] = 255  # upright
         lean[1, row, 5 + (22 - row) // 2 + 4] = 255  # half a column to the right for each row up
-    known = Source(type(digits)(lean, np.zeros(2, np.int64)), 1.0).handwriting
+    known = Handwriting(type(digits)(lean, np.zeros(2, np.int64)), 1.0).handwriting
     assert known["slant"] == pytest.approx([0, 0.5], abs=0.01)
     assert known["ink"] == pytest.approx([18 / 784] * 2)
 

@@ -190,7 +190,9 @@ def test_other_modalities_than_the_datas_are_refused(trained, tmp_path):
 
 def test_images_of_birds_are_judged_by_the_colour_of_their_caption(tmp_path):
     build_cub(
-        write_cub(tmp_path / "copy", colors=color_proxy.COLORS), tmp_path / "birds", CubSettings(side=16)
+        write_cub(tmp_path / "copy", colors=color_proxy.COLOR_RANGES),
+        tmp_path / "birds",
+        CubSettings(side=16),
     )
     data = open_multiview_data(tmp_path / "birds", DataSettings())
     experiment = Generative.from_preset("quick", SMALL, on="multiview")
@@ -200,7 +202,7 @@ def test_images_of_birds_are_judged_by_the_colour_of_their_caption(tmp_path):
             parameter.zero_()
         learner.vae.decoders["image"].convolutions[-1].bias.copy_(torch.tensor([0.6, 0.05, 0.05]))
     found = color_coherence(learner, data)["color_coherence"]
-    assert found["by_color"] == {name: float(name == "red") for name in color_proxy.COLORS}
+    assert found["by_color"] == {name: float(name == "red") for name in color_proxy.COLOR_RANGES}
     assert (found["score"], found["images"]) == (1 / 8, 80)
 
 

@@ -9,8 +9,8 @@ from identbox.errors import IdentboxError
 from identbox.learning.mutual_information import (
     Discriminator,
     DiscriminatorSettings,
+    discriminator_information,
     discriminator_loss,
-    mutual_information,
 )
 from identbox.learning.optimizers import Adam
 
@@ -37,7 +37,7 @@ def test_the_estimate_is_the_mutual_information_of_correlated_gaussians(nats):
             group["lr"] = 3e-3 * (1 - step / STEPS)
         optimizer.step()
     with torch.no_grad():
-        estimate = mutual_information(discriminator, *correlated(nats, 20_000, stream)).item()
+        estimate = discriminator_information(discriminator, *correlated(nats, 20_000, stream)).item()
     assert estimate == pytest.approx(nats, abs=0.1)
 
 
@@ -46,7 +46,7 @@ def test_gradients_reach_only_what_each_step_trains():
     stream = torch.Generator().manual_seed(0)
     c, m = (torch.randn(8, 2, generator=stream, requires_grad=True) for _ in range(2))
     discriminator = Discriminator(2, 2, DiscriminatorSettings(widths=(4,)), seed=0, name="d")
-    mutual_information(discriminator, c, m).backward()
+    discriminator_information(discriminator, c, m).backward()
     assert c.grad is None
     assert m.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in discriminator.parameters())
@@ -63,7 +63,7 @@ def test_a_discriminator_that_cannot_tell_estimates_zero():
         for parameter in discriminator.parameters():
             parameter.zero_()
     c, m = torch.randn(5, 1), torch.randn(5, 3)
-    assert mutual_information(discriminator, c, m).item() == 0
+    assert discriminator_information(discriminator, c, m).item() == 0
     loss = discriminator_loss(discriminator, c, m, generator=torch.Generator())
     assert loss.item() == pytest.approx(2 * math.log(2))
 

@@ -5,7 +5,7 @@ import colorsys
 import pytest
 import torch
 
-from identbox.metrics.color_proxy import COLORS, RANGES, caption_of, color_counts, hsv_of, shows_color
+from identbox.metrics.color_proxy import COLOR_RANGES, RANGES, caption_of, color_counts, hsv_of, shows_color
 
 EXAMPLES = {
     "white": (250, 250, 250), "yellow": (240, 230, 20), "red": (220, 20, 20), "blue": (20, 40, 220),
@@ -29,12 +29,12 @@ def test_hue_saturation_and_value_are_pythons_in_the_units_of_opencv():
         assert value == v
 
 
-@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize("color", COLOR_RANGES)
 def test_a_plain_image_shows_its_colour_and_no_other(color):
     image = plain(EXAMPLES[color])
-    counts = dict(zip(COLORS, color_counts(image)[0].tolist(), strict=True))
-    assert counts == {name: 36 * (name == color) for name in COLORS}
-    assert [other for other in COLORS if shows_color(image, other)[0]] == [color]
+    counts = dict(zip(COLOR_RANGES, color_counts(image)[0].tolist(), strict=True))
+    assert counts == {name: 36 * (name == color) for name in COLOR_RANGES}
+    assert [other for other in COLOR_RANGES if shows_color(image, other)[0]] == [color]
 
 
 def test_limits_of_each_range_are_in_order_also_those_of_brown():
@@ -43,5 +43,5 @@ def test_limits_of_each_range_are_in_order_also_those_of_brown():
 
 def test_the_second_colour_counts_and_the_third_does_not():
     image = plain(*[EXAMPLES["blue"]] * 3, *[EXAMPLES["red"]] * 2, EXAMPLES["green"])
-    assert [name for name in COLORS if shows_color(image, name)[0]] == ["blue", "red"]
+    assert [name for name in COLOR_RANGES if shows_color(image, name)[0]] == ["blue", "red"]
     assert caption_of("red") == "this bird is completely red"
