@@ -84,7 +84,7 @@ def explore_command(
     )
     try:
         if save is not None:
-            _save(desk, save, samples, moved)
+            _save_static(desk, save, samples, moved)
         else:
             _serve(desk, port)
     finally:
@@ -103,7 +103,7 @@ def _serve(desk: Desk, port: int | None) -> None:
     server.serve(server.explorer(desk, token), port, tell)
 
 
-def _save(desk: Desk, folder: Path, samples: int, moved: int) -> None:
+def _save_static(desk: Desk, folder: Path, samples: int, moved: int) -> None:
     from identbox.explore import saved
 
     with images_bar() as progress:

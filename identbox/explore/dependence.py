@@ -16,10 +16,10 @@ from jaxtyping import Int
 
 from identbox.metrics.associations import binned, mutual_information
 
-BINS = 12  # of a number
+HISTOGRAM_BINS = 12  # of a number
 
 
-class Factor(Protocol):
+class ShownFactor(Protocol):
     """A factor of n samples, and what causes it by the process."""
 
     @property
@@ -32,14 +32,15 @@ class Factor(Protocol):
     def causes(self) -> tuple[str, ...]: ...
 
 
-def dependence(columns: Sequence[Factor]) -> dict[str, Any]:
+def dependence(columns: Sequence[ShownFactor]) -> dict[str, Any]:
     """The matrix of dependences, and which pairs a declared effect connects.
 
     Returns ``names`` of the columns that vary, ``matrix`` (rows of numbers from 0 to 1, None on the diagonal), and
     ``declared``: [cause, effect] for each effect of the process between them.
     """
     codes = {
-        one.name: binned(one.values, BINS) if one.kind != "class" else _classes(one.values) for one in columns
+        one.name: binned(one.values, HISTOGRAM_BINS) if one.kind != "class" else _class_counts(one.values)
+        for one in columns
     }
     names = [name for name, code in codes.items() if len(code) and code.max() > 0]
     known = set(names)
@@ -50,7 +51,7 @@ def dependence(columns: Sequence[Factor]) -> dict[str, Any]:
     return {"names": names, "matrix": matrix, "declared": declared}
 
 
-def _classes(values: np.ndarray) -> Int[np.ndarray, " n"]:
+def _class_counts(values: np.ndarray) -> Int[np.ndarray, " n"]:
     return np.unique(values, return_inverse=True)[1].reshape(-1)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from identbox import documents
-from identbox.explore.encoders import Encoders
+from identbox.explore.encoders import RunEncoders
 from identbox.explore.images import LiveImages
 from identbox.explore.lab import Lab
 from identbox.explore.samples import DatasetView
 from identbox.explore.scene import Asked, LiveProcess
 
-TEMPLATES = Path(__file__).parent / "templates"
+EXPLORE_TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Desk:
@@ -29,7 +29,7 @@ class Desk:
         scene: LiveProcess | None = None,
         images: LiveImages | None = None,
         lab: Lab | None = None,
-        encoders: Encoders | None = None,
+        encoders: RunEncoders | None = None,
     ) -> None:
         self.title, self.dataset, self.scene, self.images = title, dataset, scene, images
         self.lab, self.encoders = lab, encoders
@@ -41,7 +41,9 @@ class Desk:
 
     def page(self, policy: str = "") -> str:
         """The HTML of the page, whose script reads all else. ``policy`` is for files that no server of ours sends."""
-        return str(documents.fill_template("explore.html.j2", TEMPLATES, title=self.title, policy=policy))
+        return str(
+            documents.fill_template("explore.html.j2", EXPLORE_TEMPLATES, title=self.title, policy=policy)
+        )
 
     @property
     def pages(self) -> list[str]:
@@ -146,7 +148,7 @@ class Desk:
         """The page of a verification."""
         return self._lab().verification_page(number)
 
-    def _encoders(self) -> Encoders:
+    def _encoders(self) -> RunEncoders:
         if self.encoders is None:
             raise KeyError("encoders")
         return self.encoders

@@ -33,7 +33,7 @@ class _Loading:
     model: ReadModel | None = None
 
 
-class Encoders:
+class RunEncoders:
     """The runs on a dataset among some folders; the present image and sentence are those of the live scene."""
 
     def __init__(

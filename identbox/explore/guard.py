@@ -18,7 +18,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
 LARGEST_REQUEST = 65536  # bytes of a body
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -84,7 +84,7 @@ class Guard:
         for name, value in scope["headers"]:
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
         hosts, origins = headers.get("host", []), headers.get("origin", [])
-        if len(hosts) != 1 or not LOOPBACK.fullmatch(hosts[0].lower()):
+        if len(hosts) != 1 or not LOOPBACK_HOSTS.fullmatch(hosts[0].lower()):
             raise Refused(403, "Host: expected a name of this machine's loopback address, got another")
         if origins and [origin.lower() for origin in origins] != [f"http://{hosts[0].lower()}"]:
             raise Refused(403, "Origin: expected this page, got another")

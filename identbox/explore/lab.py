@@ -24,8 +24,8 @@ from identbox.reports.runs import read_report
 from identbox.tables import Table, TableCell, as_cell
 
 CONFIG, VERIFICATION, PAGE = "config.toml", "verification.json", "verification.html"
-DEPTH, MOST_FOLDERS, MOST_RUNS = 6, 20_000, 2000
-POINTS, SPARK = 400, 60  # of a curve, and of the line in a list
+FOLDER_DEPTH, MOST_FOLDERS, MOST_LISTED_RUNS = 6, 20_000, 2000
+CURVE_POINTS, SPARK = 400, 60  # of a curve, and of the line in a list
 NEVER = {"images", "text", "logs", ".cache", ".git", ".venv", "__pycache__", "cluster"}
 # Figures of a line of metrics.jsonl, with what they are called.
 CURVES = {
@@ -67,9 +67,11 @@ class Metrics:
             if isinstance(table, dict) and isinstance(table.get("step"), int):
                 self.lines.append(table)
 
-    def curve(self, key: str, most: int = POINTS) -> list[list[float | None]]:
+    def curve(self, key: str, most: int = CURVE_POINTS) -> list[list[float | None]]:
         """[step, value] of a figure; of many lines as many as are drawn, the last one among them."""
-        points = [[line["step"], _finite(line[key])] for line in self.lines if _is_number(line.get(key))]
+        points = [
+            [line["step"], _finite(line[key])] for line in self.lines if _is_plain_number(line.get(key))
+        ]
         return thinned(points, most)
 
     def scores(self) -> dict[str, list[list[float | None]]]:
@@ -78,10 +80,14 @@ class Metrics:
         for line in self.lines:
             listed = line.get(SCORES_KEY)
             for one in listed if isinstance(listed, list) else ():
-                if isinstance(one, dict) and one.get("probe") != "linear" and _is_number(one.get("score")):
+                if (
+                    isinstance(one, dict)
+                    and one.get("probe") != "linear"
+                    and _is_plain_number(one.get("score"))
+                ):
                     name = f"{one.get('target')} from {one.get('view')}"
                     found.setdefault(name, []).append([line["step"], _finite(one["score"])])
-        return {name: thinned(points, POINTS) for name, points in found.items()}
+        return {name: thinned(points, CURVE_POINTS) for name, points in found.items()}
 
 
 def thinned(points: list[Any], most: int) -> list[Any]:
@@ -95,13 +101,13 @@ def thinned(points: list[Any], most: int) -> list[Any]:
     return [points[round(k * (len(points) - 1) / (most - 1))] for k in range(most)]
 
 
-def _is_number(value: Any) -> bool:
+def _is_plain_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _finite(value: Any) -> float | None:
     """A number as it is; None for anything else."""
-    return float(value) if _is_number(value) and math.isfinite(value) else None
+    return float(value) if _is_plain_number(value) and math.isfinite(value) else None
 
 
 class Lab:
@@ -135,7 +141,7 @@ class Lab:
                     yield "sweep", path
                 if (path / VERIFICATION).is_file():
                     yield "verification", path
-                if is_run(path) and runs < MOST_RUNS:
+                if is_run(path) and runs < MOST_LISTED_RUNS:
                     runs += 1
                     yield "run", path
 
@@ -196,7 +202,7 @@ class Lab:
         groups = record.get("groups")
         return {
             "passed": record.get("passed"),
-            "predictions": {str(k): v for k, v in tally.items() if _is_number(v)}
+            "predictions": {str(k): v for k, v in tally.items() if _is_plain_number(v)}
             if isinstance(tally, dict)
             else {},
             "verdicts": list(_verdicts(groups)) if isinstance(groups, list) else [],
@@ -284,7 +290,7 @@ def folders_below(place: Path) -> Iterator[Path]:
     for seen, (name, inner, _) in enumerate(os.walk(place)):
         path = Path(name)
         inner[:] = sorted(one for one in inner if one not in NEVER and not one.startswith("."))
-        if len(path.relative_to(place).parts) >= DEPTH:
+        if len(path.relative_to(place).parts) >= FOLDER_DEPTH:
             inner.clear()
         if seen >= MOST_FOLDERS:
             return

@@ -10,7 +10,7 @@ from identbox.data.formats import has_split
 from identbox.data.multiview import is_multiview
 from identbox.errors import IdentboxError
 from identbox.explore.desk import Desk
-from identbox.explore.encoders import Encoders
+from identbox.explore.encoders import RunEncoders
 from identbox.explore.images import LiveImages
 from identbox.explore.lab import Lab
 from identbox.explore.samples import DatasetView
@@ -51,7 +51,7 @@ def open_desk(
         )
     encoders = None
     if view is not None and live is not None and places:
-        encoders = Encoders(places, view.folder, live, images)
+        encoders = RunEncoders(places, view.folder, live, images)
     title = folder.resolve().name if folder is not None else live.process.name if live is not None else "runs"
     return Desk(title=title, dataset=view, scene=live, images=images, lab=lab, encoders=encoders)
 

@@ -37,15 +37,15 @@ from identbox.experiments.vae_runs import load_vae
 from identbox.learning.generation import Inference
 from identbox.metrics.normal_scores import NEGLIGIBLE, whitening
 
-FIT, SCORED = 1500, 500  # samples that fit the predictors, and that say how good they are
-MOST_CLASSES = 40  # of a factor that is predicted; names of colours are too many for so few samples
+FITTED_SAMPLES, SCORED = 1500, 500  # samples that fit the predictors, and that say how good they are
+MOST_READ_CLASSES = 40  # of a factor that is predicted; names of colours are too many for so few samples
 PAIRS = 4000  # random pairs, whose distance is the unit of a displacement
-NEAREST = 6  # training pairs that are shown
+NEAREST_PAIRS = 6  # training pairs that are shown
 SEED = 0
 
 
 @dataclass(frozen=True)
-class Predictor:
+class FactorReader:
     """One factor from the encodings of one view, with its score on the test split."""
 
     name: str
@@ -83,7 +83,7 @@ class Space:
         farther = float((self.random_pairs < moved).double().mean())
         return {"share": float(moved / whole) if whole > 0 else 0.0, "farther": farther}
 
-    def nearest(self, encoding: Float[Tensor, " d"], most: int = NEAREST) -> list[int]:
+    def nearest(self, encoding: Float[Tensor, " d"], most: int = NEAREST_PAIRS) -> list[int]:
         """The training samples whose encodings are nearest."""
         gaps = (self.encodings - encoding.double()).square().sum(1)
         return gaps.topk(min(most, len(gaps)), largest=False).indices.tolist()
@@ -111,10 +111,10 @@ class ReadModel:
             self.learner, self.data = image_text.load(run, dataset, on_progress=tell)
         self.learner.eval()
         on_step("encoding the training split")
-        known = self._encodings(self.data.train, FIT)
+        known = self._encodings(self.data.train, FITTED_SAMPLES)
         held_out = self._encodings(self.data.test, SCORED)
         self.spaces = {view: Space.of(rows) for view, rows in known.items()}
-        self.predictors: dict[str, list[Predictor]] = {}
+        self.predictors: dict[str, list[FactorReader]] = {}
         for view in known:
             on_step(f"fitting predictors on encodings of the {view}")
             self.predictors[view] = list(
@@ -202,7 +202,7 @@ class ReadModel:
                 )
                 for name, x in given.items()
             }
-            made[source] = {"image": _pixels(drawn["image"][0]), "text": self._sentence(drawn["text"][0])}
+            made[source] = {"image": _pixels_of(drawn["image"][0]), "text": self._sentence(drawn["text"][0])}
         return made
 
     def _sentence(self, tokens: Tensor) -> str:
@@ -220,14 +220,14 @@ def _resized(content: bytes, side: int) -> Image.Image:
     return image if image.width == side else image.resize((side, side), Image.Resampling.HAMMING)
 
 
-def _pixels(image: Float[Tensor, "3 h w"]) -> dict[str, Any]:
+def _pixels_of(image: Float[Tensor, "3 h w"]) -> dict[str, Any]:
     """The red, green and blue of each pixel, row by row, for a canvas."""
     levels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
     return {"side": levels.shape[0], "levels": levels.flatten().tolist()}
 
 
-def fitted(known: np.ndarray, held_out: np.ndarray, train: Split, test: Split) -> Iterator[Predictor]:
-    """A predictor of every factor that varies and has no more than MOST_CLASSES classes."""
+def fitted(known: np.ndarray, held_out: np.ndarray, train: Split, test: Split) -> Iterator[FactorReader]:
+    """A predictor of every factor that varies and has no more than MOST_READ_CLASSES classes."""
     from sklearn.preprocessing import StandardScaler
 
     learned, scored = factors([train, test])
@@ -236,11 +236,11 @@ def fitted(known: np.ndarray, held_out: np.ndarray, train: Split, test: Split) -
     for name, column in learned.items():
         values, truth = column[: len(known)], scored[name][: len(held_out)]
         whole = column.dtype.kind == "i"
-        if len(np.unique(values)) < 2 or (whole and len(np.unique(values)) > MOST_CLASSES):
+        if len(np.unique(values)) < 2 or (whole and len(np.unique(values)) > MOST_READ_CLASSES):
             continue
         kind = "class" if whole else "circle" if name in CIRCULAR else "number"
         model, score, chance = _fit(kind, inputs, values, others, truth, CIRCULAR.get(name, 1.0))
-        yield Predictor(name, kind, partial(_scaled, model, scale.transform), score, chance)
+        yield FactorReader(name, kind, partial(_scaled, model, scale.transform), score, chance)
 
 
 def _scaled(
@@ -264,7 +264,7 @@ def _fit(
         )
         counts = np.unique(truth, return_counts=True)[1]
         return net.predict, float((net.predict(others) == truth).mean()), float(counts.max() / len(truth))
-    columns = _columns(kind, values, period)
+    columns = _target_columns(kind, values, period)
     grid = {"alpha": [1.0, 0.1, 0.01], "gamma": np.logspace(-2, 2, 4).tolist()}
     mean = columns.mean(0)
     ridge = GridSearchCV(KernelRidge(kernel="rbf"), grid, cv=3).fit(x, columns - mean).best_estimator_
@@ -276,10 +276,10 @@ def _fit(
         return np.mod(np.arctan2(made[:, 1], made[:, 0]) / (2 * math.pi), 1.0) * period
 
     fit = ridge.predict(others).reshape(len(others), -1) + mean
-    return predict, float(r2_score(_columns(kind, truth, period), fit)), 0.0
+    return predict, float(r2_score(_target_columns(kind, truth, period), fit)), 0.0
 
 
-def _columns(kind: str, values: np.ndarray, period: float) -> np.ndarray:
+def _target_columns(kind: str, values: np.ndarray, period: float) -> np.ndarray:
     """A number itself, or the cosine and the sine of a point on a circle."""
     if kind == "number":
         return values[:, None].astype(float)

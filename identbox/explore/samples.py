@@ -29,8 +29,8 @@ from identbox.process.distributions import Categorical
 from identbox.process.model import Process
 
 PNG = b"\x89PNG\r\n\x1a\n"  # how each such file begins
-CHUNK = 250  # sentences in an answer
-MOST_CLASSES = 2000  # different texts of a column, up to which they are classes
+ROWS_AT_ONCE = 250  # sentences in an answer
+MOST_SHOWN_CLASSES = 2000  # different texts of a column, up to which they are classes
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,24 @@ class SplitView:
             for file in ("latents_image.csv", "latents_text.csv", "text/text_raw.txt", "images"):
                 files.inside(folder, f"{name}/{file}", str(folder / name))
         self.source: Source = open_source(folder, name)
-        self.columns = list(_columns(self.source.image_latents, self.source.text_latents, process))
+        self.columns = list(_columns_of_split(self.source.image_latents, self.source.text_latents, process))
 
     def __len__(self) -> int:
         return len(self.source.sentences)
 
     def sentences(self, chunk: int) -> list[str]:
         """Some of the sentences. Raises IndexError for a chunk that there is not."""
-        return self.source.sentences[_within(chunk, -(-len(self) // CHUNK)) * CHUNK :][:CHUNK]
+        return self.source.sentences[_in_range(chunk, -(-len(self) // ROWS_AT_ONCE)) * ROWS_AT_ONCE :][
+            :ROWS_AT_ONCE
+        ]
 
     def values(self, column: int, n: int | None = None) -> bytes:
         """The values of a column as 64-bit floats, the least significant byte first."""
-        return self.columns[_within(column, len(self.columns))].values[:n].astype("<f8").tobytes()
+        return self.columns[_in_range(column, len(self.columns))].values[:n].astype("<f8").tobytes()
 
     def image(self, row: int) -> bytes:
         """The PNG of a sample. Raises IndexError for one that there is not, IdentboxError for what is no PNG of it."""
-        where = self.source.where(_within(row, len(self)))
+        where = self.source.where(_in_range(row, len(self)))
         if isinstance(self.source, FolderSource):
             files.inside(self._folder, f"{self.name}/images/{self.source.files[row].name}", where)
         try:
@@ -117,7 +119,7 @@ class DatasetView:
 
     def split(self, place: int) -> SplitView:
         """A split by its place. Raises IndexError where there is none."""
-        name = self.names[_within(place, len(self.names))]
+        name = self.names[_in_range(place, len(self.names))]
         with self._lock:
             if place not in self._open:
                 self._open[place] = SplitView(self.folder, name, self.process)
@@ -138,7 +140,7 @@ class DatasetView:
             })  # fmt: skip
         return {
             "name": self.folder.resolve().name,
-            "chunk": CHUNK,
+            "chunk": ROWS_AT_ONCE,
             "splits": splits,
             "facts": self._facts(),
             "records": self.recipe is not None,
@@ -165,7 +167,7 @@ class DatasetView:
     def record(self, place: int, row: int) -> dict[str, Any]:
         """The scene of a sample in metres, radians and RGB. Raises IdentboxError for latents that make no scene."""
         view = self.split(place)
-        _within(row, len(view))
+        _in_range(row, len(view))
         if self.recipe is None:
             raise IdentboxError(f"{self.folder}: expected a recipe, from which a scene follows, got none")
         latents = view.source.image_latents
@@ -176,14 +178,14 @@ class DatasetView:
         return {**record, "seed": seeding.derive(self.recipe.seed, "render", drawn, row) % 2**31}
 
 
-def _within(place: int, n: int) -> int:
+def _in_range(place: int, n: int) -> int:
     """A place from 0 to n - 1. Raises IndexError for any other: a negative one does not count from the end."""
     if not 0 <= place < n:
         raise IndexError(place)
     return place
 
 
-def _columns(image: Columns, text: Columns, process: Process | None) -> Iterable[Column]:
+def _columns_of_split(image: Columns, text: Columns, process: Process | None) -> Iterable[Column]:
     """The factors of both views, those of the image first."""
     known = {} if process is None else {variable.name: variable for variable in process.variables}
     for view, columns in (("image", image), ("text", text)):
@@ -198,7 +200,7 @@ def _columns(image: Columns, text: Columns, process: Process | None) -> Iterable
             kind = "class" if values.dtype.kind == "i" else "circle" if name in factors.CIRCULAR else "number"
             if values.dtype == object:
                 there, values = np.unique(values.astype(str), return_inverse=True)
-                if len(there) > MOST_CLASSES:
+                if len(there) > MOST_SHOWN_CLASSES:
                     continue
                 kind, names = "class", tuple(map(str, there))
             elif isinstance(distribution, Categorical) and isinstance(distribution.classes, tuple):

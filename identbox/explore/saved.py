@@ -16,11 +16,11 @@ from identbox.errors import IdentboxError
 from identbox.explore.desk import Desk
 from identbox.explore.guard import POLICY
 from identbox.explore.images import LiveImages
-from identbox.explore.samples import CHUNK
+from identbox.explore.samples import ROWS_AT_ONCE
 from identbox.explore.scene import Asked, LiveProcess, Move
 from identbox.explore.server import page_files
 
-MOST = 300  # samples of each split
+MOST_SAVED = 300  # samples of each split
 VALUES = 5  # of a variable that is a number
 FRAMES = "; frame-ancestors 'none'"  # which a file cannot ask for: only a server can
 
@@ -29,7 +29,7 @@ def save(
     desk: Desk,
     folder: Path,
     *,
-    samples: int = MOST,
+    samples: int = MOST_SAVED,
     moved: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
@@ -75,8 +75,8 @@ def _contents(
         view, at, n = desk.dataset.split(place), f"data/{place}", split["n"]
         for column in range(len(split["columns"])):
             yield f"{at}/columns/{column}.f64", view.values(column, n)
-        for chunk in range(-(-n // CHUNK)):
-            yield f"{at}/sentences/{chunk}.json", _json(view.sentences(chunk)[: n - chunk * CHUNK])
+        for chunk in range(-(-n // ROWS_AT_ONCE)):
+            yield f"{at}/sentences/{chunk}.json", _json(view.sentences(chunk)[: n - chunk * ROWS_AT_ONCE])
         yield f"{at}/dependence.json", _json(view.dependence)
         for row in range(n):
             yield f"{at}/images/{row}.png", view.image(row)
@@ -106,12 +106,12 @@ def moved_frames(scene: LiveProcess, moved: int) -> list[Asked]:
                 continue
             found += [
                 Asked(split=split, row=row, moves={variable["name"]: Move(to=(value,))})
-                for value in _values(variable)
+                for value in _saved_values(variable)
             ]
     return found
 
 
-def _values(variable: dict[str, Any]) -> list[float]:
+def _saved_values(variable: dict[str, Any]) -> list[float]:
     """The values that a variable is moved to."""
     low, high = variable["low"], variable["high"]
     if variable["kind"] == "class":

@@ -27,7 +27,7 @@ from identbox.process.interventions import Intervention, Set
 from identbox.process.model import ROLES, Process, Sample, Variable
 from identbox.settings import at_least, build, settings
 
-DRAWS = 2000  # samples that show the range of a variable without ends
+VALUE_DRAWS = 2000  # samples that show the range of a variable without ends
 STREAM = "explore"
 
 
@@ -87,7 +87,7 @@ class LiveProcess:
 
     def _draw_range(self) -> Sample:
         generator = seeding.generator(self.seed, STREAM, "range")
-        return self.process.sample(DRAWS, generator=generator, dtype=torch.float64)
+        return self.process.sample(VALUE_DRAWS, generator=generator, dtype=torch.float64)
 
     def table(self) -> dict[str, Any]:
         """The variables with their ranges and causes, and the splits with samples to start from."""
@@ -182,9 +182,11 @@ class LiveProcess:
 
     def shown(self, sample: Sample, asked: Asked) -> Shown:
         """What the views show of a sample."""
-        values = {name: _numbers(value) for name, value in sample.values.items()}
+        values = {name: _latent_numbers(value) for name, value in sample.values.items()}
         seen = {
-            view: {name: _numbers(v) for name, v in own.items() if not torch.equal(v, sample.values[name])}
+            view: {
+                name: _latent_numbers(v) for name, v in own.items() if not torch.equal(v, sample.values[name])
+            }
             for view, own in sample.views.items()
         }
         if self.without:
@@ -206,15 +208,15 @@ class LiveProcess:
         after = self.shown(self.moved(asked), asked)
         moved = [name for name, value in after.values.items() if value != before.values[name]]
         return {
-            "before": _table(before),
-            "after": _table(after),
+            "before": _scene_table(before),
+            "after": _scene_table(after),
             "moved": [name for name in moved if name in asked.moves],
             "followed": [name for name in moved if name not in asked.moves],
             "without": after.without or before.without,
         }
 
 
-def _table(shown: Shown) -> dict[str, Any]:
+def _scene_table(shown: Shown) -> dict[str, Any]:
     return {
         "values": shown.values,
         "seen": shown.seen,
@@ -223,5 +225,5 @@ def _table(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _numbers(values: Tensor) -> list[float]:
+def _latent_numbers(values: Tensor) -> list[float]:
     return [float(value) for value in values[0]]

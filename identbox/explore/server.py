@@ -30,7 +30,7 @@ FIRST_PORT, PORTS = 8765, 20  # where a free port is looked for
 STATIC = Path(__file__).parent / "static"
 # For a page that was written by others: it may neither run, nor load, nor send anything.
 FOREIGN_PAGE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
-KINDS = {b"\x89PNG": "image/png", b"<?xml": "image/svg+xml"}  # of bytes that begin so
+FILE_KINDS = {b"\x89PNG": "image/png", b"<?xml": "image/svg+xml"}  # of bytes that begin so
 KEEP = {
     "Cache-Control": "private, max-age=300"
 }  # images and columns, which do not change while a server runs
@@ -161,7 +161,8 @@ async def _answered(work: Callable[[], Any]) -> Response:
             made = await asyncio.wrap_future(made)
         if isinstance(made, bytes):
             kind = next(
-                (kind for start, kind in KINDS.items() if made.startswith(start)), "application/octet-stream"
+                (kind for start, kind in FILE_KINDS.items() if made.startswith(start)),
+                "application/octet-stream",
             )
             return Response(made, media_type=kind, headers=KEEP)
         return JSONResponse(made)

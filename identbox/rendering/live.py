@@ -24,7 +24,7 @@ from identbox.rendering.workers import FALSE_STARTS, RenderSettings
 
 ATTEMPTS = 2  # workers that one image may kill
 SLOWEST = 120.0  # seconds that one image may take, and the start of a worker
-KEPT = 64  # images that are kept in memory
+KEPT_IMAGES = 64  # images that are kept in memory
 MOST_PLACES = 64  # that wait at a time
 IMAGE = "live.png"
 
@@ -195,7 +195,7 @@ class LiveRenderer:
             with self._lock:
                 self.rendered += 1
                 self._kept[job.key] = content
-                while len(self._kept) > KEPT:
+                while len(self._kept) > KEPT_IMAGES:
                     self._kept.popitem(last=False)
             job.image.set_result(content)
         self._busy = None

@@ -19,7 +19,7 @@ from identbox.data.dataset import Multimodal3DIdent
 from identbox.explore import saved
 from identbox.explore.dependence import strength
 from identbox.explore.desk import Desk
-from identbox.explore.encoders import Encoders
+from identbox.explore.encoders import RunEncoders
 from identbox.explore.images import LiveImages
 from identbox.explore.lab import Lab
 from identbox.explore.samples import DatasetView
@@ -87,7 +87,7 @@ def address(squares: Path, run: Path, cache: Path) -> Iterator[str]:
     live = LiveProcess(view.recipe.process, view.recipe)
     images = LiveImages(live)
     places = [run.parent, ROOT / "simulations" / "results"]
-    encoders = Encoders([run.parent], squares, live, images)
+    encoders = RunEncoders([run.parent], squares, live, images)
     yield from served(
         Desk(title="squares", dataset=view, scene=live, images=images, lab=Lab(places), encoders=encoders)
     )

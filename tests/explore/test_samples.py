@@ -12,7 +12,7 @@ from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.explore.dependence import strength
 from identbox.explore.desk import Desk
-from identbox.explore.samples import CHUNK, DatasetView
+from identbox.explore.samples import ROWS_AT_ONCE, DatasetView
 from identbox.rendering.generation import records_of
 
 
@@ -34,7 +34,7 @@ def test_columns_are_the_latents_of_both_views(desk: Desk, squares: Path):
 def test_sentences_come_in_chunks_and_images_unchanged(desk: Desk, squares: Path):
     train = Multimodal3DIdent(squares, "train")
     assert desk.sentences(0, 0) + desk.sentences(0, 1) == train.sentences
-    assert len(desk.sentences(0, 0)) == CHUNK
+    assert len(desk.sentences(0, 0)) == ROWS_AT_ONCE
     assert desk.image(0, 7) == (squares / "train" / "images" / "007.png").read_bytes()
 
 

@@ -87,7 +87,7 @@ def test_soap_is_that_of_the_papers_pseudocode():
 
 def test_soap_takes_convolutions_vectors_and_long_sides(monkeypatch):
     """A side that is too long is not turned; where none is, what is left is Adam."""
-    monkeypatch.setattr(optimizers, "LARGEST_SIDE", 1)
+    monkeypatch.setattr(optimizers, "LONGEST_TURNED", 1)
     kernel, twin = (nn.Parameter(torch.ones(3, 2, 2, 2)) for _ in range(2))
     soap = optimizers.Soap([kernel], lr=0.1)
     adam = torch.optim.Adam([twin], lr=0.1, betas=(0.95, 0.95))
