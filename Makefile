@@ -39,13 +39,13 @@ lint: setup
 	$(RUN)mypy
 	$(RUN)lint-imports
 
-# Two processes of one thread each: two threads beside another busy process would wait for each other.
+# Three processes of one thread each on two cores: some tests wait, for a lease or a killed process.
 test: lint browser
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Everything but the slow tests, which train or render for longer: half the time.
 test-fast: lint browser
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # Ten thousand cases of bad input, and two hundred processes killed: long.
 fuzz: setup

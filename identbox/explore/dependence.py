@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -19,6 +19,7 @@ from identbox.metrics.associations import binned, mutual_information
 HISTOGRAM_BINS = 12  # of a number
 
 
+@runtime_checkable
 class ShownFactor(Protocol):
     """A factor of n samples, and what causes it by the process."""
 

@@ -67,16 +67,16 @@ class Metrics:
             if isinstance(table, dict) and isinstance(table.get("step"), int):
                 self.lines.append(table)
 
-    def curve(self, key: str, most: int = CURVE_POINTS) -> list[list[float | None]]:
+    def curve(self, key: str, most: int = CURVE_POINTS) -> list[list[int | float | None]]:
         """[step, value] of a figure; of many lines as many as are drawn, the last one among them."""
         points = [
             [line["step"], _finite(line[key])] for line in self.lines if _is_plain_number(line.get(key))
         ]
         return thinned(points, most)
 
-    def scores(self) -> dict[str, list[list[float | None]]]:
+    def scores(self) -> dict[str, list[list[int | float | None]]]:
         """The nonlinear score of each target from each view, by step."""
-        found: dict[str, list[list[float | None]]] = {}
+        found: dict[str, list[list[int | float | None]]] = {}
         for line in self.lines:
             listed = line.get(SCORES_KEY)
             for one in listed if isinstance(listed, list) else ():

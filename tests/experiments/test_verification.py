@@ -239,7 +239,7 @@ def test_the_command_fails_where_a_prediction_does(made, tmp_path):
 def test_all_from_nothing_and_again_without_training(tmp_path, monkeypatch):
     """Too few steps to converge: nothing is predicted of encodings that have the size of content, or are larger."""
     fewer = tmp_path / "fewer_sizes.toml"
-    fewer.write_text((ROOT / "simulations" / commands.ALL).read_text().replace("3, 4, 5, 6]", "3]"))
+    fewer.write_text((ROOT / "simulations" / commands.ALL).read_text().replace("3, 4, 5, 6]", "3, 4]"))
     monkeypatch.setattr(commands, "ALL", str(fewer))
     monkeypatch.setattr(controls, "CONTROLS", {name: controls.CONTROLS[name] for name in NEGATIVE})
     small = ["process.style=1", "process.specific=1", "mixing.pool=200", "encoder.widths=[4]"]
@@ -251,10 +251,10 @@ def test_all_from_nothing_and_again_without_training(tmp_path, monkeypatch):
     assert "Every prediction came true (1 of 1)" in done.output  # that one dimension is too small
     assert "what a verdict on its first run would have seen" in done.output
     records = sorted((tmp_path / "all").glob("*/*/results.json"))
-    assert len(records) == 3 + 2  # sizes, controls
+    assert len(records) == 4 + 2  # sizes, controls
     times = [record.stat().st_mtime_ns for record in records]
     table = json.loads((tmp_path / "all" / "verification.json").read_text())
-    assert sorted(g["encoding_size"] for g in table["groups"] if not g["control"]) == [1, 2, 3]
+    assert sorted(g["encoding_size"] for g in table["groups"] if not g["control"]) == [1, 2, 3, 4]
     assert {g["control"] for g in table["groups"]} == {None, *NEGATIVE}
     assert table["content_factors"] is not None
     assert CliRunner().invoke(verify_command, options).exit_code == 0

@@ -43,7 +43,7 @@ def test_a_record_with_a_score_that_is_no_number_is_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"report": "poem"}, "report: expected one of table, interventions, lines, elbow, factors; got poem"),
+        ({"report": "poem"}, "elbow, factors, inputs, generation, frontier; got poem"),
         ({"report": "lines"}, "x: expected the name of a value for the report lines, got none"),
         ({"report": "lines", "x": "classes"}, "cells: one: classes: expected a number, got None"),
         ({"report": "elbow", "x": "causal"}, "cells: one: causal: expected a whole number, got True"),

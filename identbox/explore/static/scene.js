@@ -138,7 +138,7 @@ export class ScenePage {
       try {
         const status = await readJson("scene/status");
         const words = { starting: "The renderer starts …", failed: status.note, "not started": "The renderer starts …" }[status.state];
-        this.renderer.textContent = visible([words ?? `${status.rendered} images rendered.`, status.state === "failed" ? "" : status.note && `${status.note}.`, status.remark && `${status.remark}.`].filter(Boolean).join(" "));
+        this.renderer.textContent = visible([words ?? `${status.rendered} ${status.rendered === 1 ? "image" : "images"} rendered.`, status.state === "failed" ? "" : status.note && `${status.note}.`, status.remark && `${status.remark}.`].filter(Boolean).join(" "));
         this.renderer.classList.toggle("bad", status.state === "failed");
         this.renderer.dataset.replaced = status.replaced;
         this.renderer.dataset.rendered = status.rendered;
