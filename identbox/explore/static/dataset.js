@@ -44,12 +44,15 @@ export class DatasetPage {
     this.reset.hidden = !filters.length && !query().get("q");
     const at = query().get("sample"), view = query().get("view");
     const page = at !== null ? "sample" : view === "factors" ? "factors" : "grid";
+    const sample = page === "sample" ? await this.sampleOf(Number(at)) : null;
+    const factors = page === "factors" ? await factorsView(split, rows) : null;
+    if (turn !== this.busy) return;
     this.element.dataset.shows = page;
     for (const tab of this.views.children) tab.setAttribute("aria-current", String(tab.dataset.view === (page === "sample" ? "grid" : page)));
-    if (page === "sample") await this.showSample(Number(at));
-    else this.sample.replaceChildren();
-    if (page === "factors") this.factors.replaceChildren(await factorsView(split, rows));
-    else this.factors.replaceChildren();
+    if (sample && this.returnTo === undefined) this.returnTo = scrollY;
+    this.sample.replaceChildren(...(sample ? [sample] : []));
+    if (sample) scrollTo({ top: 0 });
+    this.factors.replaceChildren(...(factors ? [factors] : []));
     if (page !== "sample") this.lastPlace = null;
     this.grid.element.hidden = page !== "grid";
     if (page === "grid") this.showGrid(rows);
@@ -66,14 +69,11 @@ export class DatasetPage {
     this.returnTo = undefined;
   }
 
-  async showSample(row) {
-    if (this.returnTo === undefined) this.returnTo = scrollY;
+  async sampleOf(row) {
     const known = Number.isInteger(row) && row >= 0 && row < this.split.n;
-    const view = known
-      ? await sampleView(this, row)
+    return known
+      ? sampleView(this, row)
       : h("p", null, "There is no such sample in this split. ", h("a", { href: addressWith({ sample: null }), "data-go": true }, "All samples"));
-    this.sample.replaceChildren(view);
-    scrollTo({ top: 0 });
   }
 
   async updateFilters(rows, turn) {
