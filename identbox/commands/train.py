@@ -34,8 +34,15 @@ workers_option = click.option(
 
 
 @contextmanager
-def _training_bar(steps: int, figures: Callable[[dict[str, Any]], str]) -> Iterator[Callbacks]:
-    """The callbacks of a training that show its steps in a bar, with the ``figures`` of each line of metrics."""
+def _training_bar(
+    steps: int,
+    figures: Callable[[dict[str, Any]], str],
+    steps_of: Callable[[dict[str, Any]], int] | None = None,
+) -> Iterator[Callbacks]:
+    """The callbacks of a training that show its steps in a bar, with the ``figures`` of each line of metrics.
+
+    Where parts are trained one after the other, ``steps_of`` says how many steps the part of a line has.
+    """
     from identbox.learning.training import Callbacks
 
     with steps_bar() as progress:
@@ -43,7 +50,10 @@ def _training_bar(steps: int, figures: Callable[[dict[str, Any]], str]) -> Itera
         yield Callbacks(
             on_start=lambda step: progress.update(task, completed=step),
             on_metrics=lambda metrics: progress.update(
-                task, completed=metrics["step"], figures=f"loss {metrics['loss']:.4f}  {figures(metrics)}"
+                task,
+                completed=metrics["step"],
+                total=steps if steps_of is None else steps_of(metrics),
+                figures=f"loss {metrics['loss']:.4f}  {figures(metrics)}",
             ),
             on_message=warn,
         )
@@ -149,7 +159,12 @@ def _train_dmvae(
     kind = data_kind(None if on_world else data)
     experiment = dmvae.DMVAESettings.from_preset(preset, changes, where, on=kind)
     options: dict[str, Any] = {"seed": seed, "device": device}
-    with _training_bar(experiment.shared.training.steps, _part) as callbacks:
+    first, second = experiment.shared.training.steps, experiment.specific.training.steps
+
+    def steps_of(metrics: dict[str, Any]) -> int:
+        return second if "mutual_information" in metrics else first
+
+    with _training_bar(first, _part, steps_of) as callbacks:
         options["callbacks"] = callbacks
         if on_world:
             dmvae_runs.run_dmvae_on_world(experiment, out, **options)

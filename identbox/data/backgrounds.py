@@ -15,7 +15,7 @@ from identbox import files, seeding
 from identbox.errors import IdentboxError
 
 TEXTURE_SIDE = 256  # pixels
-LARGEST_BACKGROUND = 8192
+LARGEST_BACKGROUND_SIDE = 8192
 PICTURES = (".png", ".jpg", ".jpeg")
 PATTERNS = ("clouds", "stripes", "dots", "cells", "weave")
 GOLDEN = 0.6180339887498949  # turns of the colour wheel between two textures, so that none come close
@@ -40,9 +40,9 @@ def _read_picture(path: Path, least: int) -> UInt8[np.ndarray, "_ _ 3"]:
             files.open_regular(path, files.LARGEST_IMAGE) as file,
             Image.open(file, formats=("PNG", "JPEG")) as image,
         ):
-            if not least <= min(image.size) <= max(image.size) <= LARGEST_BACKGROUND:
+            if not least <= min(image.size) <= max(image.size) <= LARGEST_BACKGROUND_SIDE:
                 raise IdentboxError(
-                    f"{path}: expected {least} to {LARGEST_BACKGROUND} pixels a side, "
+                    f"{path}: expected {least} to {LARGEST_BACKGROUND_SIDE} pixels a side, "
                     f"got {image.width} x {image.height}"
                 )
             return np.asarray(image.convert("RGB"))

@@ -32,7 +32,7 @@ from identbox.settings import at_least, between, settings
 
 CELEBA_MAKER = "celeba"  # in a recipe
 FACE_SIDE, FACE_CROP, TEXT_LENGTH, FILL = 64, 148, 256, "*"
-PARTITIONS_OF_SPLITS = ("train", "val", "test")  # partitions 0, 1 and 2
+SPLITS_BY_PARTITION = ("train", "val", "test")  # partitions 0, 1 and 2
 IMAGE_FOLDER = "img_align_celeba"
 IMAGES_AT_ONCE = 512
 # Of the texts: letters, digits and signs that the attributes and their separators need, and what fills up.
@@ -117,7 +117,7 @@ def build_celeba(
     listed = _read_lists(source)
     rows = {
         split: np.flatnonzero(listed.partition == k)[: settings.limit]
-        for k, split in enumerate(PARTITIONS_OF_SPLITS)
+        for k, split in enumerate(SPLITS_BY_PARTITION)
     }
     for split, own in rows.items():
         if not len(own):

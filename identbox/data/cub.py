@@ -34,8 +34,8 @@ RARE = 3  # occurrences that are too few for a number
 OTHER, PADDING, END = "<exc>", "<pad>", "<eos>"
 TEXTS = {"train": "text_trainvalclasses.txt", "test": "text_testclasses.txt"}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LARGEST_BIRD = 8192
-CAPTIONS_AT_ONCE = 64  # images in memory at a time
+LARGEST_BIRD_SIDE = 8192
+BIRDS_AT_ONCE = 64  # images in memory at a time
 
 
 @settings
@@ -139,7 +139,7 @@ def _captions(path: Path, images: int) -> list[list[str]]:
 
 def _birds(paths: list[Path], side: int) -> Iterator[UInt8[np.ndarray, "b side side 3"]]:
     """Each photograph once for each of its captions."""
-    for rows in ranges_of(len(paths), CAPTIONS_AT_ONCE):
+    for rows in ranges_of(len(paths), BIRDS_AT_ONCE):
         yield np.stack([_bird(paths[k], side) for k in rows]).repeat(EACH, 0)
 
 
@@ -149,9 +149,9 @@ def _bird(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
             files.open_regular(path, files.LARGEST_IMAGE) as file,
             Image.open(file, formats=("JPEG", "PNG")) as image,
         ):
-            if max(image.size) > LARGEST_BIRD:
+            if max(image.size) > LARGEST_BIRD_SIDE:
                 raise IdentboxError(
-                    f"{path}: expected at most {LARGEST_BIRD} pixels a side, got {image.width} x {image.height}"
+                    f"{path}: expected at most {LARGEST_BIRD_SIDE} pixels a side, got {image.width} x {image.height}"
                 )
             return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
     except (OSError, SyntaxError, ValueError) as error:

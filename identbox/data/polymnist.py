@@ -34,14 +34,14 @@ from identbox.settings import at_least, between, settings
 INK_ABOVE = 128  # of 255: a pixel of a digit is one above it
 DIGITS_AT_ONCE = 4096  # samples whose random numbers come from one stream, and that are in memory at a time
 SMALLEST_SCALE = 0.25
-MOST_BACKGROUNDS = 26
+MOST_DIGIT_MODALITIES = 26
 
 
 @settings
 class PolyMnistSettings:
     """What a PolyMNIST is made of, beside the digits and the background pictures."""
 
-    modalities: Annotated[int, between(1, MOST_BACKGROUNDS)] = 5
+    modalities: Annotated[int, between(1, MOST_DIGIT_MODALITIES)] = 5
     seed: Annotated[int, at_least(0)] = 0
     # of the digits, for Translated-PolyMNIST: 0.7 in the thesis, 0.5 in the paper of 2022; 1 for PolyMNIST itself
     scale: Annotated[float, between(SMALLEST_SCALE, 1)] = 1.0

@@ -22,8 +22,8 @@ from identbox.experiments.dmvae_learners import BatchSource, SharedLearner, Spec
 from identbox.experiments.generative import GenerationSettings
 from identbox.experiments.multiview import DataKind
 from identbox.experiments.pair_learner import DataSettings
-from identbox.experiments.records import DMVAE
-from identbox.experiments.run import RunFolder, Trainable
+from identbox.experiments.records import DMVAE, RESULTS
+from identbox.experiments.run import RunFolder, Trainable, is_finished, read_results
 from identbox.experiments.simulation import ProbeSettings, ProcessSettings
 from identbox.experiments.vae_networks import VaeDecoderSettings, VaeEncoderSettings
 from identbox.learning import training
@@ -277,6 +277,8 @@ def train_stages(
     whole = stage_folder(experiment, folder, seed, dataset)
     whole.claim()
     with whole.keep(callbacks):
+        if is_finished(folder):
+            return read_results(folder / RESULTS)
         first = Trainable(
             model=stages.first,
             loss=stages.first.loss,
@@ -346,12 +348,5 @@ def stage_folder(
     experiment: DMVAESettings, folder: Path, seed: int, dataset: tuple[Path, str] | None = None
 ) -> RunFolder:
     """The folder of a DMVAE, or of one of its parts."""
-    inputs = None if dataset is None else {"dataset": {"folder": str(dataset[0]), "sha256": dataset[1]}}
-    return RunFolder(
-        path=folder,
-        kind=DMVAE,
-        seed=seed,
-        config=experiment.table(),
-        inputs=inputs,
-        movable=() if dataset is None else ("dataset.folder",),
-    )
+    run = RunFolder(path=folder, kind=DMVAE, seed=seed, config=experiment.table())
+    return run if dataset is None else run.on_dataset(*dataset)

@@ -15,6 +15,7 @@ from identbox.experiments.learner import VALIDATION_BATCHES
 from identbox.experiments.vae_learners import EpochBatches
 from identbox.learning.contrastive import Objective
 from identbox.learning.dmvae import ConditionalVAE, Embedding, SharedInference, subset_info_nce
+from identbox.learning.mutual_information import discriminator_information
 from identbox.learning.vae import Data
 from identbox.process.world import World
 
@@ -146,7 +147,7 @@ class SpecificLearner(nn.Module):
             x, c, generator = self.drawn(2 * number, "validation")
             q = self.vae.posterior(x)
             m = q.from_noise(q.noise(1, generator))[0]
-            estimates.append(self.vae.discriminator(c, m).mean())
+            estimates.append(discriminator_information(self.vae.discriminator, c, m))
         return torch.stack(estimates).mean().item()
 
     @torch.no_grad()

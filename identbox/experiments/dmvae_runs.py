@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from identbox import config, seeding
-from identbox.errors import IdentboxError
 from identbox.experiments import dmvae
 from identbox.experiments.dmvae import SPECIFIC_FOLDER, DMVAESettings, Measures, Stages
 from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, WorldSource
@@ -27,7 +26,7 @@ from identbox.learning.elbo import VaeObjective
 from identbox.learning.mixture_prior import MixturePrior
 from identbox.learning.training import NO_CALLBACKS, Callbacks
 from identbox.metrics.interventional import content_r2
-from identbox.process.tables import process_from_table, table_from_process
+from identbox.process.tables import table_from_process
 from identbox.process.world import World, unique_mixings
 
 MOST_EMBEDDINGS = 20_000  # that the mixture of c is fitted to
@@ -131,11 +130,7 @@ def run_dmvae(
     Raises IdentboxError for a batch larger than the training split, and as `RunFolder.run` does.
     """
     data = data.only(experiment.modalities)
-    largest = max(experiment.shared.training.batch, experiment.specific.training.batch)
-    if largest > len(data.train):
-        raise IdentboxError(
-            f"training.batch: expected at most the {len(data.train)} samples of the split train, got {largest}"
-        )
+    data.expect_batch(max(experiment.shared.training.batch, experiment.specific.training.batch))
     stages = dataset_stages(experiment, data, seed=seed, device=device)
     return dmvae.train_stages(
         experiment,
@@ -152,16 +147,13 @@ def dataset_stages(
     experiment: DMVAESettings, data: MultiviewData, *, seed: int, device: torch.device | str = "cpu"
 ) -> Stages:
     """The untrained stages for the modalities of a dataset."""
-    content = 1
-    if data.pairs is not None:
-        content = process_from_table(data.pairs.process, f"{data.folder}: process").content_size
     return dmvae.stages_of(
         experiment,
         DatasetSource(data.train, data.validation, seed),
         lambda sizes, own: multiview_modalities(
             data.train, sizes, experiment.encoder, experiment.decoder, seed=own
         ),
-        experiment.latents(content),
+        experiment.latents(data.content_size),
         seed=seed,
         device=device,
     )
@@ -212,18 +204,9 @@ def _on_dataset(
             **judged_generation(learner, data, experiment, callbacks.on_message),
         }
 
-    facts = {
-        "dataset": {
-            "folder": str(data.folder),
-            "sha256": data.sha256,
-            "train": len(data.train),
-            "modalities": list(data.names),
-        },
-        "process": data.process_table(),
-    }
     nothing: dict[str, Any] = {"probes": []}
     return Measures(
-        facts=facts,
+        facts=data.facts(),
         shared=lambda: nothing,
         specific=lambda _: nothing,
         together=together,

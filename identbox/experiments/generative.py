@@ -225,11 +225,8 @@ def vae_folder(
     folder: Path, experiment: Generative, *, seed: int, dataset: tuple[Path, str] | None = None
 ) -> RunFolder:
     """The folder of a run; ``dataset`` is the folder and the hash of the dataset, where it is trained on one."""
-    inputs = None if dataset is None else {"dataset": {"folder": str(dataset[0]), "sha256": dataset[1]}}
-    movable = () if dataset is None else ("dataset.folder",)
-    return RunFolder(
-        path=folder, kind=GENERATIVE, seed=seed, config=experiment.table(), inputs=inputs, movable=movable
-    )
+    run = RunFolder(path=folder, kind=GENERATIVE, seed=seed, config=experiment.table())
+    return run if dataset is None else run.on_dataset(*dataset)
 
 
 def run_vae_on_world(

@@ -108,14 +108,8 @@ def experiment_folder(
     folder: Path, experiment: Experiment, dataset: Path, sha256: str, *, seed: int
 ) -> RunFolder:
     """The folder of an experiment's run, which may be continued after its dataset was moved."""
-    return RunFolder(
-        path=folder,
-        kind=IMAGE_TEXT,
-        seed=seed,
-        config=experiment.table(),
-        inputs={"dataset": {"folder": str(dataset), "sha256": sha256}},
-        movable=("dataset.folder",),
-    )
+    run = RunFolder(path=folder, kind=IMAGE_TEXT, seed=seed, config=experiment.table())
+    return run.on_dataset(dataset, sha256)
 
 
 def _measured_experiment(learner: PairLearner, data: Data, trained: Trained) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments import image_text
 from identbox.experiments.pair_learner import DataSettings
 from identbox.process.presets import SHAPE_NAMES
+from identbox.process.tables import process_from_table
 
 DataKind = Literal["simulation", "pairs", "multiview"]
 Parser = Callable[[str], Mapping[str, int]]  # the classes that a text names, by factor; raises IdentboxError
@@ -54,6 +55,32 @@ class MultiviewData:
             )
         train, validation, test = (_only(one, names) for one in (self.train, self.validation, self.test))
         return replace(self, train=train, validation=validation, test=test, pairs=None)
+
+    @property
+    def content_size(self) -> int:
+        """Dimensions of the content of a rendered dataset by its process; 1 where nothing says it."""
+        if self.pairs is None:
+            return 1
+        return process_from_table(self.pairs.process, f"{self.folder}: process").content_size
+
+    def expect_batch(self, size: int) -> None:
+        """Raise IdentboxError where a batch has more samples than the split train."""
+        if size > len(self.train):
+            raise IdentboxError(
+                f"training.batch: expected at most the {len(self.train)} samples of the split train, got {size}"
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """What the record of a run says of its data."""
+        return {
+            "dataset": {
+                "folder": str(self.folder),
+                "sha256": self.sha256,
+                "train": len(self.train),
+                "modalities": list(self.names),
+            },
+            "process": self.process_table(),
+        }
 
     def process_table(self) -> dict[str, Any]:
         """Roles and modalities of all factors, as the table of a process has them."""

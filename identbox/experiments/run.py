@@ -12,7 +12,7 @@ import subprocess
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ class RunFolder:
     config: Mapping[str, Any]
     inputs: Mapping[str, Any] | None = None
     movable: tuple[str, ...] = ()
+
+    def on_dataset(self, folder: Path, sha256: str) -> RunFolder:
+        """The same run, trained on the dataset of that hash, whose folder may be moved before it is continued."""
+        inputs = {"dataset": {"folder": str(folder), "sha256": sha256}}
+        return replace(self, inputs=inputs, movable=("dataset.folder",))
 
     def claim(self) -> None:
         """Make the folder, or check that it is of the same configuration; raises IdentboxError if not."""

@@ -77,11 +77,7 @@ def run_vae(
     bound where a step is not finite.
     """
     data = data.only(experiment.modalities)
-    if experiment.training.batch > len(data.train):
-        raise IdentboxError(
-            f"training.batch: expected at most the {len(data.train)} samples of the split train, "
-            f"got {experiment.training.batch}"
-        )
+    data.expect_batch(experiment.training.batch)
 
     def make() -> Trainable:
         learner = dataset_vae(experiment, data, seed=seed).to(device)
@@ -101,10 +97,7 @@ def run_vae(
 
 def dataset_vae(experiment: Generative, data: MultiviewData, *, seed: int) -> DatasetVae:
     """The untrained model of the modalities of a dataset."""
-    content = 1
-    if experiment.encoder.encoding_size is None and data.pairs is not None:
-        content = process_from_table(data.pairs.process, f"{data.folder}: process").content_size
-    latents = experiment.encoder.latents(content)
+    latents = experiment.encoder.latents(data.content_size)
     parts = multiview_modalities(data.train, latents, experiment.encoder, experiment.decoder, seed=seed)
     vae = MultimodalVAE(parts, latents, experiment.subsets_of(tuple(parts)))
     splits = {"train": data.train, "validation": data.validation}
@@ -148,13 +141,7 @@ def _measured_vae(
     learner.eval()
     held_out = learner.read(data.test, torch.arange(min(len(data.test), max(1, experiment.likelihood.data))))
     return {
-        "dataset": {
-            "folder": str(data.folder),
-            "sha256": data.sha256,
-            "train": len(data.train),
-            "modalities": list(data.names),
-        },
-        "process": data.process_table(),
+        **data.facts(),
         **bound_record(learner, trained, held_out, experiment),
         **dataset_probes(learner, data, experiment),
         **_likelihood_by_inputs(learner, held_out, experiment),

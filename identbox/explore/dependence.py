@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from identbox.metrics.associations import binned, mutual_information
+from identbox.metrics.associations import binned, entropy_of_counts, mutual_information
 
 HISTOGRAM_BINS = 12  # of a number
 
@@ -40,7 +40,7 @@ def dependence(columns: Sequence[ShownFactor]) -> dict[str, Any]:
     ``declared``: [cause, effect] for each effect of the process between them.
     """
     codes = {
-        one.name: binned(one.values, HISTOGRAM_BINS) if one.kind != "class" else _class_counts(one.values)
+        one.name: binned(one.values, HISTOGRAM_BINS) if one.kind != "class" else _class_numbers(one.values)
         for one in columns
     }
     names = [name for name, code in codes.items() if len(code) and code.max() > 0]
@@ -52,7 +52,7 @@ def dependence(columns: Sequence[ShownFactor]) -> dict[str, Any]:
     return {"names": names, "matrix": matrix, "declared": declared}
 
 
-def _class_counts(values: np.ndarray) -> Int[np.ndarray, " n"]:
+def _class_numbers(values: np.ndarray) -> Int[np.ndarray, " n"]:
     return np.unique(values, return_inverse=True)[1].reshape(-1)
 
 
@@ -63,8 +63,8 @@ def strength(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> float:
     >>> strength(a, a), strength(a, np.arange(1000) // 250), round(strength(a, a // 2), 2)
     (1.0, 0.0, 1.0)
     """
-    counts = [np.bincount(code)[np.bincount(code) > 0] for code in (a, b)]
-    entropies = [-(c / c.sum() * np.log(c / c.sum())).sum() for c in counts]
+    counts = [np.unique(code, return_counts=True)[1] for code in (a, b)]
+    entropies = [entropy_of_counts(c) for c in counts]
     if min(entropies) <= 0:
         return 0.0
     chance = (len(counts[0]) - 1) * (len(counts[1]) - 1) / (2 * len(a))

@@ -40,9 +40,10 @@ class Discriminator(nn.Module):
                 f"discriminator: expected at least one dimension of each part, got {shared} and {specific}"
             )
         layers: list[nn.Module] = []
-        for before, after in itertools.pairwise((shared + specific, *settings.widths)):
+        sizes = (shared + specific, *settings.widths)
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), nn.LeakyReLU(settings.slope)]
-        self.net = nn.Sequential(*layers, nn.Linear((shared + specific, *settings.widths)[-1], 1))
+        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         draw_weights(self, seeding.generator(seed, name))
 
     def forward(self, c: Float[Tensor, "n s"], m: Float[Tensor, "n t"]) -> Float[Tensor, " n"]:

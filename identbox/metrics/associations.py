@@ -130,7 +130,7 @@ def information(codes: Codes, factors: Sequence[Factor]) -> Associations:
     found = []
     for factor in factors:
         classes = factor.classes
-        entropy = _entropy(np.bincount(classes))
+        entropy = entropy_of_counts(np.bincount(classes))
         found.append([mutual_information(code, classes) / entropy for code in binned_codes])
     return np.array(found).T
 
@@ -139,10 +139,13 @@ def mutual_information(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> fl
     """The mutual information of two classifications, in nats."""
     width = int(b.max()) + 1
     joint = np.bincount(a * width + b, minlength=(int(a.max()) + 1) * width).reshape(-1, width)
-    return max(0.0, _entropy(joint.sum(1)) + _entropy(joint.sum(0)) - _entropy(joint))
+    return max(
+        0.0, entropy_of_counts(joint.sum(1)) + entropy_of_counts(joint.sum(0)) - entropy_of_counts(joint)
+    )
 
 
-def _entropy(counts: np.ndarray) -> float:
+def entropy_of_counts(counts: np.ndarray) -> float:
+    """The entropy in nats of the distribution that counts of any shape are proportional to."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
