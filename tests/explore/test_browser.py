@@ -221,13 +221,19 @@ def test_a_slider_moves_the_scene_and_a_killed_renderer_is_replaced(browser, add
     assert page.locator('[data-which="difference"] figcaption').inner_text() != "Difference\n0% of the pixels"
     page.locator('[name="cut"][value="1"]').check()
     person.until("!document.querySelector('.changes').textContent.includes('followed')")
+    # The images of the switch are rendered and counted before those of the slider; the page asks each second.
+    page.locator(full + """[data-key*='"follow":false']""").wait_for()
+    page.wait_for_timeout(1200)
     rendered = person.number("document.querySelector('.renderer').dataset.rendered")
     slider = page.locator('[data-variable="background_color"] input')
-    for step in range(10):
-        slider.evaluate(
-            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }",
-            0.05 + step / 12,
-        )
+    # The page itself makes the ten changes: from outside each could come a rest later on a busy machine.
+    slider.evaluate("""async (e) => {
+        for (let step = 0; step < 10; step++) {
+            e.value = 0.05 + step / 12;
+            e.dispatchEvent(new Event("input", {bubbles: true}));
+            await new Promise((done) => setTimeout(done, 20));
+        }
+    }""")
     page.locator(f'{full}[data-key*="0.8"]').wait_for()
     person.until(f"document.querySelector('.renderer').dataset.rendered > {rendered}")
     assert person.number("document.querySelector('.renderer').dataset.rendered") - rendered <= 5
