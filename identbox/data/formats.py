@@ -27,7 +27,10 @@ class Source(Protocol):
     sentences: list[str]
     image_latents: Columns  # each of shape (n,): int64, float64, or str as objects
     text_latents: Columns
-    files: list[Path]  # the files with the images
+
+    @property
+    def files(self) -> list[Path]:
+        """The files with the images."""
 
     def png(self, index: int) -> bytes:
         """The encoded image. Raises OSError where it cannot be read."""

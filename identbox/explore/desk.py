@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from identbox import documents
-from identbox.explore.encoders import RunEncoders
 from identbox.explore.images import LiveImages
-from identbox.explore.lab import Lab
 from identbox.explore.samples import DatasetView
 from identbox.explore.scene import Asked, LiveProcess
+
+if TYPE_CHECKING:
+    from identbox.explore.encoders import RunEncoders
+    from identbox.explore.lab import Lab
 
 EXPLORE_TEMPLATES = Path(__file__).parent / "templates"
 

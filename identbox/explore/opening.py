@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from identbox.data.folder import SPLITS
 from identbox.data.formats import has_split
 from identbox.data.multiview import is_multiview
 from identbox.errors import IdentboxError
 from identbox.explore.desk import Desk
-from identbox.explore.encoders import RunEncoders
 from identbox.explore.images import LiveImages
-from identbox.explore.lab import Lab
 from identbox.explore.samples import DatasetView
 from identbox.explore.scene import LiveProcess
 from identbox.process.tables import load_process
+
+if TYPE_CHECKING:
+    from identbox.explore.lab import Lab
 
 DEFAULT_PROCESS = "multimodal3dident"
 
@@ -40,7 +42,7 @@ def open_desk(
         view.info()  # reads all splits, so that the first page comes at once
     elif folder is not None:
         places.insert(0, folder)
-    lab = Lab(places) if places else None
+    lab = _lab_of(places)
     live, images = None, None
     if view is not None or process is not None or not places:
         recipe = None if view is None or process is not None else view.recipe
@@ -51,9 +53,20 @@ def open_desk(
         )
     encoders = None
     if view is not None and live is not None and places:
+        from identbox.explore.encoders import RunEncoders
+
         encoders = RunEncoders(places, view.folder, live, images)
     title = folder.resolve().name if folder is not None else live.process.name if live is not None else "runs"
     return Desk(title=title, dataset=view, scene=live, images=images, lab=lab, encoders=encoders)
+
+
+def _lab_of(places: Sequence[Path]) -> Lab | None:
+    """The runs in some folders. Without any, the modules of reports and training are not loaded."""
+    if not places:
+        return None
+    from identbox.explore.lab import Lab
+
+    return Lab(places)
 
 
 def is_dataset(folder: Path) -> bool:

@@ -23,7 +23,6 @@ from identbox.data.formats import Source, has_split, open_source
 from identbox.data.recipe import Recipe
 from identbox.data.scene import IMAGE_FACTORS, Scene
 from identbox.errors import IdentboxError
-from identbox.explore.dependence import dependence
 from identbox.process import presets
 from identbox.process.distributions import Categorical
 from identbox.process.model import Process
@@ -84,7 +83,7 @@ class SplitView:
         """The PNG of a sample. Raises IndexError for one that there is not, IdentboxError for what is no PNG of it."""
         where = self.source.where(_in_range(row, len(self)))
         if isinstance(self.source, FolderSource):
-            files.inside(self._folder, f"{self.name}/images/{self.source.files[row].name}", where)
+            files.inside(self._folder, f"{self.name}/images/{Path(where).name}", where)
         try:
             content = self.source.png(row)
         except OSError as error:
@@ -96,6 +95,8 @@ class SplitView:
     @cached_property
     def dependence(self) -> dict[str, Any]:
         """How strongly each two factors depend on each other; see `dependence`."""
+        from identbox.explore.dependence import dependence  # its statistics are a second of the start
+
         return dependence(self.columns)
 
 
