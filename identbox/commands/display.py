@@ -25,6 +25,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_each(side_by_side: int) -> int:
+    """The threads of each of so many processes: its share of the cores, and no more than OMP_NUM_THREADS says."""
+    share, said = max(1, cores() // side_by_side), os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, max(1, int(said))) if said.isdecimal() else share
+
+
 def images_bar(unit: str = "images") -> Progress:
     """A bar with images or another unit, how many each second in this run, and the time left.
 
@@ -138,7 +144,7 @@ def run_jobs(
 
     with ExitStack() as stack:
         side_by_side, executor = workers or cores(), None
-        threads = max(1, cores() // side_by_side)
+        threads = threads_each(side_by_side)
         if cluster is not None:
             pool = stack.enter_context(clusters.connect(cluster, folder.resolve() / "cluster"))
             side_by_side, executor, threads = pool.slots, pool.executor, cluster.cpus

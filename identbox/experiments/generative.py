@@ -213,7 +213,7 @@ GENERATIVE_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "multiview": {
             "training": {
                 "optimizer": "soap",
-                "steps": 400,
+                "steps": 300,
                 "batch": 64,
                 "learning_rate": 1e-2,
                 "log_every": 50,
@@ -226,7 +226,7 @@ GENERATIVE_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
                 "hidden": 96,
             },
             "elbo": {"beta": 1.0, "subsets": "one"},
-            "probes": {"samples": 500, "bootstrap": 20},
+            "probes": {"samples": 500, "bootstrap": 10},
             "likelihood": {"data": 16, "samples": 64},
             "generation": {"samples": 1000, "judge": {"steps": 1000}},
         },
