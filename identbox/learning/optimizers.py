@@ -92,7 +92,9 @@ def _initial(parameter: nn.Parameter, gradient: Tensor) -> dict[str, Any]:
     for side, rows in (("left", gradient), ("right", gradient.T)):
         if 1 < len(rows) <= LONGEST_TURNED and parameter.ndim > 1:
             state[side] = rows @ rows.T
-            state[f"{side}_basis"] = torch.linalg.eigh(state[side]).eigenvectors.flip(1)  # the largest first
+            # In single precision LAPACK returns NaN for some matrices of low rank with small entries.
+            vectors = torch.linalg.eigh(state[side].double()).eigenvectors
+            state[f"{side}_basis"] = vectors.flip(1).to(rows)  # the largest first
     return state
 
 

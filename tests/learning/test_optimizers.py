@@ -101,6 +101,22 @@ def test_soap_takes_convolutions_vectors_and_long_sides(monkeypatch):
     torch.testing.assert_close(kernel, twin)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e-7, 1e-15])
+def test_soap_begins_with_gradients_of_low_rank_and_small_entries(size):
+    """Those of a layer behind ReLU, many units of which are silent: some eigenvectors of single precision were NaN."""
+    for seed in range(8):
+        stream = torch.Generator().manual_seed(seed)
+        outputs = torch.randn(64, 64, generator=stream)
+        features = torch.randn(64, 256, generator=stream).sub(1).relu() * torch.logspace(0, -4, 256)
+        features[:, torch.rand(256, generator=stream) < 0.3] = 0
+        weight = nn.Parameter(torch.zeros(64, 256))
+        soap = optimizers.Soap([weight], lr=0.1)
+        for _ in range(2):
+            weight.grad = outputs @ features * size
+            soap.step()
+        assert weight.isfinite().all()
+
+
 def test_soap_needs_far_fewer_steps_than_adam_on_an_ill_conditioned_quadratic():
     """|A W B - C|^2 with condition numbers of 100: the eigenbasis of the gradients is that of the problem."""
     scales = torch.logspace(-1, 1, 8, dtype=torch.float64)
