@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/
+PIP := $(RUN)pip install --quiet --disable-pip-version-check
 
 .PHONY: setup browser demo docs test test-fast lint lock bench fuzz faults clean
 
@@ -16,11 +17,12 @@ browser: setup
 # Where the files are known, nothing is installed that has not the hash of the lock.
 LOCK := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),requirements.lock)
 
-$(VENV)/ready: pyproject.toml constraints.txt requirements.lock
+$(VENV)/ready: pyproject.toml constraints.txt requirements.lock .ci/torch-cpu.lock
 	@command -v $(PYTHON) >/dev/null || { echo "expected $(PYTHON), got none; install Python 3.11, or: make PYTHON=PATH"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "type: sudo apt-get install -y python3.11-venv"; exit 1; }
-	$(if $(LOCK),$(RUN)pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LOCK))
-	$(RUN)pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(if $(LOCK),$(PIP) --no-deps --require-hashes --requirement .ci/torch-cpu.lock 2>/dev/null || true)
+	$(if $(LOCK),$(PIP) --no-deps --require-hashes --requirement $(LOCK))
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup
@@ -39,13 +41,16 @@ lint: setup
 	$(RUN)mypy
 	$(RUN)lint-imports
 
+# Compiled modules are kept, also where the environment says otherwise: hundreds of tests start the command line.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN)python -m pytest
+
 # Three processes of one thread each on two cores: some tests wait, for a lease or a killed process.
 test: lint browser
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
 
 # Everything but the slow tests, which train or render for longer: half the time.
 test-fast: lint browser
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # Ten thousand cases of bad input, and two hundred processes killed: long.
 fuzz: setup

@@ -4,7 +4,8 @@
     python .ci/lock.py report.json > requirements.lock
 
 The report is pip's own. torch may come from two places, as a build for CPUs alone or with CUDA: the hash of the other
-build of the same version is kept from the lock that is there.
+build of the same version is kept from the lock that is there. The build for CPUs is wanted first, where pip finds it:
+.ci/torch-cpu.lock has its hash, and is written by hand.
 """
 
 import json

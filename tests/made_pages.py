@@ -1,6 +1,7 @@
 """Findings made by hand and the page of them, and a reader of HTML, for the tests of pages and charts."""
 
 import dataclasses
+import functools
 from html.parser import HTMLParser
 
 import numpy as np
@@ -208,15 +209,20 @@ POWER = Power(
 )
 
 
-TEXT = pages.verification_page(
-    verification(*SIX, factors=ELBOW, power={"main": POWER}),
-    losses=LOSSES,
-    processes={f.name: PROCESS for f in SIX},
-    pictures={f.name: a_picture() for f in SIX},
-)
+@functools.cache
+def page_text():
+    """The HTML of the page of all six."""
+    return pages.verification_page(
+        verification(*SIX, factors=ELBOW, power={"main": POWER}),
+        losses=LOSSES,
+        processes={f.name: PROCESS for f in SIX},
+        pictures={f.name: a_picture() for f in SIX},
+    )
 
 
-TREE = Reader(TEXT).root
+@functools.cache
+def page_tree():
+    return Reader(page_text()).root
 
 
 def cells(table):

@@ -11,7 +11,7 @@ from identbox.identifiability.verdicts import ViewVerdict
 from identbox.process import presets
 from identbox.reports import charts, graphs, pages
 from identbox.reports.svg import Axis
-from made_pages import CURVE, ELBOW, PROCESS, SIX, SIZES, TREE, Reader, condition, verification
+from made_pages import CURVE, ELBOW, PROCESS, SIX, SIZES, Reader, condition, page_tree, verification
 
 
 def test_numbers_that_are_not_finite_are_written_but_not_drawn():
@@ -48,7 +48,7 @@ def test_an_interval_that_goes_on_has_an_arrow_and_leaves_the_margin_in_sight():
 
 
 def test_the_elbow_is_shown_with_its_losses():
-    chart = next(f for f in TREE.all("svg") if f.children[0].words.startswith("Mean validation loss"))
+    chart = next(f for f in page_tree().all("svg") if f.children[0].words.startswith("Mean validation loss"))
     for place, size in enumerate(SIZES):
         assert f"{CURVE[:, place].mean():.3f} nats at {size}" in chart.attributes["aria-label"]
     assert ELBOW.size == 3

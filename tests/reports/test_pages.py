@@ -17,20 +17,20 @@ from made_pages import (
     LOSSES,
     NASTY,
     SIX,
-    TEXT,
-    TREE,
     Reader,
     cells,
     condition,
     finding,
+    page_text,
+    page_tree,
     verification,
 )
 
 
 def test_the_page_is_one_document_that_needs_nothing_else():
-    (page,) = TREE.all("html")
+    (page,) = page_tree().all("html")
     assert page.attributes["lang"] == "en"
-    for element in TREE.all():
+    for element in page_tree().all():
         assert element.name not in (
             "script",
             "link",
@@ -45,15 +45,15 @@ def test_the_page_is_one_document_that_needs_nothing_else():
         assert not {"src", "srcset", "action", "background"} & element.attributes.keys()
         assert element.attributes.get("href", "#").startswith("#")
         assert not any(key.startswith("on") for key in element.attributes)
-    assert not re.search(r"url\(|@import|@font-face|https?:", TEXT)
-    metas = [element.attributes for element in TREE.all("meta")]
+    assert not re.search(r"url\(|@import|@font-face|https?:", page_text())
+    metas = [element.attributes for element in page_tree().all("meta")]
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in metas
     (policy,) = [meta["content"] for meta in metas if "http-equiv" in meta]
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def test_six_groups_stay_below_a_megabyte():
-    assert len(TEXT.encode()) < 1_000_000
+    assert len(page_text().encode()) < 1_000_000
 
 
 def test_equal_arguments_give_equal_text():
@@ -62,7 +62,7 @@ def test_equal_arguments_give_equal_text():
 
 
 def test_every_figure_says_what_it_shows():
-    figures = list(TREE.all("svg"))
+    figures = list(page_tree().all("svg"))
     # For each group: graph, three quantities, two scatters, Eq. 8.9 and InfoNCE.
     assert len(figures) == 1 + 6 * (1 + 3 + 2 + 2)
     for figure in figures:
@@ -77,21 +77,21 @@ def test_every_figure_says_what_it_shows():
 
 
 def test_ids_are_unique_and_links_lead_to_them():
-    ids = [element.attributes["id"] for element in TREE.all() if "id" in element.attributes]
+    ids = [element.attributes["id"] for element in page_tree().all() if "id" in element.attributes]
     assert len(ids) == len(set(ids)) == len(SIX)
-    links = {element.attributes["href"] for element in TREE.all("a")}
+    links = {element.attributes["href"] for element in page_tree().all("a")}
     assert links == {f"#{name}" for name in ids}
 
 
 def test_headings_leave_out_no_level():
-    levels = [int(heading.name[1]) for heading in TREE.all("h1", "h2", "h3", "h4", "h5", "h6")]
+    levels = [int(heading.name[1]) for heading in page_tree().all("h1", "h2", "h3", "h4", "h5", "h6")]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
 def test_tables_are_rectangular_and_scroll_in_a_box_that_keys_reach():
-    tables = list(TREE.all("table"))
+    tables = list(page_tree().all("table"))
     assert tables
     for table in tables:
         assert len(set(cells(table))) == 1
@@ -105,9 +105,9 @@ def test_tables_are_rectangular_and_scroll_in_a_box_that_keys_reach():
 
 
 def test_names_that_users_give_are_escaped():
-    assert NASTY in [heading.words for heading in TREE.all("h3")]
-    assert NASTY in [link.words for link in TREE.all("a")]
-    assert NASTY in [value.words for value in TREE.all("dd")]
+    assert NASTY in [heading.words for heading in page_tree().all("h3")]
+    assert NASTY in [link.words for link in page_tree().all("a")]
+    assert NASTY in [value.words for value in page_tree().all("dd")]
     nasty = condition(view="</svg>", what="' onload='x")
     verdict = ViewVerdict(view="</svg>", outcome="undecided", reasons=("<u>",), conditions=(nasty,))
     prediction = Prediction(block=("<td>",), outcome=None, reason="<s>")
@@ -141,7 +141,7 @@ def contrast(one, other):
 
 def test_text_stands_out_in_light_and_in_dark():
     """WCAG's AA asks for 4.5. The deepest cell is pure --heat, the palest --soft; both carry --fg."""
-    (style,) = TREE.all("style")
+    (style,) = page_tree().all("style")
     schemes = {
         "light": re.search(r":root \{\s*color-scheme: light dark;(.*?)\}", style.words, re.S),
         "dark": re.search(
@@ -162,13 +162,13 @@ def test_text_stands_out_in_light_and_in_dark():
 
 def test_colour_is_never_alone():
     """A sign or a form goes with every state: in words, in cells, and in marks of figures."""
-    for element in TREE.all("span"):
+    for element in page_tree().all("span"):
         if "state" in element.attributes.get("class", "").split():
             assert element.children[0].words in "✓✗?–"
             assert len(element.words) > 3
     marks = {
         group.attributes["class"]: group.children[-1].attributes["class"]
-        for group in TREE.all("g")
+        for group in page_tree().all("g")
         if group.attributes.get("class") in ("good", "bad", "open")
     }
     assert marks == {"good": "dot", "bad": "cross", "open": "ring"}
@@ -204,15 +204,15 @@ def test_the_exit_code_tells_true_refuted_and_open_apart():
 
 
 def test_predicted_stands_beside_measured_and_controls_come_last_and_folded():
-    summary = next(table for table in TREE.all("table") if table.attributes.get("class") == "summary")
+    summary = next(table for table in page_tree().all("table") if table.attributes.get("class") == "summary")
     rows = [[cell.words for cell in row.children] for row in summary.all("tr")]
     assert rows[1] == ["main", "✓ came true: 3 of 3", "identified", "3", "", "", "content", "2", "0-2"]
     assert rows[2][1:6] == ["✗ refuted: 3 of 3", "identified", "", "3", ""]
     assert rows[3][1:6] == ["? undecided: 3 of 3", "identified", "", "", "3"]
     assert rows[4][1:6] == ["– nothing predicted", "nothing", "1", "", ""]
     assert rows[5] == ["Negative controls"]
-    assert [heading.words for heading in TREE.all("h3")][-2:] == ["untrained", "fifth"]
-    folded = [element for element in TREE.all("details") if list(element.all("h3"))]
+    assert [heading.words for heading in page_tree().all("h3")][-2:] == ["untrained", "fifth"]
+    folded = [element for element in page_tree().all("details") if list(element.all("h3"))]
     assert len(folded) == 2
     assert "open" not in folded[0].attributes
     # The id lies inside, where a browser unfolds what a link leads to.
@@ -221,7 +221,7 @@ def test_predicted_stands_beside_measured_and_controls_come_last_and_folded():
 
 
 def test_cells_of_matrices_hold_number_ceiling_and_depth():
-    table = next(table for table in TREE.all("table") if table.attributes.get("class") == "heat")
+    table = next(table for table in page_tree().all("table") if table.attributes.get("class") == "heat")
     rows = {row.children[0].words: row.children[1:] for row in table.all("tr")}
     assert list(rows)[1:] == ["content", "content'", "style", "style'"]
     assert [cell.words for cell in rows["content"]] == ["0.99of 1.00", "", ""]
@@ -247,7 +247,7 @@ def test_two_blocks_of_a_group_share_its_rows():
 
 
 def test_what_a_verdict_would_have_seen_is_told_with_its_group():
-    words = TREE.words
+    words = page_tree().words
     assert (
         "Positive controls: 1 of 2 invertible functions of content are called identified, 1 undecided"
         in words
