@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from identbox.errors import IdentboxError
@@ -30,7 +30,7 @@ def cube_entropy(u: Float[Tensor, "n d"], *, neighbours: int = NEIGHBOURS) -> tu
     values = u.detach().double().cpu().numpy()
     if not ((values >= 0) & (values <= 1)).all():
         raise IdentboxError("entropy: expected values in the unit cube, got some outside of it")
-    tree = cKDTree(values % 1.0, boxsize=1.0)
+    tree = scipy.spatial.cKDTree(values % 1.0, boxsize=1.0)
     radius = tree.query(values % 1.0, k=[neighbours + 1])[0][:, 0]
     if (radius == 0).any():
         return -math.inf, 0.0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 COMPONENTS = 100
@@ -25,6 +24,8 @@ class MixturePrior:
     @staticmethod
     def fit(embeddings: Float[Tensor, "n d"], *, components: int = COMPONENTS, seed: int) -> MixturePrior:
         """The mixture by expectation maximisation (scikit-learn); of few embeddings it has fewer components."""
+        from sklearn.mixture import GaussianMixture  # a second, which no other model need wait for
+
         values = embeddings.detach().double().cpu()
         scale = values.var(0, correction=0).mean().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
         parts = max(1, min(components, len(values) // ROWS_A_COMPONENT))

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int, Shaped
-from scipy.stats import rankdata
 
 from identbox.errors import IdentboxError
 from identbox.process.distributions import DomainKind
@@ -74,12 +74,12 @@ Associations = Float[np.ndarray, "k f"]
 
 def correlations(codes: Codes, factors: Sequence[Factor], *, ranks: bool = False) -> Associations:
     """The correlation of each code with each factor, from 0 to 1; 0 for a code that is constant."""
-    used = np.stack([rankdata(code) for code in codes.T], axis=1) if ranks else codes
+    used = np.stack([scipy.stats.rankdata(code) for code in codes.T], axis=1) if ranks else codes
     found = []
     for factor in factors:
         columns = factor.columns
         if ranks and factor.kind == "continuous":
-            columns = rankdata(columns[:, 0])[:, None]
+            columns = scipy.stats.rankdata(columns[:, 0])[:, None]
         found.append(np.sqrt(explained(used, columns)))
     return np.stack(found, axis=1)
 
@@ -168,11 +168,13 @@ def continuous_information(codes: Codes, factors: Sequence[Factor], seed: int = 
     """
     from sklearn.feature_selection import mutual_info_regression
 
-    ranked = np.stack([rankdata(code) / len(code) for code in codes.T], axis=1)
+    ranked = np.stack([scipy.stats.rankdata(code) / len(code) for code in codes.T], axis=1)
     found = []
     for factor in factors:
         values = [
-            mutual_info_regression(ranked, rankdata(column), n_neighbors=NEAREST, random_state=seed)
+            mutual_info_regression(
+                ranked, scipy.stats.rankdata(column), n_neighbors=NEAREST, random_state=seed
+            )
             for column in factor.columns.T
         ]
         found.append(np.sqrt(1 - np.exp(-2 * np.max(values, axis=0).clip(min=0))))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 from identbox.metrics.associations import Associations
 
@@ -17,7 +17,7 @@ def matched(strengths: Associations) -> float:
     >>> matched(np.array([[0.9, 0.8], [0.7, 0.1]]))
     0.75
     """
-    rows, columns = linear_sum_assignment(-strengths)
+    rows, columns = scipy.optimize.linear_sum_assignment(-strengths)
     return float(strengths[rows, columns].sum() / strengths.shape[1])
 
 

@@ -35,8 +35,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from identbox import seeding
 from identbox.errors import IdentboxError
@@ -211,7 +211,9 @@ class _Sticks:
         """
         total = self.errors.sum(0)
         unit = max(self.error, self.rounding) / self.freedom
-        kept = np.array(self.knots)[(total - self.error) / unit <= stats.f.ppf(CONFIDENCE, 1, self.freedom)]
+        kept = np.array(self.knots)[
+            (total - self.error) / unit <= scipy.stats.f.ppf(CONFIDENCE, 1, self.freedom)
+        ]
         n = len(self.errors)
         weights = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS)
         resampled = np.array(self.knots)[(weights @ self.errors).argmin(1)]
@@ -302,5 +304,5 @@ def _still_falls(d: Float[np.ndarray, " sizes"], y: Losses, error: float) -> boo
     steps = d[part] - d[0], d[-1] - d[-1 - part]
     first, last = (mean[0] - mean[part]) / steps[0], (mean[-1 - part] - mean[-1]) / steps[1]
     spread = math.sqrt(2 * error / len(y) * ((FLATTER / steps[0]) ** 2 + steps[1] ** -2))
-    beyond = stats.norm.ppf(1 - FALL_LEVEL) * spread
+    beyond = scipy.stats.norm.ppf(1 - FALL_LEVEL) * spread
     return bool(first > 0 and last > 0 and last - FLATTER * first > beyond)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from scipy import stats
+import scipy
 
 CONFIDENCE = 0.95  # of all intervals, two-sided
 
@@ -28,8 +28,8 @@ def quantile(confidence: float) -> float:
 def share(k: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
     """k of n as a share, with the exact interval of Clopper and Pearson."""
     tail = (1 - confidence) / 2
-    low = stats.beta.ppf(tail, k, n - k + 1) if k else 0.0
-    high = stats.beta.isf(tail, k + 1, n - k) if k < n else 1.0
+    low = scipy.stats.beta.ppf(tail, k, n - k + 1) if k else 0.0
+    high = scipy.stats.beta.isf(tail, k + 1, n - k) if k < n else 1.0
     return Estimate(value=k / n, low=float(low), high=float(high))
 
 

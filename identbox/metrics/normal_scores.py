@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
-from scipy.interpolate import PchipInterpolator
 from scipy.special import ndtri
 from torch import Tensor
 
@@ -65,7 +65,7 @@ def _scores(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     if len(known) <= FEW_VALUES:
         return np.interp(column, known, scores)
     knots = np.linspace(scores[0], scores[-1], 1 + math.ceil((scores[-1] - scores[0]) / KNOTS))
-    quantiles = PchipInterpolator(knots, np.interp(knots, scores, known))
+    quantiles = scipy.interpolate.PchipInterpolator(knots, np.interp(knots, scores, known))
     fine = np.linspace(scores[0], scores[-1], FINE)
     points, first = np.unique(quantiles(fine), return_index=True)
     return np.interp(column, points, fine[first])

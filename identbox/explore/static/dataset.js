@@ -100,7 +100,7 @@ export class DatasetPage {
     this.factors = h("div", { class: "factors-place" });
     this.empty = h("p", { class: "empty", hidden: true }, "No sample fits all filters.");
     const wide = matchMedia("(min-width: 60rem)").matches;
-    const side = h("details", { class: "side", open: wide },
+    const side = h("details", { class: "side", open: wide, ontoggle: () => this.grid.draw() },
       h("summary", null, "Filter and sort"),
       this.splitChoice(), sortChoice(split), this.search(),
       this.factorFilters.map((one) => one.filter.element), this.facts());
