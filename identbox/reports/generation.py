@@ -13,7 +13,7 @@ from statistics import fmean
 
 from identbox.experiments.records import Cell, Run, Runs, Sweep
 from identbox.reports import generation_figures
-from identbox.reports.claims import CLAIMS, claims_table
+from identbox.reports.claims import CLAIMS, claims_notes, claims_table, judged_claims
 from identbox.reports.comparisons import Comparison
 from identbox.reports.generation_figures import FrontierPoint, LinePanel, LineSeries
 from identbox.reports.report import SPREAD, SweepContents
@@ -204,7 +204,7 @@ def input_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
     quantities = [one for own in groups.values() for one in own]
     entries = list(quantity_entries(sweep, runs, [*quantities, *OVERALL]))
     tables = _tables(sweep, entries, {**groups, **OVERALL_TABLES})
-    claims = claims_table(entries, CLAIMS["inputs"])
+    claims = judged_claims(entries, CLAIMS["inputs"])
     panels = [
         LinePanel(
             title=title.partition(",")[0],
@@ -220,11 +220,22 @@ def input_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
             "Averages over all subsets of a size. Log-likelihoods are by importance sampling from the posterior given "
             f"the inputs: lower bounds in expectation. {SPREAD}."
         ),
-        tables=[*tables, *claims],
-        notes=[*_judge_notes(runs), *_published_note(published)],
+        tables=[*tables, *_published_table(published), *claims_table(claims)],
+        notes=[*claims_notes(claims), *_judge_notes(runs), *_published_note(published)],
         entries=entries,
         figures={"inputs": partial(generation_figures.draw_panels, panels, title=sweep.title)},
     )
+
+
+def _published_table(published: Published | None) -> list[Table]:
+    """The published figures themselves, a row for each model."""
+    if published is None:
+        return []
+    names = [name for name in published.rows[0][0] if name != "model"]
+    rows = [
+        (str(key["model"]), *(fixed_digits(float(key[name])) for name in names)) for key, _ in published.rows
+    ]
+    return [Table("Published figures", ("model", *names), rows, align="l" + "r" * len(names))]
 
 
 def _published_note(published: Published | None) -> list[str]:
@@ -298,10 +309,11 @@ def value_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
         if any(line.points for line in series):
             panels.append(LinePanel(title=one.name, xlabel=setting_name(sweep.x), series=series))
     tables = _tables(sweep, entries, OVERALL_TABLES)
+    claims = judged_claims(entries, CLAIMS.get(sweep.x, ()), x=sweep.x)
     return SweepContents(
         lead=f"Each model over {setting_name(sweep.x)} ({_values_of_runs(sweep)}). {SPREAD}.",
-        tables=[*tables, *claims_table(entries, CLAIMS.get(sweep.x, ()), x=sweep.x)],
-        notes=_judge_notes(runs),
+        tables=[*tables, *claims_table(claims)],
+        notes=[*claims_notes(claims), *_judge_notes(runs)],
         entries=entries,
         figures={"lines": partial(generation_figures.draw_panels, panels, title=sweep.title)},
     )
@@ -349,10 +361,11 @@ def frontier_contents(sweep: Sweep, runs: Runs, published: Published | None) -> 
                 f"On the {side} frontier (coherence, Frechet distance), no other is better in both: {named}."
             )
     tables = _tables(sweep, entries, OVERALL_TABLES)
+    claims = judged_claims(entries, CLAIMS["frontier"])
     return SweepContents(
         lead=f"Quality (lower is better) against coherence (higher is better). {SPREAD}.",
-        tables=[*tables, *claims_table(entries, CLAIMS["frontier"])],
-        notes=[*notes, *_judge_notes(runs)],
+        tables=[*tables, *claims_table(claims)],
+        notes=[*notes, *claims_notes(claims), *_judge_notes(runs)],
         entries=entries,
         figures={"frontier": partial(generation_figures.draw_frontier, sides, title=sweep.title)},
     )

@@ -67,11 +67,11 @@ def record(seed, *, level, quality, specific=0.5, likelihood=-100.0):
     }  # fmt: skip
 
 
-def write_sweep(folder, report, cells, x=None):
+def write_sweep(folder, report, cells, x=None, published=None):
     """A sweep of two seeds; ``cells`` has the values of each cell, and what its record is made of."""
     table = {
         "format": 1, "name": "s", "title": "Sweep", "preset": "quick", "report": report, "kind": "generative",
-        "seeds": [0, 1], "x": x,
+        "seeds": [0, 1], "x": x, "published": published,
         "cells": [{"name": name, "values": values} for name, (values, _) in cells.items()],
     }  # fmt: skip
     folder.mkdir(parents=True)
@@ -115,13 +115,25 @@ def test_inputs_are_shown_with_claims_that_hold_and_that_do_not(tmp_path):
         "mmvae": ({"model": "mmvae"}, {"level": 0.5, "quality": 20.0}),
         "mopoe-vae": ({"model": "mopoe-vae"}, {"level": 0.6, "quality": 25.0}),
     }
-    report = reports.read_report(write_sweep(tmp_path / "s", "inputs", cells))
+    report = reports.read_report(write_sweep(tmp_path / "s", "inputs", cells, published="figure_5_1.csv"))
     shown = report.markdown()
+    assert "| mvae | 0.70 | 0.84 | 0.91 | 0.93 | 0.95 | 0.29 | 0.42 | 0.48 | 0.52 |" in shown  # as published
     assert (
         "| MoPoE-VAE is at least as coherent as MMVAE from two views on | 5.3.1 | 0.81 and 0.71 | holds |"
         in shown
     )
     assert "does not change with the number of views | 5.3.1 | 0.51 0.71 | differs |" in shown
+    assert (
+        "| with one view MoPoE-VAE is as coherent as MMVAE | 5.3.1 | mopoe-vae 0.61, mmvae 0.51 | differs |"
+        in shown
+    )
+    assert (
+        "more coherent than MVAE given any number of views | 5.3.1 | 0.61 and 0.21, 0.81 and 0.41 | holds |"
+        in shown
+    )
+    assert "of MMVAE does not change with the number of views | 5.3.1 | -102 -101 -100 | holds |" in shown
+    assert '"the probe of MMVAE does not change with the number of views" differs: embeddings here' in shown
+    assert '"the log-likelihood of MMVAE' not in shown  # no reason is needed for what holds
     assert "98.0% of real test images" in shown
     assert "not the FID" in shown
     paths = report.write(tmp_path / "out")
