@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol, runtime_checkable
@@ -17,7 +18,7 @@ from identbox import config, seeding
 from identbox.data.factors import CIRCLE, CIRCULAR, TEXT, role
 from identbox.data.folder import Columns
 from identbox.identifiability.encodings import latents_of
-from identbox.identifiability.measures import measured_from_arrays
+from identbox.identifiability.measures import measured_from_arrays, weakness, with_weakness
 from identbox.identifiability.predictions import declared
 from identbox.identifiability.verify import LEAST_ROWS
 from identbox.metrics import predictors, probing
@@ -204,6 +205,7 @@ def identification_of_split(
         known = {name: values[: len(matrix)] for name, values in split_latents(process, split).items()}
         values = latents_of(process, known, view, rows=len(matrix))
         again = None if redrawn is None else redrawn[view].cpu()
-        measures += measured_from_arrays(process, view, matrix.cpu(), values, content, redrawn=again)
+        found = measured_from_arrays(process, view, matrix.cpu(), values, content, redrawn=again)
+        measures += with_weakness(found, functools.partial(weakness, content, values))
     block = [v.name for v in content]
     return [{"block": block, "measures": [config.toml_values(m.record()) for m in measures]}]

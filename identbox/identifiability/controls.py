@@ -25,10 +25,9 @@ from identbox.identifiability.measures import (
     measured_from_arrays,
     numbers_of,
     weakness,
-    with_weakness,
 )
 from identbox.identifiability.predictions import declared
-from identbox.identifiability.verdicts import Margins, Outcome, judge, together
+from identbox.identifiability.verdicts import Margins, Outcome, outcome_of
 from identbox.metrics.normal_scores import whitening
 from identbox.process import mixing
 from identbox.process.model import Process, Variable
@@ -150,8 +149,7 @@ def power_in_world(
         return weakness(content, world.sample(samples, "controls", "weakness").z[view])
 
     def outcome(plant: Callable[[VariableValues], Numbers]) -> Outcome:
-        measures = with_weakness(measured(lambda x, _: plant(world.invert(x, view)), [view]), missed)
-        return together([one.outcome for one in judge(measures, margins)])
+        return outcome_of(measured(lambda x, _: plant(world.invert(x, view)), [view]), margins, missed)
 
     z = world.sample(2048, "controls").z[view]
     return _power(world.process, view, z, outcome)
@@ -161,9 +159,14 @@ def power_from_arrays(process: Process, values: VariableValues, view: str, margi
     """The power of a verdict on arrays, from functions of the same latents."""
     content = declared(process)
 
+    @functools.cache
+    def missed() -> dict[str | None, float]:
+        return weakness(content, values)
+
     def outcome(plant: Callable[[VariableValues], Numbers]) -> Outcome:
-        measures = measured_from_arrays(process, view, plant(values), values, content)
-        return together([one.outcome for one in judge(measures, margins)])
+        return outcome_of(
+            measured_from_arrays(process, view, plant(values), values, content), margins, missed
+        )
 
     return _power(process, view, values, outcome)
 

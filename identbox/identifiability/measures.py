@@ -220,7 +220,7 @@ def measured_from_arrays(
     """Leak, recovery and local degeneracy from encodings of a view and the latents behind them.
 
     ``redrawn`` has, where there are some, encodings of the same rows, or of the first of them, with everything but
-    content drawn anew.
+    content drawn anew. What the regressions fail to see is left to `with_weakness`.
     """
     content = [v for v in block if not v.distribution.constant]
     names = {v.name for v in content}
@@ -240,7 +240,7 @@ def measured_from_arrays(
     if numeric and len(numeric) == len(content):
         estimate = local.degenerate_by_neighbours(encodings, numbers_of(numeric, values))
         measures.append(_measure(view, "degenerate", "neighbours", estimate))
-    return with_weakness(measures, lambda: weakness(content, values))
+    return measures
 
 
 def _freedom(
@@ -283,9 +283,13 @@ def with_weakness(
     """
     if all(m.value >= SURE for m in measures if m.quantity == "recovery"):
         return list(measures)
-    by_what = missed()
+    return weakened(measures, missed())
+
+
+def weakened(measures: Sequence[Measure], missed: Mapping[str | None, float]) -> list[Measure]:
+    """The measures, with what their regressions fail to see by what is recovered (`weakness`)."""
     return [
-        dataclasses.replace(one, weakness=by_what.get(one.what, 0.0)) if one.quantity == "recovery" else one
+        dataclasses.replace(one, weakness=missed.get(one.what, 0.0)) if one.quantity == "recovery" else one
         for one in measures
     ]
 

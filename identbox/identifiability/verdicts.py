@@ -14,12 +14,12 @@ A verdict is on one learner in one world. Seeds draw worlds of their own, so the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from identbox.identifiability.measures import Measure
+from identbox.identifiability.measures import Measure, weakened
 from identbox.identifiability.predictions import Prediction
 from identbox.metrics.estimates import CONFIDENCE, Estimate, holm, quantile, share
 from identbox.settings import Fraction, settings
@@ -173,6 +173,24 @@ def judge(measures: Sequence[Measure], margins: Margins) -> tuple[ViewVerdict, .
     ]
     views = dict.fromkeys(measure.view for measure in measures)
     return tuple(_verdict(view, [c for c in conditions if c.measure.view == view]) for view in views)
+
+
+def outcome_of(
+    measures: Sequence[Measure], margins: Margins, missed: Callable[[], Mapping[str | None, float]]
+) -> Outcome:
+    """The outcome for all views together; ``missed``, as `with_weakness` has it, is asked only where it decides.
+
+    The more a probe misses, the less sure is a loss of content. So an outcome that is the same for a probe that misses
+    nothing and for one that misses everything is the same for all between.
+    """
+
+    def outcome(by_what: Mapping[str | None, float]) -> Outcome:
+        return together([view.outcome for view in judge(weakened(measures, by_what), margins)])
+
+    without = outcome({})
+    if without == outcome({m.what: 1.0 for m in measures}):
+        return without
+    return outcome(missed())
 
 
 def _within(measure: Measure, bound: float) -> bool:

@@ -9,6 +9,7 @@ second form has arrays alone, and rests on regressions; where these cannot tell,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -312,7 +313,8 @@ def _verify_arrays(
                 raise IdentboxError(
                     f"redrawn encodings of view {view}: expected at most {n} rows, got {len(again)}"
                 )
-        measures += measured_from_arrays(process, view, read_by(objective, matrix), z, content, redrawn=again)
+        found = measured_from_arrays(process, view, read_by(objective, matrix), z, content, redrawn=again)
+        measures += with_weakness(found, functools.partial(weakness, content, z))
         lengths.add(n)
     rows = " and ".join(str(n) for n in sorted(lengths))
     evidence = f"regressions on {rows} rows of arrays"

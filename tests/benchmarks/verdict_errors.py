@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import time
 
 import numpy as np
 import torch
 
-from identbox import Change, Margins, Mixing, Normal, Process, Variable, World, verify
+from identbox import Change, Margins, Mixing, Normal, Process, Variable, World
 from identbox.identifiability.controls import LEAKS, LOSSES
+from identbox.identifiability.measures import measured_from_arrays, measured_in_world, weakness
+from identbox.identifiability.predictions import declared
+from identbox.identifiability.verdicts import outcome_of
 from identbox.process import mixing as mixings
 
 MARGIN = Margins().leak
@@ -85,12 +89,23 @@ def drawn_case(number: int, right: str):
 
 
 def judged(number: int, right: str, n: int, how: str) -> str:
+    """The outcome that `verify` has; the strength of the probe is looked at only where it decides."""
     process, encode = drawn_case(number, right)
-    world = World(process, seed=number, mixing=Mixing(pool=50))
+    world, content = World(process, seed=number, mixing=Mixing(pool=50)), declared(process)
     if how == "world":
-        return verify(world, {"1": lambda x: encode(world.invert(x, "1"))}, samples=n, seed=number).outcome
-    z = world.sample(n, "arrays").z["1"]
-    return verify(process, encodings={"1": encode(z)}, latents=z).outcome
+        z = world.sample(n, "verify", number, "base").z["1"]
+        measures = measured_in_world(
+            world,
+            lambda x, view: encode(world.invert(x, view)),
+            content,
+            samples=n,
+            views=["1"],
+            stream=("verify", number),
+        )
+    else:
+        z = world.sample(n, "arrays").z["1"]
+        measures = measured_from_arrays(process, "1", encode(z), z, content)
+    return outcome_of(measures, Margins(), functools.partial(weakness, content, z))
 
 
 def main() -> None:
