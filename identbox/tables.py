@@ -34,7 +34,7 @@ STATE_SIGNS: dict[str, str] = {"good": "✓", "bad": "✗", "open": "?", "none":
 STATE_WORDS: dict[str, CellState] = {
     "holds": "good", "identified": "good", "came true": "good", "satisfied": "good",
     "violated": "bad", "not identified": "bad", "refuted": "bad",
-    "unknown": "open", "undecided": "open", "open": "open",
+    "identified on the support alone": "open", "unknown": "open", "undecided": "open", "open": "open",
 }  # fmt: skip
 MARKDOWN_FACES = {"bold": "**", "italic": "*"}
 MARKDOWN_ALIGNMENTS = {"l": ":--", "r": "--:", "c": ":-:"}

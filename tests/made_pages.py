@@ -103,6 +103,7 @@ def seed_finding(seed, *, predicted="identified", outcome="identified", leak=0.0
         ViewVerdict(
             view=view,
             outcome=outcome,
+            on_support=outcome,
             reasons=(f"leak {leak}",),
             conditions=(
                 condition("leak", leak, view=view),

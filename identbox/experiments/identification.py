@@ -11,13 +11,15 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from identbox import config
+from identbox import config, seeding
 from identbox.errors import IdentboxError
 from identbox.experiments.optimum import Optimum, optimum_record
 from identbox.identifiability.assumptions import assumptions, invariant
+from identbox.identifiability.blocks import EVALUATION_SAMPLES
 from identbox.identifiability.measures import (
     Encode,
     Measure,
+    freedom,
     measure_of_record,
     measured_in_world,
     weakness,
@@ -101,6 +103,22 @@ def blocks_of_record(record: Mapping[str, Any], where: str) -> Blocks:
             measure_of_record({**_ABSENT, **one}, f"{at}.measures[{k}]") for k, one in enumerate(measures)
         ]
     return blocks
+
+
+def with_freedom(blocks: Blocks, process: Process, *, seed: int) -> Blocks:
+    """The measures of a record, with what content leaves to the style that depends on it: older ones lack that."""
+    drawn = process.sample(EVALUATION_SAMPLES, generator=seeding.generator(seed, "verify", "freedom"))
+
+    def known(measure: Measure, content: Sequence[Variable]) -> Measure:
+        if measure.how != "redrawn" or measure.regime == "cut" or measure.freedom != 1:
+            return measure
+        left = freedom(process, measure.view, content, drawn.views[measure.view])
+        return dataclasses.replace(measure, freedom=left)
+
+    return {
+        names: [known(measure, [v for v in process.variables if v.name in names]) for measure in measures]
+        for names, measures in blocks.items()
+    }
 
 
 _ABSENT = {"freedom": None}  # what a record leaves out since it is None

@@ -16,6 +16,7 @@ from identbox.experiments.identification import (
     blocks_of_record,
     measured_blocks,
     mixing_rows_of_record,
+    with_freedom,
 )
 from identbox.experiments.learner import Learner
 from identbox.experiments.learner_facts import learner_facts
@@ -28,7 +29,7 @@ from identbox.identifiability.ceilings import Ceiling
 from identbox.identifiability.controls import Power, power_in_world
 from identbox.identifiability.measures import Encode, Measure, measured_in_world
 from identbox.identifiability.predictions import Prediction, declared, predict
-from identbox.identifiability.verdicts import Judgement, Margins, Outcome, judge, undecided
+from identbox.identifiability.verdicts import Found, Judgement, Margins, judge, undecided
 from identbox.learning.contrastive import Objective
 from identbox.metrics import elbow
 from identbox.metrics.scores import Score
@@ -98,9 +99,9 @@ class GroupFinding:
         """The judgements on a block by seed."""
         return {s.seed: j for s in self.seeds for j in s.judgements if j.prediction.block == block}
 
-    def outcomes(self, block: tuple[str, ...]) -> list[Outcome]:
-        """The outcome of each seed."""
-        return [judgement.outcome for judgement in self.of_block(block).values()]
+    def found(self, block: tuple[str, ...]) -> list[Found]:
+        """What was found of each seed."""
+        return [judgement.found for judgement in self.of_block(block).values()]
 
     def tally(self) -> dict[Came, int]:
         """How many predictions, over seeds and blocks, came true, were refuted, are undecided, or were none."""
@@ -120,7 +121,7 @@ class GroupFinding:
             if refuted:
                 one = judged[refuted[0]]
                 return (
-                    f"{' and '.join(block)}: {one.prediction.outcome} predicted, {one.outcome} found for "
+                    f"{' and '.join(block)}: {one.prediction.words} predicted, {one.found} found for "
                     f"{len(refuted)} of {len(judged)} seeds ({first_few(refuted, 5)})"
                 )
         return None
@@ -280,7 +281,7 @@ UNMEASURED = (
 def _measured(trial: Trial, learner: Learner | None) -> Blocks:
     """Leak and recovery of each block, from the record or else from the learner."""
     if "identification" in trial.record or learner is None:
-        return blocks_of_record(trial.record, trial.where)
+        return with_freedom(blocks_of_record(trial.record, trial.where), trial.process, seed=trial.seed)
     return measured_blocks(learner.world, learner.encode, objective=learner.objective, **_sampling(trial))
 
 

@@ -52,7 +52,7 @@ def assumptions(
     if mixings is not None:
         sample = process.sample(EVALUATION_SAMPLES, generator=seeding.generator(seed, "assumptions"))
     return [
-        *process_rows(process, learner.drawn_anew),
+        *process_rows(process, learner.drawn_anew, seed=seed),
         *mixing_rows(process, mixings, sample),
         *learner_rows(process, learner),
     ]

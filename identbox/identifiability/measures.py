@@ -98,7 +98,8 @@ def measured_in_world(
         for view in views:
             first, second = (encode(one.x[view], view) for one in pair)
             estimate = leak.redrawn_leak(first, second)
-            measures.append(_measure(view, "leak", "redrawn", estimate, regime=regime))
+            free = freedom(world.process, view, block, base.z[view]) if regime == "observed" else 1.0
+            measures.append(_measure(view, "leak", "redrawn", estimate, regime=regime, freedom=free))
     for view in views:
         measures += recovery_measures(view, encode(base.x[view], view), block, base.z[view])
     moved = _moves(world, base, block)
@@ -232,7 +233,7 @@ def measured_from_arrays(
         estimate = leak.redrawn_leak(encodings[:pairs], redrawn[:pairs])
         measures = [_measure(view, "leak", "pairs", estimate)]
     else:
-        free = _freedom(process, view, content, values)
+        free = freedom(process, view, content, values)
         estimate = leak.regressed_leak(encodings, cause, rest)
         measures = [_measure(view, "leak", "regression", estimate, freedom=free)]
     measures += recovery_measures(view, encodings, content, values)
@@ -243,23 +244,26 @@ def measured_from_arrays(
     return measures
 
 
-def _freedom(
-    process: Process, view: str, content: Sequence[Variable], values: VariableValues
-) -> float | None:
-    """The share of variance that content leaves to what depends on it; None where not all of that is given."""
-    names = {v.name for v in content}
-    dependent = [
+def dependents(process: Process, view: str, block: Sequence[Variable]) -> list[Variable]:
+    """What a view sees that depends on a block of variables by the graph, without the block and without constants."""
+    names = {variable.name for variable in block}
+    return [
         v
         for v in process.seen_by(view)
         if v.name not in names
         and not v.distribution.constant
         and any(process.dependent(v.name, name) for name in names)
     ]
+
+
+def freedom(process: Process, view: str, block: Sequence[Variable], values: VariableValues) -> float | None:
+    """The share of variance that a block leaves to what depends on it; None where not all of that is given."""
+    dependent = dependents(process, view, block)
     if not dependent:
         return 1.0
     if any(v.name not in values for v in dependent):
         return None
-    return leak.freedom(numbers_of(content, values), numbers_of(dependent, values))
+    return leak.freedom(numbers_of(block, values), numbers_of(dependent, values))
 
 
 def weakness(block: Sequence[Variable], values: VariableValues) -> dict[str | None, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from identbox.errors import first_few
@@ -17,11 +17,21 @@ NOTED = ("style-redraw", "density-kinks", "near-degenerate", "finite-variance")
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What the theorem says of a block; None where it says nothing."""
+    """What the theorem says of a block; None where it says nothing.
+
+    Of the ``support`` alone, where the data has not every combination of content and what depends on it.
+    """
 
     block: tuple[str, ...]
     outcome: Literal["identified", "not identified"] | None
     reason: str
+    scope: Literal["everywhere", "support"] = "everywhere"
+
+    @property
+    def words(self) -> str:
+        """What is predicted, as tables print it."""
+        where = " on the support" if self.scope == "support" else ""
+        return f"{self.outcome or 'nothing'}{where}"
 
 
 def declared(process: Process) -> list[Variable]:
@@ -40,6 +50,9 @@ def predict(process: Process, assumed: Sequence[Assumption]) -> list[Prediction]
     partly = [v.name for v in never_changing(process) if v not in same]
     outcome, reason = _predicted_outcome(assumed, partly)
     whole = Prediction(block=tuple(v.name for v in same), outcome=outcome, reason=reason)
+    if outcome == "identified" and any(a.key == "overlap" and a.verdict == "violated" for a in assumed):
+        reason = f"{reason}; of the support of the data alone, which has not every combination of content and style"
+        whole = replace(whole, scope="support", reason=reason)
     if {v.name for v in content} == set(whole.block):
         return [whole]
     style = ", ".join(v.name for v in same if v.role != "content")

@@ -11,16 +11,22 @@ from torch import Tensor
 
 from identbox.errors import IdentboxError, first_few
 from identbox.identifiability.blocks import invariant, least_probability, never_changing, of_role
+from identbox.identifiability.measures import dependents
+from identbox.identifiability.overlap import outside
 from identbox.identifiability.rows import Assumption, row
 from identbox.process.mixing import SINGULAR, InvertibleMLP
 from identbox.process.model import Process, Sample, Variable
 from identbox.process.moments import infinite_variance, joint_covariances, linear
 
+MOST_OUTSIDE = 0.05  # of cut samples that may lie outside the data: the margin of leak
 DEGENERATE = 0.02  # smallest eigenvalue of content's correlations, below which a note is made
 
 
-def process_rows(process: Process, changed: Collection[str] = ()) -> list[Assumption]:
-    """What a process alone says; ``changed`` are the variables that training draws anew for one view."""
+def process_rows(process: Process, changed: Collection[str] = (), *, seed: int = 0) -> list[Assumption]:
+    """What a process alone says; ``changed`` are the variables that training draws anew for one view.
+
+    What is measured on samples is drawn from a stream of ``seed``.
+    """
     return [
         _content_invariance(process),
         _style_changes(process, changed),
@@ -29,6 +35,7 @@ def process_rows(process: Process, changed: Collection[str] = ()) -> list[Assump
         _factorisation(process),
         _density(process),
         _density_kinks(process),
+        _overlap(process, seed),
         _near_degenerate(process),
         _finite_variance(process),
         _views(process),
@@ -165,6 +172,25 @@ def _density_kinks(process: Process) -> Assumption:
         "are then continuously differentiable once, and not smooth"
     )
     return row("density-kinks", "violated", evidence, needed=False)
+
+
+def _overlap(process: Process, seed: int) -> Assumption:
+    content = invariant(process)
+    if not any(dependents(process, view, content) for view in process.views):
+        return row("overlap", "holds", "nothing else depends on content", needed=False)
+    confined = [v for v in process.variables if any(effect.confines for effect in v.effects.values())]
+    if confined:
+        return row("overlap", "violated", f"{_named(confined)}: confined by what causes it", needed=False)
+    try:
+        share = outside(process, content, seed=seed)
+    except IdentboxError:
+        reason = "the random parameters of the process are not drawn yet"
+        return row("overlap", "unknown", reason, needed=False)
+    evidence = (
+        f"of samples whose content is cut from what depends on it {share:.0%} lie outside the region of 99% of the "
+        f"data (at most {MOST_OUTSIDE:.0%} for a prediction beyond it)"
+    )
+    return row("overlap", "holds" if share <= MOST_OUTSIDE else "violated", evidence, needed=False)
 
 
 def _near_degenerate(process: Process) -> Assumption:

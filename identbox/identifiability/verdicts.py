@@ -9,13 +9,17 @@ A verdict is an equivalence test on these. It is
   (Holm 1979, A simple sequentially rejective multiple test procedure);
 - ``undecided`` otherwise, with the reason.
 
+Where content is cut from what depends on it (appendix A.6), combinations are encoded that the data hardly has. Training
+says nothing of them. So a verdict that fails there alone says so: content is then identified *on the support* of the
+data, and the verdict on the encoder is still ``not identified``.
+
 A verdict is on one learner in one world. Seeds draw worlds of their own, so they are counted and never averaged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -25,6 +29,7 @@ from identbox.metrics.estimates import CONFIDENCE, Estimate, holm, quantile, sha
 from identbox.settings import Fraction, settings
 
 Outcome = Literal["identified", "not identified", "undecided"]
+Found = Literal["identified", "identified on the support alone", "not identified", "undecided"]
 ConditionState = Literal["satisfied", "violated", "open"]
 ERROR_RATE = 1 - CONFIDENCE  # of a wrong "not identified", for all conditions of a verdict together
 SHOWN_REASONS = 4  # of a verdict in its short form; its conditions have all
@@ -85,15 +90,15 @@ class Condition:
     def why_open(self) -> str:
         """The reason why neither side of the margin is shown."""
         m = self.measure
-        if m.how == "regression" and m.high <= self.bound:
+        if m.how in ("regression", "redrawn") and m.high <= self.bound:
             if m.freedom is None:
                 return (
                     "no interventions were probed, and latents that depend on content were not given, so that an "
                     "encoding of them cannot be told from one of content"
                 )
             return (
-                f"no interventions were probed, and content leaves only {m.freedom:.3f} of the variance of a "
-                "variable that depends on it, so that an encoding of that variable looks like one of content"
+                f"without interventions this does not tell, since content leaves only {m.freedom:.3f} of the variance "
+                "of a variable that depends on it, so that an encoding of that variable looks like one of content"
             )
         if m.how == "regression" and m.value > self.bound:
             return (
@@ -109,12 +114,18 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewVerdict:
-    """Whether a view's encoder identified content, and why."""
+    """Whether a view's encoder identified content, and why; ``on_support`` leaves out what the data hardly has."""
 
     view: str
     outcome: Outcome
+    on_support: Outcome
     reasons: tuple[str, ...]
     conditions: tuple[Condition, ...]
+
+    @property
+    def found(self) -> Found:
+        """The outcome, and where it is that of the support alone."""
+        return found(self.outcome, self.on_support)
 
     @property
     def brief(self) -> list[str]:
@@ -136,11 +147,29 @@ class Judgement:
         return together([verdict.outcome for verdict in self.verdicts])
 
     @property
+    def on_support(self) -> Outcome:
+        """The same, on the support of the data alone."""
+        return together([verdict.on_support for verdict in self.verdicts])
+
+    @property
+    def found(self) -> Found:
+        """The outcome, and where it is that of the support alone."""
+        return found(self.outcome, self.on_support)
+
+    @property
     def came_true(self) -> bool | None:
-        """None where nothing is predicted, or where the run leaves it undecided."""
-        if self.prediction.outcome is None or self.outcome == "undecided":
+        """Whether the run is as predicted, in its scope; None where nothing is predicted, or it is undecided."""
+        outcome = self.on_support if self.prediction.scope == "support" else self.outcome
+        if self.prediction.outcome is None or outcome == "undecided":
             return None
-        return self.prediction.outcome == self.outcome
+        return self.prediction.outcome == outcome
+
+
+def found(outcome: Outcome, on_support: Outcome) -> Found:
+    """An outcome, and whether "not identified" is so outside the support of the data alone."""
+    if outcome == "not identified" and on_support == "identified":
+        return "identified on the support alone"
+    return outcome
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -150,7 +179,7 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
     return "undecided" if "undecided" in outcomes or not outcomes else "identified"
 
 
-def counted(outcomes: Sequence[Outcome], outcome: Outcome) -> tuple[int, Estimate]:
+def counted(outcomes: Sequence[Found], outcome: Found) -> tuple[int, Estimate]:
     """How many of some seeds have an outcome, and their share with the interval of Clopper and Pearson."""
     k = sum(one == outcome for one in outcomes)
     return k, share(k, len(outcomes))
@@ -163,13 +192,15 @@ def judge(measures: Sequence[Measure], margins: Margins) -> tuple[ViewVerdict, .
     """
     chances = [_chance(measure, margins.of(measure)) for measure in measures]
     violated = [p <= ERROR_RATE for p in holm(chances)]
+    cut = {measure.view for measure in measures if measure.regime == "cut"}
     conditions = [
         Condition(
             measure=measure,
             bound=margins.of(measure),
-            state="violated" if beyond else "satisfied" if _within(measure, margins.of(measure)) else "open",
+            state="violated" if beyond else "satisfied" if within else "open",
         )
         for measure, beyond in zip(measures, violated, strict=True)
+        for within in [_within(measure, margins.of(measure), freely=measure.view in cut)]
     ]
     views = dict.fromkeys(measure.view for measure in measures)
     return tuple(_verdict(view, [c for c in conditions if c.measure.view == view]) for view in views)
@@ -193,12 +224,15 @@ def outcome_of(
     return outcome(missed())
 
 
-def _within(measure: Measure, bound: float) -> bool:
-    """Whether the unfavourable end of the interval lies within the margin."""
+def _within(measure: Measure, bound: float, *, freely: bool = False) -> bool:
+    """Whether the unfavourable end of the interval lies within the margin.
+
+    Had what depends on content varied freely, it would have moved the encoding by more: by the share of variance that
+    content leaves it. This does not count where it is measured ``freely``, with content cut from it.
+    """
     if measure.quantity == "recovery":
         return measure.low >= bound
-    if measure.how == "regression":
-        # Had what depends on content varied freely, it would have moved the encoding by that much more.
+    if measure.quantity == "leak" and not (freely and measure.how == "redrawn"):
         return measure.freedom is not None and measure.high <= bound * measure.freedom
     return measure.high <= bound
 
@@ -219,22 +253,44 @@ def _chance(measure: Measure, bound: float) -> float:
 
 def _verdict(view: str, conditions: Sequence[Condition]) -> ViewVerdict:
     """The verdict on one view from its conditions."""
+    outcome, decisive = _decided(conditions)
+    on_support, why = (outcome, []) if outcome == "identified" else _decided(_on_support(conditions))
+    reasons = list(map(str, decisive))
+    if found(outcome, on_support) == "identified on the support alone":
+        reasons.insert(0, "identified on the support of the data; off it the encoding moves")
+    elif outcome != on_support:
+        where = "identified" if on_support == "identified" else f"undecided, {why[0]}"
+        reasons.append(f"on the support of the data alone {where}")
+    return ViewVerdict(
+        view=view,
+        outcome=outcome,
+        on_support=on_support,
+        reasons=tuple(reasons),
+        conditions=tuple(conditions),
+    )
+
+
+def _decided(conditions: Sequence[Condition]) -> tuple[Outcome, list[Condition]]:
+    """The outcome of some conditions, and those that made it."""
     wrong = [c for c in conditions if c.state == "violated"]
     open_ = [c for c in conditions if c.state == "open"]
     if wrong:
-        worst = sorted(wrong, key=lambda c: abs(c.measure.value - c.bound), reverse=True)
-        return _of(view, "not identified", worst, conditions)
-    if open_:
-        return _of(view, "undecided", open_, conditions)
-    return _of(view, "identified", _tightest(conditions), conditions)
+        return "not identified", sorted(wrong, key=lambda c: abs(c.measure.value - c.bound), reverse=True)
+    return ("undecided", open_) if open_ else ("identified", _tightest(conditions))
 
 
-def _of(
-    view: str, outcome: Outcome, reasons: Sequence[Condition], conditions: Sequence[Condition]
-) -> ViewVerdict:
-    return ViewVerdict(
-        view=view, outcome=outcome, reasons=tuple(map(str, reasons)), conditions=tuple(conditions)
-    )
+def _on_support(conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions without those on cut content: leak must then be small beside what content leaves free.
+
+    All of them where leak was measured with cut content alone.
+    """
+    observed = [c for c in conditions if c.measure.regime != "cut"]
+    if not any(c.measure.quantity == "leak" for c in observed):
+        return list(conditions)
+    return [
+        replace(c, state="open") if c.state == "satisfied" and not _within(c.measure, c.bound) else c
+        for c in observed
+    ]
 
 
 def _tightest(conditions: Sequence[Condition]) -> list[Condition]:
@@ -251,4 +307,6 @@ def _tightest(conditions: Sequence[Condition]) -> list[Condition]:
 
 def undecided(view: str, reason: str) -> ViewVerdict:
     """A verdict where nothing was measured."""
-    return ViewVerdict(view=view, outcome="undecided", reasons=(reason,), conditions=())
+    return ViewVerdict(
+        view=view, outcome="undecided", on_support="undecided", reasons=(reason,), conditions=()
+    )

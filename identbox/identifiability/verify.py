@@ -32,9 +32,11 @@ from identbox.identifiability.measures import (
 )
 from identbox.identifiability.predictions import Prediction, declared, predict
 from identbox.identifiability.verdicts import (
+    Found,
     Margins,
     Outcome,
     ViewVerdict,
+    found,
     judge,
     together,
 )
@@ -75,19 +77,29 @@ class Verdict:
         Displacement, ...
     ] = ()  # what moves the encodings of a dataset, by its counterfactual splits
 
+    @property
+    def on_support(self) -> Outcome:
+        """The outcome on the support of the data alone: without combinations of latents that it hardly has."""
+        return together([view.on_support for view in self.views])
+
+    @property
+    def found(self) -> Found:
+        """The outcome, and where it is that of the support alone."""
+        return found(self.outcome, self.on_support)
+
     def table(self) -> Table:
         """Every condition that was held against its margin."""
         rows = [condition_row(condition) for verdict in self.views for condition in verdict.conditions]
-        notes = [f"{view.view}: {view.outcome}" for view in self.views] if len(self.views) > 1 else []
+        notes = [f"{view.view}: {view.found}" for view in self.views] if len(self.views) > 1 else []
         notes += [f"Within margins: {self.margins}."]
         notes += [f"Evidence: {self.evidence}.", *(f"Reason: {reason}." for reason in self.reasons)]
         if self.power is not None:
             notes += self.power.lines()
         if self.prediction is not None and self.prediction.outcome is not None:
-            predicted = f"{self.prediction.outcome} ({self.prediction.reason})"
+            predicted = f"{self.prediction.words} ({self.prediction.reason})"
             notes.append(f"For a learner at the optimum of its objective, Theorem 2 predicts: {predicted}.")
         return Table(
-            f"Content: {self.outcome}", CONDITION_COLUMNS, rows, notes=notes, align="lllrrll", dense=True
+            f"Content: {self.found}", CONDITION_COLUMNS, rows, notes=notes, align="lllrrll", dense=True
         )
 
     def tables(self) -> list[Table]:
@@ -98,7 +110,7 @@ class Verdict:
         return "\n\n".join(map(str, self.tables()))
 
     def __repr__(self) -> str:
-        return f"Verdict({self.outcome!r}: {'; '.join(self.reasons[:2])})"
+        return f"Verdict({self.found!r}: {'; '.join(self.reasons[:2])})"
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -116,7 +128,7 @@ class Verdict:
         try:
             write_whole(
                 target,
-                page(f"Content: {self.outcome}", *self.tables(), lead=f"Evidence: {self.evidence}.").encode(),
+                page(f"Content: {self.found}", *self.tables(), lead=f"Evidence: {self.evidence}.").encode(),
             )
         except OSError as error:
             raise IdentboxError(f"{target}: expected a file to write to, got {error.strerror}") from error
@@ -179,7 +191,9 @@ def verify(
     which leak and which loss of content it would have seen.
 
     The outcome is "identified" if leak, recovery and local degeneracy lie within ``margins`` by the unfavourable ends
-    of their intervals, "not identified" if one of them lies beyond, and "undecided" otherwise.
+    of their intervals, "not identified" if one of them lies beyond, and "undecided" otherwise. Where only the leak with
+    content cut lies beyond, ``on_support`` may still be "identified": the encoding is a function of content for the
+    combinations that the data has, and moves for others.
 
     Raises IdentboxError for views and variables that the process does not have, arrays of unequal length, numbers
     that are not finite, encodings that are no matrix, encoders that change their input, and too few rows.

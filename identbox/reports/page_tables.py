@@ -9,7 +9,7 @@ from statistics import fmean
 from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, came
 from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row
 from identbox.reports.svg import typeset
-from identbox.reports.verdicts import OUTCOMES, scores_by_target, seeds_of
+from identbox.reports.verdicts import FOUND, ON_SUPPORT, scores_by_target, seeds_of
 from identbox.reports.wording import MISSING
 from identbox.tables import CellContent, CellState, Table, TableCell
 
@@ -42,6 +42,10 @@ def verdict_table(
     """What was predicted beside what was measured; runs come first, ``anchors`` has the id of each group."""
     rows: list[tuple[CellContent | None, ...]] = []
     sections = {}
+    seen = {
+        word for finding in (*runs, *controls) for block in finding.blocks for word in finding.found(block)
+    }
+    shown = [word for word in FOUND if word != ON_SUPPORT or word in seen]
     for findings, heading in ((runs, ""), (controls, "Negative controls")):
         if findings:
             sections[len(rows)] = heading
@@ -49,11 +53,9 @@ def verdict_table(
             label: TableCell | None = TableCell(finding.name, link=f"#{anchors[id(finding)]}")
             size = MISSING if finding.encoding_size is None else finding.encoding_size
             for block in finding.blocks:
-                outcomes = finding.outcomes(block)
-                predicted = dict.fromkeys(
-                    j.prediction.outcome or "nothing" for j in finding.of_block(block).values()
-                )
-                counts = [outcomes.count(outcome) or "" for outcome in OUTCOMES]
+                outcomes = finding.found(block)
+                predicted = dict.fromkeys(j.prediction.words for j in finding.of_block(block).values())
+                counts = [outcomes.count(outcome) or "" for outcome in shown]
                 rows.append(
                     (
                         label,
@@ -66,7 +68,7 @@ def verdict_table(
                     )
                 )
                 label = None
-    head = ("runs", "prediction", "predicted", *OUTCOMES, "block", "dimensions", "seeds")
+    head = ("runs", "prediction", "predicted", *shown, "block", "dimensions", "seeds")
     return Table("Predicted beside measured, in seeds", head, rows, sections=sections, style="summary")
 
 

@@ -33,7 +33,7 @@ from identbox.reports.page_tables import (
 from identbox.reports.svg import typeset
 from identbox.reports.verdicts import (
     FEW_SEEDS,
-    OUTCOMES,
+    FOUND,
     assumption_table,
     count_of,
     effective_dimensions_text,
@@ -196,9 +196,9 @@ def group_section(
 def judged_block(finding: GroupFinding, block: tuple[str, ...]) -> JudgedBlock:
     """The outcome, the figures and the tables of one block."""
     judged = finding.of_block(block)
-    predictions = {j.prediction.reason: j.prediction.outcome or "nothing" for j in judged.values()}
-    outcomes = finding.outcomes(block)
-    counts = [f"{outcomes.count(o)} {o}" for o in OUTCOMES if o in outcomes]
+    predictions = {j.prediction.reason: j.prediction.words for j in judged.values()}
+    outcomes = finding.found(block)
+    counts = [f"{outcomes.count(o)} {o}" for o in FOUND if o in outcomes]
     told = {seed: j for seed, j in judged.items() if len(judged) <= FEW_SEEDS or j.came_true is False}
     return JudgedBlock(
         name=block_name(block),
@@ -206,7 +206,7 @@ def judged_block(finding: GroupFinding, block: tuple[str, ...]) -> JudgedBlock:
         counts=counts,
         outcome=prediction_cell(finding, block),
         reasons=[
-            (seed, f"view {v.view}, {v.outcome}", "; ".join(v.brief))
+            (seed, f"view {v.view}, {v.found}", "; ".join(v.brief))
             for seed, j in told.items()
             for v in j.verdicts
         ],

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, Verification
-    from identbox.identifiability.verdicts import Judgement, Outcome
+    from identbox.identifiability.verdicts import Found, Judgement
 
-OUTCOMES: tuple[Outcome, ...] = ("identified", "not identified", "undecided")
+ON_SUPPORT: Found = "identified on the support alone"
+FOUND: tuple[Found, ...] = ("identified", ON_SUPPORT, "not identified", "undecided")
 FEW_SEEDS = 3  # seeds, up to which reasons are given for each
 WORST = (("leak", "observed"), ("leak", "cut"), ("recovery", "observed"), ("degenerate", "observed"))
 WORST_NAMES = ("leak", "leak, content cut", "recovery", "degenerate")
@@ -42,8 +43,12 @@ def headline(verification: Verification) -> str:
 
 def tally_text(findings: Sequence[GroupFinding]) -> str:
     """The counts of what became of predictions on runs."""
-    counts = total(finding for finding in findings if finding.control is None)
-    return "predictions on runs: " + ", ".join(f"{counts[word]} {word}" for word in CAME)
+    runs = [finding for finding in findings if finding.control is None]
+    counts = total(runs)
+    judged = [j for finding in runs for seed in finding.seeds for j in seed.judgements]
+    supported = sum(j.prediction.scope == "support" for j in judged)
+    of_support = f"; {supported} were of the support of the data alone" if supported else ""
+    return "predictions on runs: " + ", ".join(f"{counts[word]} {word}" for word in CAME) + of_support
 
 
 def sections(verification: Verification) -> list[Table]:
@@ -71,15 +76,15 @@ def verdict_summary(verification: Verification) -> Table:
     for finding in verification.findings:
         for block in finding.blocks:
             judged = finding.of_block(block)
-            outcomes = finding.outcomes(block)
-            predicted = dict.fromkeys(j.prediction.outcome or "nothing" for j in judged.values())
+            outcomes = finding.found(block)
+            predicted = dict.fromkeys(j.prediction.words for j in judged.values())
             became = [came(j) for j in judged.values()]
             rows.append(
                 (
                     f"control: {finding.name}" if finding.control else finding.name,
                     " and ".join(block),
                     " / ".join(predicted),
-                    ", ".join(f"{outcomes.count(o)} {o}" for o in OUTCOMES if o in outcomes),
+                    ", ".join(f"{outcomes.count(o)} {o}" for o in FOUND if o in outcomes),
                     judged_cell(_became_text(became)),
                 )
             )
@@ -177,7 +182,7 @@ def seed_table(finding: GroupFinding, block: tuple[str, ...], title: str, style:
         *_outcome_counts(finding, block),
         "Worst over views, with 95% intervals; gap: of Eq. 8.9 to the oracle, in nats.",
     ]
-    reasons = {j.prediction.reason: j.prediction.outcome or "nothing" for j in judged.values()}
+    reasons = {j.prediction.reason: j.prediction.words for j in judged.values()}
     notes += [
         f"predicted: {outcome}, since {reason}" for reason, outcome in list(reasons.items())[:FEW_SEEDS]
     ]
@@ -190,18 +195,20 @@ def seed_table(finding: GroupFinding, block: tuple[str, ...], title: str, style:
 
 def _outcome_counts(finding: GroupFinding, block: tuple[str, ...]) -> Iterator[str]:
     """How many seeds have each outcome, with the interval of the share."""
-    outcomes = finding.outcomes(block)
+    outcomes = finding.found(block)
     if len(outcomes) > 1:
-        for outcome in OUTCOMES:
+        for outcome in FOUND:
             k, share = counted(outcomes, outcome)
+            if outcome == ON_SUPPORT and not k:
+                continue
             yield (
                 f"{outcome}: {k} of {len(outcomes)} seeds, {share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
             )
 
 
 def _seed_row(seed: SeedFinding, judgement: Judgement) -> tuple[str | TableCell, ...]:
-    cells: list[str | TableCell] = [str(seed.seed), judgement.prediction.outcome or "nothing"]
-    cells.append(judged_cell(judgement.outcome))
+    cells: list[str | TableCell] = [str(seed.seed), judgement.prediction.words]
+    cells.append(judged_cell(judgement.found))
     for quantity, regime in WORST:
         cells.append(_worst_cell(judgement, quantity, regime))
     cells.append(MISSING if seed.gap is None else f"{seed.gap:+.3f}")
@@ -226,7 +233,7 @@ def _worst_cell(judgement: Judgement, quantity: str, regime: str) -> str | Table
 
 def _reasons(judgement: Judgement) -> Iterator[str]:
     for verdict in judgement.verdicts:
-        yield f"{verdict.outcome} by the encoder of view {verdict.view}"
+        yield f"{verdict.found} by the encoder of view {verdict.view}"
         yield from (f"    {line}" for line in verdict.brief)
 
 
@@ -315,7 +322,11 @@ def _group_record(finding: GroupFinding) -> dict[str, Any]:
     for entry, seed in zip(table["seeds"], finding.seeds, strict=True):
         del entry["scores"]  # which the records of the runs have
         for judged, judgement in zip(entry["judgements"], seed.judgements, strict=True):
-            judged |= {"outcome": judgement.outcome, "came_true": judgement.came_true}
+            judged |= {
+                "outcome": judgement.outcome,
+                "found": judgement.found,
+                "came_true": judgement.came_true,
+            }
         if seed.optimum is not None:
             entry["optimum"] |= {"gap": seed.optimum.gap}
     return {**table, "tally": finding.tally(), "failure": finding.failure}

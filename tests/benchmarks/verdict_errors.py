@@ -1,6 +1,7 @@
 """How often a verdict is wrong where the right answer is planted, by the number of samples.
 
     python tests/benchmarks/verdict_errors.py --n 512 2048 8192 --cases 200 --how world
+    python tests/benchmarks/verdict_errors.py --n 8192 --first 100 --cases 100 --how arrays
 
 Each case is a process, an invertible map of content, and something planted, all drawn from the number of the case. Of
 the cases that are identified half have a leak of up to half the margin, and half have none. Of the others 2 in 3 have a
@@ -114,6 +115,7 @@ def main() -> None:
     )
     parser.add_argument("--n", type=int, nargs="+", default=[512, 2048, 8192])
     parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--how", choices=["world", "arrays"], default="world")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -123,7 +125,7 @@ def main() -> None:
         for right in ("identified", "not identified"):
             start = time.perf_counter()
             counts: collections.Counter[str] = collections.Counter()
-            for number in range(options.cases):
+            for number in range(options.first, options.first + options.cases):
                 outcome = judged(number, right, n, options.how)
                 counts[outcome] += 1
                 if outcome not in (right, "undecided"):

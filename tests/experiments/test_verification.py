@@ -56,7 +56,7 @@ CAUSAL = {"process": {"causal": True, "change_probability": 0.75}}
 def test_a_perfect_learner_is_identified_for_each_seed(made):
     group = judged(*(made(Perfect, seed) for seed in range(3)))
     assert group.blocks == [("content",)]
-    assert group.outcomes(("content",)) == ["identified"] * 3
+    assert group.found(("content",)) == ["identified"] * 3
     for seed in group.seeds:
         (judgement,) = seed.judgements
         assert judgement.prediction.outcome == "identified"
@@ -69,13 +69,13 @@ def test_a_perfect_learner_is_identified_for_each_seed(made):
 def test_one_seed_of_three_that_fails_is_one_of_three(made):
     """No mean over seeds decides: each draws a process of its own."""
     group = judged(made(Perfect, 0), made(Cheating, 1), made(Perfect, 2))
-    assert group.outcomes(("content",)) == ["identified", "not identified", "identified"]
+    assert group.found(("content",)) == ["identified", "not identified", "identified"]
 
 
 def test_scores_stand_beside_their_ceilings(made):
     """A perfect encoder lets style be predicted as far as content tells it."""
     group = judged(made(Perfect, **CAUSAL))
-    assert group.outcomes(("content",)) == ["identified"]
+    assert group.found(("content",)) == ["identified"]
     (seed,) = group.seeds
     style = {
         c.score.intervention: c for c in seed.scores if c.score.target == "style" and c.score.view == "2"
@@ -152,7 +152,7 @@ def test_older_records_are_measured_from_their_checkpoint_or_undecided(made, tmp
         del record[key]
     (folder / "results.json").write_text(json.dumps(record))
     # The checkpoint is that of the encoder beneath, which was never trained.
-    assert judged(folder).outcomes(("content",)) == ["not identified"]
+    assert judged(folder).found(("content",)) == ["not identified"]
     (folder / "checkpoint.pt").unlink()
     (seed,) = judged(folder).seeds
     assert seed.judgements[0].outcome == "undecided"

@@ -20,7 +20,9 @@ def test_numbers_that_are_not_finite_are_written_but_not_drawn():
     seed = SIX[0].seeds[0]
     best = dataclasses.replace(seed.optimum, trained=gone, equal_scale=None)
     blank = condition(low=float("nan"), high=float("nan"))
-    verdict = ViewVerdict(view="1", outcome="undecided", reasons=(), conditions=(blank,))
+    verdict = ViewVerdict(
+        view="1", outcome="undecided", on_support="undecided", reasons=(), conditions=(blank,)
+    )
     judgement = dataclasses.replace(seed.judgements[0], verdicts=(verdict,))
     seed = dataclasses.replace(seed, optimum=best, judgements=(judgement,))
     text = pages.verification_page(verification(dataclasses.replace(SIX[0], seeds=(seed,))))

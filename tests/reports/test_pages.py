@@ -109,7 +109,9 @@ def test_names_that_users_give_are_escaped():
     assert NASTY in [link.words for link in page_tree().all("a")]
     assert NASTY in [value.words for value in page_tree().all("dd")]
     nasty = condition(view="</svg>", what="' onload='x")
-    verdict = ViewVerdict(view="</svg>", outcome="undecided", reasons=("<u>",), conditions=(nasty,))
+    verdict = ViewVerdict(
+        view="</svg>", outcome="undecided", on_support="undecided", reasons=("<u>",), conditions=(nasty,)
+    )
     prediction = Prediction(block=("<td>",), outcome=None, reason="<s>")
     seed = dataclasses.replace(
         SIX[0].seeds[0],
