@@ -44,7 +44,7 @@ RUN = """
 process = { content = 1, style = 1, specific = 1 }
 mixing = { pool = 100, ratio = 0.1 }
 encoder = { widths = [8] }
-training = { steps = 1000, batch = 64, log_every = 20, checkpoint_every = 0.0 }
+training = { steps = 1000, batch = 64, log_every = 20, checkpoint_every = 0.05 }
 probes = { samples = 60, bootstrap = 5, interventions = false }
 """
 SWEEP = f"""

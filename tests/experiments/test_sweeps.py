@@ -24,7 +24,7 @@ grid.process.change_probability = [1.0, 0.5]
 process = { content = 1, style = 1, specific = 1 }
 mixing = { pool = 100, ratio = 0.1 }
 encoder = { widths = [8] }
-training = { steps = 60, batch = 32, log_every = 20, checkpoint_every = 0.0 }
+training = { steps = 60, batch = 32, log_every = 20, checkpoint_every = 0.5 }
 probes = { samples = 60, bootstrap = 5, interventions = false }
 
 [thesis.config]

@@ -48,17 +48,14 @@ def make_run(
 
 def test_the_same_files_for_any_number_of_workers_and_shards(small: Path, tmp_path: Path):
     whole = files(small)
-    assert identbox("render", *SMALL, "--workers", 3, "--out", tmp_path / "three").returncode == 0
-    assert files(tmp_path / "three") == whole
+    assert identbox("render", *SMALL, "--workers", 2, "--out", tmp_path / "two").returncode == 0
+    assert files(tmp_path / "two") == whole
     # As a job array starts them: all at once.
     words = [*map(str, SMALL), "--workers", "1", "--out", str(tmp_path / "parts"), "--shard"]
-    shards = [
-        subprocess.Popen([*COMMAND, *words, f"{k}/3"], stderr=subprocess.PIPE, text=True) for k in (3, 1)
-    ]
-    assert identbox("render", *words, "2/3").returncode == 0
-    for shard in shards:
-        _, said = shard.communicate(timeout=120)
-        assert shard.returncode == 0, said
+    shard = subprocess.Popen([*COMMAND, *words, "2/2"], stderr=subprocess.PIPE, text=True)
+    assert identbox("render", *words, "1/2").returncode == 0
+    _, said = shard.communicate(timeout=120)
+    assert shard.returncode == 0, said
     assert files(tmp_path / "parts") == whole
 
 
