@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from identbox.explore.lab import Lab
 
 EXPLORE_TEMPLATES = Path(__file__).parent / "templates"
+MODULES = sorted(path.name for path in (Path(__file__).parent / "static").glob("*.js"))
 
 
 class Desk:
@@ -43,9 +44,9 @@ class Desk:
 
     def page(self, policy: str = "") -> str:
         """The HTML of the page, whose script reads all else. ``policy`` is for files that no server of ours sends."""
-        return str(
-            documents.fill_template("explore.html.j2", EXPLORE_TEMPLATES, title=self.title, policy=policy)
-        )
+        # The script imports all modules, one after the other: the browser is told of them at once.
+        given = {"title": self.title, "policy": policy, "modules": MODULES}
+        return str(documents.fill_template("explore.html.j2", EXPLORE_TEMPLATES, **given))
 
     @property
     def pages(self) -> list[str]:

@@ -35,10 +35,10 @@ export class Split {
     return `data/${this.place}/images/${row}.png`;
   }
 
-  // The values of a column, as 64-bit floats.
+  // The values of a column, as 64-bit floats; images go before them.
   values(column) {
     return kept(`data/${this.place}/columns/${column}.f64`, async (address) =>
-      new Float64Array(await (await read(address)).arrayBuffer()));
+      new Float64Array(await (await read(address, { priority: "low" })).arrayBuffer()));
   }
 
   async sentence(row) {
