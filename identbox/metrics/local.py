@@ -14,10 +14,12 @@ from torch import Tensor
 
 from identbox.metrics.estimates import CONFIDENCE, Estimate, share
 from identbox.metrics.normal_scores import by_ranks, tempered
+from identbox.metrics.smoothing import smooth
 
 STEP = 0.25  # standard deviations of content, to each side
 LEAST_MOVEMENT = 0.02  # of the average movement
 ANCHORS = 512  # samples at which arrays are looked at
+ALIKE = 40  # neighbours by encoding, over which what is not recovered is averaged
 
 
 def degenerate_by_moves(
@@ -45,16 +47,24 @@ def degenerate_by_neighbours(
 ) -> Estimate:
     """The same from arrays: slopes of a linear regression among the nearest neighbours by content.
 
-    A region that is smaller than a neighbourhood is not seen: with few samples and much content little is.
+    With few samples and much content neighbourhoods are wide, and a collapsed region is not seen by its slopes. There
+    content is not recovered. So ``high`` also counts the samples among whose neighbours by encoding a regression leaves
+    more than ``STEP`` of the standard deviation of content in some direction. This may be the regression's own fault.
     """
     directions, places = by_ranks(encodings), tempered(content)
-    anchors = places[torch.linspace(0, len(places) - 1, min(ANCHORS, len(places))).long()]
+    anchors = torch.linspace(0, len(places) - 1, min(ANCHORS, len(places))).long()
     count = min(len(places), 6 * (places.shape[1] + 1))
-    near = torch.cdist(anchors, places).topk(count, largest=False).indices
+    near = torch.cdist(places[anchors], places).topk(count, largest=False).indices
     x, y = places[near], directions[near]
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     slopes = torch.linalg.lstsq(x, y).solution.transpose(1, 2)
-    return share(int((_smallest_slope(slopes) < LEAST_MOVEMENT).sum()), len(anchors), confidence)
+    seen = share(int((_smallest_slope(slopes) < LEAST_MOVEMENT).sum()), len(anchors), confidence)
+    missed = smooth(encodings, places, network=False).left_out
+    alike = torch.cdist(directions[anchors], directions).topk(min(len(places), ALIKE), largest=False).indices
+    around = missed[alike]
+    worst = torch.linalg.eigvalsh(around.transpose(1, 2) @ around / alike.shape[1])[:, -1]
+    lost = share(int((worst > STEP**2).sum()), len(anchors), confidence)
+    return Estimate(value=seen.value, low=seen.low, high=max(seen.high, lost.high))
 
 
 def _smallest_slope(slopes: Float[Tensor, "n r q"]) -> Float[Tensor, " n"]:

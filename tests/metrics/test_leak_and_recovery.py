@@ -193,3 +193,13 @@ def test_neighbours_see_a_collapsed_region_too():
     c = normal(2000, 2)
     assert local.degenerate_by_neighbours(c @ torch.tensor([[2.0, 1.0], [0.0, 1.0]]).double(), c).value < 0.01
     assert local.degenerate_by_neighbours(c.clamp(min=-1.15), c).low > 0.1
+
+
+@pytest.mark.parametrize("d", [2, 4])
+def test_a_collapsed_region_of_much_content_is_not_missed_among_few_rows(d):
+    """A fifth of the samples is one point along one axis: neighbourhoods by content are wider than that."""
+    c = normal(1000, d)
+    whole = local.degenerate_by_neighbours(c @ torch.linalg.qr(normal(d, d, seed=1)).Q, c)
+    assert whole.high < 0.05
+    collapsed = torch.cat([c[:, :1].clamp(min=-0.84), c[:, 1:]], dim=1)
+    assert local.degenerate_by_neighbours(collapsed, c).high > 0.05
