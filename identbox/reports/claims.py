@@ -256,8 +256,9 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "with all views the log-likelihoods of MoPoE-VAE and MVAE are on a par",
             "5.3.1",
             _equal("joint log-likelihood", "mopoe-vae", "mvae"),
-            "not tested; chapter 7 expects a gap, since MoPoE-VAE must reconstruct all modalities from some of them. The "
-            "published log-likelihoods of MoPoE-VAE take a log-mean-exp over data points in place of samples, and are too high.",
+            "not tested; chapter 7 expects a gap, since MoPoE-VAE must reconstruct all modalities from some of them. "
+            "The published log-likelihoods of MoPoE-VAE take a log-mean-exp over data points in place of samples, and "
+            "are too high.",
         ),
     ),
     "specific": (
