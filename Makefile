@@ -65,6 +65,7 @@ bench: setup
 	$(RUN)python tests/benchmarks/latents_speed.py
 	$(RUN)python tests/benchmarks/mixing_speed.py
 	$(RUN)python tests/benchmarks/step_speed.py
+	$(RUN)python tests/benchmarks/explore_speed.py
 
 # The lock anew, after a change of constraints.txt or of the dependencies.
 lock: setup

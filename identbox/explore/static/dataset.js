@@ -56,6 +56,9 @@ export class DatasetPage {
     if (page !== "sample") this.lastPlace = null;
     this.grid.element.hidden = page !== "grid";
     if (page === "grid") this.showGrid(rows);
+    if (!this.begun) await this.grid.settled(); // what is looked at first comes first
+    this.begun = true;
+    if (turn !== this.busy) return;
     await this.updateFilters(rows, turn);
   }
 

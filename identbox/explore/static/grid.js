@@ -83,6 +83,11 @@ export class Grid {
     this.offset = offset;
   }
 
+  // When the images that are in the document have come, or cannot come.
+  settled() {
+    return Promise.allSettled([...this.element.querySelectorAll("img")].map((image) => image.decode()));
+  }
+
   tile(place) {
     const row = this.rows[place];
     const caption = h("span", { class: "sentence" });
