@@ -102,7 +102,7 @@ export class ScenePage {
       ? h("p", { class: "muted" }, `No image: ${visible(table.without)}. The variables move all the same.`)
       : h("div", { class: "views" }, this.before.element, this.after.element,
         h("figure", { "data-which": "difference" }, h("figcaption", null, h("b", null, "Difference"), this.share), this.gap));
-    this.values = h("div");
+    this.values = h("div", { class: "of-model" });
     this.stage = h("div", { class: "stage" }, images, this.renderer, this.sentences, this.changes, this.values);
     this.element = h("div", { class: "scene" }, this.controls.element, this.stage);
     this.turn = 0;
