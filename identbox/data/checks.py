@@ -20,7 +20,7 @@ from identbox.data.counterfactual_checks import check_counterfactual
 from identbox.data.folder import (
     SPLITS,
     Columns,
-    image_name,
+    image_names,
     read_latents,
     read_sentences,
     read_vocabulary,
@@ -159,7 +159,7 @@ def _check_images(place: Path, n: int, recipe: Recipe | None) -> DatasetFinding:
         there = {path.name for path in images.iterdir() if not path.name.startswith(".")}
     except OSError as error:
         return DatasetFinding(split, "images", False, f"{images}: expected a folder, got {error.strerror}")
-    wanted = {image_name(i, n) for i in range(n)} if n <= len(there) else set()
+    wanted = set(image_names(n)) if n <= len(there) else set()
     if len(there) < n or there != wanted:
         missing, more = sorted(wanted - there), sorted(there - wanted) if wanted else []
         parts = [f"{len(missing)} missing ({first_few(missing, 3)})"] if missing else []

@@ -327,8 +327,8 @@ def _verify_arrays(
                 raise IdentboxError(
                     f"redrawn encodings of view {view}: expected at most {n} rows, got {len(again)}"
                 )
-        found = measured_from_arrays(process, view, read_by(objective, matrix), z, content, redrawn=again)
-        measures += with_weakness(found, functools.partial(weakness, content, z))
+        measured = measured_from_arrays(process, view, read_by(objective, matrix), z, content, redrawn=again)
+        measures += with_weakness(measured, functools.partial(weakness, content, z))
         lengths.add(n)
     rows = " and ".join(str(n) for n in sorted(lengths))
     evidence = f"regressions on {rows} rows of arrays"

@@ -102,21 +102,32 @@ def _sizes(means: Means, quantity: str) -> list[int]:
 
 
 def _mopoe_at_least_mmvae(means: Means) -> tuple[bool, str] | None:
-    sizes = [k for k in _sizes(means, "coherence") if k > 1]
-    pairs = [
-        (_get(means, "mopoe-vae", f"coherence {k}"), _get(means, "mmvae", f"coherence {k}")) for k in sizes
-    ]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if not known:
-        return None
-    words = ", ".join(f"{fixed_digits(a)} and {fixed_digits(b)}" for a, b in known)
-    return all(a >= b for a, b in known), words
+    known = _pairs_by_size(means, "mopoe-vae", "mmvae", "coherence", least=2)
+    return (all(a >= b for a, b in known), _words_of_pairs(known)) if known else None
+
+
+def _by_size(means: Means, model: str, quantity: str) -> list[float]:
+    """What is known of a model given each number of inputs."""
+    values = [_get(means, model, f"{quantity} {k}") for k in _sizes(means, quantity)]
+    return [value for value in values if value is not None]
+
+
+def _pairs_by_size(
+    means: Means, model: str, other: str, quantity: str, *, least: int = 0
+) -> list[tuple[float, float]]:
+    """The values of two models given each number of inputs from ``least``, where both are known."""
+    sizes = [k for k in _sizes(means, quantity) if k >= least]
+    pairs = [(_get(means, model, f"{quantity} {k}"), _get(means, other, f"{quantity} {k}")) for k in sizes]
+    return [(a, b) for a, b in pairs if a is not None and b is not None]
+
+
+def _words_of_pairs(pairs: Sequence[tuple[float, float]]) -> str:
+    return ", ".join(f"{fixed_digits(a)} and {fixed_digits(b)}" for a, b in pairs)
 
 
 def _flat(model: str, quantity: str) -> ClaimJudge:
     def judge(means: Means) -> tuple[bool, str] | None:
-        values = [_get(means, model, f"{quantity} {k}") for k in _sizes(means, quantity)]
-        known = [value for value in values if value is not None]
+        known = _by_size(means, model, quantity)
         if len(known) < 2:
             return None
         nats = quantity == "likelihood"
@@ -130,13 +141,8 @@ def _above_at_each(model: str, other: str, quantity: str) -> ClaimJudge:
     """Whether a model is above another given any number of inputs."""
 
     def judge(means: Means) -> tuple[bool, str] | None:
-        pairs = [
-            (_get(means, model, f"{quantity} {k}"), _get(means, other, f"{quantity} {k}"))
-            for k in _sizes(means, quantity)
-        ]
-        known = [(a, b) for a, b in pairs if a is not None and b is not None]
-        words = ", ".join(f"{fixed_digits(a)} and {fixed_digits(b)}" for a, b in known)
-        return (all(a > b for a, b in known), words) if known else None
+        known = _pairs_by_size(means, model, other, quantity)
+        return (all(a > b for a, b in known), _words_of_pairs(known)) if known else None
 
     return judge
 
@@ -159,8 +165,7 @@ def _equal(quantity: str, model: str, other: str) -> ClaimJudge:
 
 def _rises(model: str, quantity: str) -> ClaimJudge:
     def judge(means: Means) -> tuple[bool, str] | None:
-        values = [_get(means, model, f"{quantity} {k}") for k in _sizes(means, quantity)]
-        known = [value for value in values if value is not None]
+        known = _by_size(means, model, quantity)
         if len(known) < 2:
             return None
         return known[-1] > known[0] + FLAT, " ".join(fixed_digits(value) for value in known)
