@@ -48,8 +48,6 @@ def read(path: Path) -> Imported:
         raise MeshError(
             f"expected a file of at most {LARGEST >> 20} MiB, got {path.stat().st_size >> 20} MiB"
         )
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     try:
         mesh = READERS[kind](path)
     except (MeshError, MemoryError):
@@ -90,7 +88,9 @@ def _triangles(polygons: meshfiles.Polygons) -> np.ndarray:
     mesh.polygons.add(len(sizes))
     mesh.polygons.foreach_set("loop_start", (np.cumsum(sizes) - sizes).astype(np.int32))
     mesh.update(calc_edges=True)
-    return _faces_of(mesh)
+    faces = _faces_of(mesh)
+    bpy.data.meshes.remove(mesh)
+    return faces
 
 
 def _faces_of(mesh: bpy.types.Mesh) -> np.ndarray:
@@ -100,7 +100,13 @@ def _faces_of(mesh: bpy.types.Mesh) -> np.ndarray:
     return faces.reshape(-1, 3).astype(np.int64)
 
 
+def _empty_blender() -> None:
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
+
+
 def _read_glb(path: Path) -> Imported:
+    _empty_blender()
     content, left_out = glbfiles.active_scene(path.read_bytes())
     with tempfile.TemporaryDirectory() as scratch:
         alone = Path(scratch) / "scene.glb"
@@ -112,6 +118,7 @@ def _read_glb(path: Path) -> Imported:
 
 
 def _read_blend(path: Path) -> Imported:
+    _empty_blender()
     known = blendfiles.look(path)
     if known.links:
         raise MeshError("expected a .blend that holds all that it shows, got one that links to other files")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+import numerals
 from meshes import MeshError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -48,39 +49,41 @@ def read_obj(content: bytes) -> Polygons:
     text = re.sub(rb"\\[ \t]*\n", b" ", text)  # a line that is continued
     if b"#" in text:
         text = re.sub(rb"#[^\n]*", b"", text)
-    points = re.findall(rb"^[ \t]*v[ \t]+([^\n]*)", text, re.MULTILINE)
-    faces = re.findall(rb"^[ \t]*f[ \t]+([^\n]*)", text, re.MULTILINE)
-    vertices = _obj_vertices(points, text)
-    if any(b"-" in face for face in faces):
-        faces = _absolute_faces(text)
-    rows = [re.sub(rb"/[^ \t]*", b"", face).split() for face in faces]
-    rows = [row for row in rows if len(row) > 2]
-    corners = [_integer(corner) for row in rows for corner in row]
-    if corners and not 1 <= min(corners) <= max(corners) <= len(vertices):
-        raise MeshError(f"expected vertex indices in 1..{len(vertices)}, got {min(corners)}..{max(corners)}")
+    vertices = _obj_vertices(_obj_lines(text, b"v"), text)
+    corners, sizes = _obj_faces(_obj_lines(text, b"f"), text)
+    if len(corners) and not 1 <= corners.min() <= corners.max() <= len(vertices):
+        raise MeshError(
+            f"expected vertex indices in 1..{len(vertices)}, got {corners.min()}..{corners.max()}"
+        )
     free = len(re.findall(rb"^[ \t]*(?:curv|curv2|surf)[ \t]", text, re.MULTILINE))
     return Polygons(
         vertices=vertices[:, [0, 2, 1]] * [1, -1, 1],
-        corners=np.array(corners, np.int64) - 1,
-        sizes=np.array([len(row) for row in rows], np.int64),
+        corners=corners - 1,
+        sizes=sizes,
         left_out=[f"{free} free-form curves or surfaces"] if free else [],
     ).check()
 
 
-def _obj_vertices(points: list[bytes], text: bytes) -> np.ndarray:
+def _obj_lines(text: bytes, kind: bytes) -> bytes:
+    """What follows ``kind`` in the lines that begin with it."""
+    return b"\n".join(re.findall(rb"^[ \t]*%s[ \t]+([^\n]*)" % kind, text, re.MULTILINE))
+
+
+def _obj_vertices(points: bytes, text: bytes) -> np.ndarray:
     """The coordinates of the lines of vertices, (n, 3); what follows the third number is a weight or a colour."""
-    rows = [point.split()[:3] for point in points]
-    try:
-        numbers = np.array([float(number) for row in rows for number in row])
-        if all(len(row) == 3 for row in rows) and np.isfinite(numbers).all() and b"_" not in b"".join(points):
-            return numbers.reshape(-1, 3)
-    except ValueError:
-        pass
+    numbers = numerals.read(points)
+    if numbers is not None and np.isfinite(numbers).all():
+        counts = numerals.words_of_lines(points) if points else np.zeros(0, np.int64)
+        if (counts >= 3).all():
+            return numbers[(np.cumsum(counts) - counts)[:, None] + np.arange(3)]
+    rows = []
     for number, line in enumerate(text.split(b"\n"), 1):  # continued lines count as one
         words = line.split()
-        if words[:1] == [b"v"] and not _are_coordinates(words[1:4]):
-            raise MeshError(f"line {number}: expected finite coordinates, got {_shown(line)}")
-    raise MeshError("expected finite coordinates, got others")
+        if words[:1] == [b"v"]:
+            if not _are_coordinates(words[1:4]):
+                raise MeshError(f"line {number}: expected finite coordinates, got {_shown(line)}")
+            rows.append([*map(float, words[1:4])])
+    return np.array(rows).reshape(-1, 3)
 
 
 def _are_coordinates(words: list[bytes]) -> bool:
@@ -92,23 +95,22 @@ def _are_coordinates(words: list[bytes]) -> bool:
         return False
 
 
-def _absolute_faces(text: bytes) -> list[bytes]:
-    """The lines of faces with indices from the start instead of from the last vertex before them."""
-    count, faces = 0, []
-    for kind, rest in re.findall(rb"^[ \t]*([vf])[ \t]+([^\n]*)", text, re.MULTILINE):
-        if kind == b"v":
-            count += 1
-            continue
-        corners = [_integer(corner) for corner in re.sub(rb"/[^ \t]*", b"", rest).split()]
-        faces.append(b" ".join(b"%d" % (count + 1 + corner if corner < 0 else corner) for corner in corners))
-    return faces
-
-
-def _integer(word: bytes) -> int:
-    """A whole number that fits an index."""
-    if not re.fullmatch(rb"[+-]?\d{1,18}", word):
-        raise MeshError(f"expected the number of a vertex, got {_shown(word)}")
-    return int(word)
+def _obj_faces(faces: bytes, text: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices of the lines of faces in turn, counted from 1, and how many each face of three or more has."""
+    if not faces:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if b"/" in faces:
+        faces = re.sub(rb"/[^ \t\n]*", b"", faces)
+    corners = numerals.read(faces, np.int64)
+    if corners is None:
+        wrong = next((word for word in faces.split() if not re.fullmatch(rb"[+-]?\d{1,18}", word)), b"")
+        raise MeshError(f"expected the number of a vertex, got {_shown(wrong)}")
+    sizes = numerals.words_of_lines(faces)
+    if b"-" in faces:  # counted back from the last vertex before the face
+        kinds = np.array(re.findall(rb"^[ \t]*([vf])[ \t]", text, re.MULTILINE))
+        before = np.repeat(np.cumsum(kinds == b"v")[kinds == b"f"], sizes)
+        corners = np.where(corners < 0, before + 1 + corners, corners)
+    return corners[np.repeat(sizes > 2, sizes)], sizes[sizes > 2]
 
 
 def _shown(line: bytes) -> str:

@@ -150,8 +150,10 @@ class Generative:
         """
         changes = dict(table or {})
         name = changes.get("model", "mopoe-vae")
-        if name not in MODELS:
-            raise IdentboxError(f"{where}: model: expected one of {', '.join((*MODELS, DMVAE))}; got {name}")
+        if not isinstance(name, str) or name not in MODELS:
+            raise IdentboxError(
+                f"{where}: model: expected one of {', '.join((*MODELS, DMVAE))}; got {name!r:.60}"
+            )
         model = MODELS[name][1]
         if model.get("encoder", {}).get("specific"):
             model = config.merge(model, {"encoder": PARTITIONS[on]})

@@ -131,6 +131,7 @@ def test_a_step_that_is_not_finite_names_its_term_and_modality(tmp_path):
     ("changes", "message"),
     [
         ({"model": "vae"}, "config: model: expected one of unimodal-vaes, mvae"),
+        ({"model": ["mvae"]}, r"config: model: expected one of unimodal-vaes, .*; got \['mvae'\]"),
         ({"subsets": [["3"]]}, r"subsets\[0\]: expected modalities among 1, 2; got 3"),
         ({"subsets": [[]]}, r"subsets\[0\]: expected at least one modality, got none"),
         ({"subsets": [["1"], ["2"]], "weights": [0.5, 0.6]}, "weights: expected a sum of 1, got 1.1"),

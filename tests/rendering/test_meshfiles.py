@@ -8,6 +8,7 @@ import pytest
 
 import glbfiles
 import meshfiles
+import numerals
 from meshes import MeshError
 
 POINTS = np.array([[x, y, z] for x in (0, 3) for y in (0, 1) for z in (0, 1)], float)
@@ -44,6 +45,43 @@ def expect_box(mesh: meshfiles.Polygons, points: np.ndarray = POINTS) -> None:
 def test_an_obj_says_the_same_however_it_is_written(change):
     mesh = meshfiles.read_obj(change(OBJ).encode())
     expect_box(mesh, POINTS[:, [0, 2, 1]] * [1, -1, 1])  # Y is up in the file
+
+
+def test_faces_count_back_from_the_vertices_before_them():
+    """Two triangles: each follows its own vertices; the sizes of faces differ, and a line of two corners is none."""
+    corner = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+    mesh = meshfiles.read_obj(f"{corner}f -3 -2 -1\n{corner}f -3/1 -2/-1 -1\nf -1 -2\nf 1 2 -1 +4\n".encode())
+    assert mesh.sizes.tolist() == [3, 3, 4]
+    assert mesh.corners.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        (b"", []),
+        (b" \n", []),
+        (b"1 -2e3\t.5\n+4.", [1, -2000, 0.5, 4]),
+        (b"0.1 1e-320 1e999", [0.1, 1e-320, np.inf]),  # rounded as Python rounds
+        (b"1.2.3", None),
+        (b"1-2", None),
+        (b"1 e", None),
+        (b"nan", None),
+        (b"0x1", None),
+        (b"1_0", None),
+        (b"1,5", None),
+        ("１".encode(), None),
+    ],
+)
+def test_numbers_in_a_text_are_plain(text, numbers):
+    read = numerals.read(text)
+    assert read is None if numbers is None else read.tolist() == numbers
+
+
+def test_whole_numbers_in_a_text_fit_64_bits():
+    assert numerals.read(b"7 -9223372036854775806", np.int64).tolist() == [7, -9223372036854775806]
+    assert numerals.read(b"9" * 19, np.int64) is None
+    assert numerals.read(b"-" + b"9" * 30, np.int64) is None
+    assert numerals.read(b"1.5", np.int64) is None
 
 
 @pytest.mark.parametrize(
