@@ -19,8 +19,12 @@ from identbox.errors import IdentboxError
 
 CASES = int(os.environ.get("FUZZ", "400"))
 KINDS = 22  # tests, among which the cases are divided
-SECONDS = 20  # the longest that one case may take
+SECONDS = int(
+    os.environ.get("FUZZ_SECONDS", "20")
+)  # the longest that one case may take; more on a busy machine
 outcomes: Counter[str] = Counter()
+slowest: dict[str, float] = {}  # seconds of the processor, this process's and its children's
+largest: dict[str, float] = {}  # MiB
 
 MOST_MEMORY = 500  # MiB that one case may take
 
@@ -149,7 +153,7 @@ def damaged(draw: st.DrawFn, contents: list[bytes]) -> bytes:
 def expect_a_result_or_one_line(kind: str, function: Callable[[], object]) -> None:
     """Call a function: within SECONDS and MOST_MEMORY it returns, or raises an IdentboxError of one line."""
     message = None
-    before = begin_to_measure()
+    before, begun = begin_to_measure(), _processor()
     signal.signal(signal.SIGALRM, _end)
     signal.alarm(SECONDS)
     try:
@@ -159,8 +163,14 @@ def expect_a_result_or_one_line(kind: str, function: Callable[[], object]) -> No
     finally:
         signal.alarm(0)
     outcomes[f"{kind}: {'accepted' if message is None else 'refused'}"] += 1
+    slowest[kind] = max(slowest.get(kind, 0.0), _processor() - begun)
+    largest[kind] = max(largest.get(kind, 0.0), most_memory() - before)
     assert message is None or (message and message.isprintable()), repr(message)
     assert most_memory() - before < MOST_MEMORY
+
+
+def _processor() -> float:
+    return sum(os.times()[:4])
 
 
 def _end(number: int, frame: object) -> None:
@@ -186,6 +196,8 @@ def counts_printed() -> Iterator[None]:
     if "FUZZ" in os.environ:
         for name, count in sorted(outcomes.items()):
             print(f"{count:7d}  {name}")
+        for kind in sorted(slowest):
+            print(f"at most {slowest[kind]:6.2f} s of the processor, {largest[kind]:4.0f} MiB  {kind}")
         print(f"{sum(outcomes.values()):7d}  in all")
 
 
