@@ -19,7 +19,7 @@ import meshfiles
 from meshes import MeshError
 
 LARGEST = 512 << 20  # bytes of a file
-MOST_TRIANGLES = 5_000_000
+MOST_TRIANGLES = 1 << 21  # about two million; each takes some 230 bytes at most
 COARSEST = 1e-4  # of the extent: the most that float32 may round the coordinates of a .glb or .blend
 HIDDEN_KINDS = (
     "MESH",

@@ -12,6 +12,7 @@ import numpy as np
 import placing
 
 MERGE = 1e-6  # vertices closer than this fraction of the extent are one
+HASH = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)  # large odd numbers without a pattern
 QUANTA = 32767  # vertices are stored as int16; a step is 1/32767 of the largest coordinate
 
 
@@ -27,9 +28,8 @@ def measure(vertices: np.ndarray, faces: np.ndarray) -> dict:
     ``open_edges`` (edges of one face), ``tangled_edges`` (edges of three or more faces, or of two faces that
     disagree on its direction) and ``parts`` (connected components).
     """
-    used = vertices[np.unique(faces)]
-    middle = (used.min(axis=0) + used.max(axis=0)) / 2
-    corners = vertices[faces] - middle
+    seen, _ = used(vertices, faces)
+    middle = (seen.min(axis=0) + seen.max(axis=0)) / 2
     open_edges, tangled_edges = _count_edges(faces)
     wound, part = placing.wind_outward(vertices - middle, faces)
     centre, kind = placing.find_centre(vertices - middle, wound, part)
@@ -37,8 +37,8 @@ def measure(vertices: np.ndarray, faces: np.ndarray) -> dict:
     return {
         "vertices": len(vertices),
         "triangles": len(faces),
-        "extent": float(np.ptp(used, axis=0).max()),
-        "volume": float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6),
+        "extent": float(np.ptp(seen, axis=0).max()),
+        "volume": placing.volume(vertices - middle, faces),
         "centre": (centre + middle).tolist(),
         "centre_of": kind,
         "open_edges": open_edges,
@@ -49,11 +49,9 @@ def measure(vertices: np.ndarray, faces: np.ndarray) -> dict:
 
 def _count_edges(faces: np.ndarray) -> tuple[int, int]:
     """The numbers of open and of tangled edges, as `measure` has them."""
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    key = directed.min(axis=1) * (int(faces.max()) + 1) + directed.max(axis=1)
-    _, edge_of, uses = np.unique(key, return_inverse=True, return_counts=True)
-    forward = np.bincount(edge_of.ravel(), weights=directed[:, 0] < directed[:, 1])
-    return int((uses == 1).sum()), int(((uses > 2) | ((uses == 2) & (forward != 1))).sum())
+    starts, uses, forward, _ = placing.sorted_edges(faces)
+    two = starts[uses == 2]
+    return int((uses == 1).sum()), int((uses > 2).sum() + (forward[two] == forward[two + 1]).sum())
 
 
 def normalise(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,16 +77,17 @@ def place(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarr
         raise MeshError(
             f"expected vertex indices in 0..{len(vertices) - 1}, got {faces.min()}..{faces.max()}"
         )
-    vertices, faces = _used(vertices, faces)
+    vertices, faces = used(vertices, faces)
     box = np.ptp(vertices, axis=0)
     if not 0 < box.max() < np.inf or box.min() < 1e-4 * box.max():
         raise MeshError(f"expected a solid, got one of size {box[0]:.3g} x {box[1]:.3g} x {box[2]:.3g}")
     # In the middle of its box and of extent 1, so that no later sum depends on where the origin of the file is.
     vertices = (vertices - vertices.min(axis=0) - box / 2) / box.max()
+    vertices, faces = used(vertices, first_equal(vertices)[faces])
     faces = placing.drop_copies(_merged(vertices, faces))
     if not len(faces):
         raise MeshError("expected triangles, got faces without an area")
-    vertices, faces = _used(vertices, faces)
+    vertices, faces = used(vertices, faces)
     faces, part = placing.wind_outward(vertices, faces)
     (open_edges, _), edges = _count_edges(faces), 1.5 * len(faces)
     if open_edges > 0.25 * edges:
@@ -100,10 +99,24 @@ def place(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return (vertices - centre) / np.ptp(vertices, axis=0).max(), faces, kind
 
 
-def _used(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def used(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mesh without the vertices that no face uses."""
-    used, faces = np.unique(faces, return_inverse=True)
-    return vertices[used], faces.reshape(-1, 3)
+    seen = np.zeros(len(vertices), bool)
+    seen[faces] = True
+    return vertices[seen], (np.cumsum(seen) - 1)[faces]
+
+
+def first_equal(points: np.ndarray) -> np.ndarray:
+    """For each point, (n, 3) in float32 or float64, the first of exactly its coordinates; of a few it is not found."""
+    bits = np.ascontiguousarray(points).view(f"u{points.itemsize}")
+    key = sum(axis.astype(np.uint64) * np.uint64(factor) for axis, factor in zip(bits.T, HASH, strict=True))
+    order = np.argsort(key, kind="stable")
+    del key
+    new = np.ones(len(points), bool)
+    new[1:] = (points[order[1:]] != points[order[:-1]]).any(axis=1)
+    first = np.empty(len(points), np.int64)
+    first[order] = order[new][np.cumsum(new) - 1]
+    return first
 
 
 def _merged(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -7,40 +7,13 @@ they do not know, they raise MeshError rather than leave it out.
 """
 
 import re
-from dataclasses import dataclass, field
 
 import numpy as np
 
 import numerals
-from meshes import MeshError
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-SHOWN = 60  # characters of a line in a message
-
-
-@dataclass
-class Polygons:
-    """A mesh of polygons: ``corners`` are the vertices of all faces in turn, ``sizes`` how many each face has."""
-
-    vertices: np.ndarray  # (n, 3) float64
-    corners: np.ndarray  # (sum of sizes,) int64
-    sizes: np.ndarray  # (m,) int64
-    left_out: list[str] = field(default_factory=list)  # what is in the file and not in the mesh, in words
-    single: bool = False  # whether the file has coordinates of 32 bits, which are coarse far from the origin
-
-    def check(self) -> "Polygons":
-        """The mesh itself. Raises MeshError for coordinates that are not finite and for indices out of range."""
-        finite = np.isfinite(self.vertices).all(axis=1)
-        if not finite.all():
-            raise MeshError(
-                f"expected finite coordinates, got {int((~finite).sum())} vertices of {len(finite)} that are not"
-            )
-        if len(self.corners) and not 0 <= self.corners.min() <= self.corners.max() < len(self.vertices):
-            raise MeshError(
-                f"expected vertex indices in 0..{len(self.vertices) - 1}, "
-                f"got {self.corners.min()}..{self.corners.max()}"
-            )
-        return self
+from meshes import MeshError, first_equal, used
+from plyfiles import read_ply
+from polygons import BYTE_ORDER_MARK, Polygons, shown
 
 
 def read_obj(content: bytes) -> Polygons:
@@ -81,7 +54,7 @@ def _obj_vertices(points: bytes, text: bytes) -> np.ndarray:
         words = line.split()
         if words[:1] == [b"v"]:
             if not _are_coordinates(words[1:4]):
-                raise MeshError(f"line {number}: expected finite coordinates, got {_shown(line)}")
+                raise MeshError(f"line {number}: expected finite coordinates, got {shown(line)}")
             rows.append([*map(float, words[1:4])])
     return np.array(rows).reshape(-1, 3)
 
@@ -104,7 +77,7 @@ def _obj_faces(faces: bytes, text: bytes) -> tuple[np.ndarray, np.ndarray]:
     corners = numerals.read(faces, np.int64)
     if corners is None:
         wrong = next((word for word in faces.split() if not re.fullmatch(rb"[+-]?\d{1,18}", word)), b"")
-        raise MeshError(f"expected the number of a vertex, got {_shown(wrong)}")
+        raise MeshError(f"expected the number of a vertex, got {shown(wrong)}")
     sizes = numerals.words_of_lines(faces)
     if b"-" in faces:  # counted back from the last vertex before the face
         kinds = np.array(re.findall(rb"^[ \t]*([vf])[ \t]", text, re.MULTILINE))
@@ -113,215 +86,67 @@ def _obj_faces(faces: bytes, text: bytes) -> tuple[np.ndarray, np.ndarray]:
     return corners[np.repeat(sizes > 2, sizes)], sizes[sizes > 2]
 
 
-def _shown(line: bytes) -> str:
-    text = line.decode(errors="replace")
-    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
-
-
-PLY_TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
-    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
-    "double": "f8", "float64": "f8",
-}  # fmt: skip
-PLY_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-
-
-@dataclass
-class Element:
-    """An element of the header of a .ply: its rows follow in the body."""
-
-    name: str
-    count: int
-    # a name and a type for each property; a list has the type of its length too
-    properties: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def column(self, *names: str) -> int | None:
-        """The place of the first property of one of these names."""
-        return next((k for k, (name, _, _) in enumerate(self.properties) if name in names), None)
-
-
-def read_ply(content: bytes) -> Polygons:
-    """The polygons of a .ply (Stanford polygon file), text or binary in either byte order."""
-    order, elements, bodies = _ply_header(content.removeprefix(BYTE_ORDER_MARK))
-    problem = MeshError("expected a .ply with vertices")
-    for body in bodies:  # where the header's last line break can be read in two ways
-        try:
-            return _ply_mesh(order, elements, body)
-        except MeshError as error:
-            problem = error
-    raise problem
-
-
-def _ply_header(content: bytes) -> tuple[str, list[Element], list[bytes]]:
-    """Byte order, elements, and what may be the body: a binary body may begin with the byte of a line feed."""
-    end = re.search(rb"^[ \t]*end_header[ \t]*(\r\n|\n|\r)", content, re.MULTILINE)
-    if end is None:
-        end = re.search(rb"[\r\n]end_header[ \t]*(\r\n|\n|\r)", content)
-    if not content.startswith(b"ply") or end is None or end.start() > 1 << 20:
-        raise MeshError("expected a .ply file, got one without its header")
-    order, elements = None, []
-    for line in re.split(r"\r\n|\n|\r", content[: end.start()].decode("latin1")):
-        words = line.split()
-        if words[:1] == ["format"] and len(words) == 3:
-            order = PLY_ORDERS.get(words[1])
-        elif words[:1] == ["element"] and len(words) == 3 and re.fullmatch(r"\d{1,12}", words[2]):
-            elements.append(Element(words[1], int(words[2])))
-        elif words[:1] == ["property"] and elements:
-            elements[-1].properties.append(_ply_property(words))
-        elif words and words[0] not in ("ply", "comment", "obj_info"):
-            raise MeshError(f"expected the header of a .ply, got the line {_shown(line.encode())}")
-    if order is None:
-        raise MeshError(f"expected a format among {', '.join(PLY_ORDERS)}; got another")
-    bodies = [content[end.end() :]]
-    if end[1] == b"\r\n" and order:
-        bodies.append(content[end.end() - 1 :])
-    return order, elements, bodies
-
-
-def _ply_property(words: list[str]) -> tuple[str, str, str]:
-    types = words[2:4] if words[1:2] == ["list"] else ["", *words[1:2]]
-    if len(words) != (5 if words[1:2] == ["list"] else 3) or not all(t in PLY_TYPES for t in types if t):
-        raise MeshError(f"expected a property of a .ply, got {_shown(' '.join(words).encode())}")
-    return words[-1], PLY_TYPES[types[1]], PLY_TYPES.get(types[0], "")
-
-
-def _ply_mesh(order: str, elements: list[Element], body: bytes) -> Polygons:
-    vertices, corners, sizes = np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    body_or_words = body if order else body.split()
-    at, single = 0, False
-    for element in elements:
-        if element.count > len(body):  # each row has a byte at least
-            raise MeshError(
-                f"expected {element.count} rows of {element.name}, got a file of {len(body)} bytes"
-            )
-        read = _ply_rows if not any(length for _, _, length in element.properties) else _ply_lists
-        columns, at = read(order, element, body_or_words, at)
-        if element.name == "vertex":
-            places = [element.column(axis) for axis in "xyz"]
-            if None in places:
-                raise MeshError("expected vertices with x, y and z, got a .ply without")
-            vertices = np.stack([np.asarray(columns[place], float) for place in places], axis=1)
-            single = bool(order) and any(element.properties[place][1] == "f4" for place in places)
-        elif element.name == "face":
-            place = element.column("vertex_indices", "vertex_index")
-            if place is None or not element.properties[place][2]:
-                raise MeshError("expected faces with a list of vertex_indices, got a .ply without")
-            corners, sizes = columns[place]
-        elif element.name == "tristrips":
-            raise MeshError("expected faces, got a .ply with strips of triangles; export it with faces")
-    keep = np.repeat(sizes > 2, sizes)
-    return Polygons(vertices, corners[keep], sizes[sizes > 2], single=single).check()
-
-
-def _ply_rows(
-    order: str, element: Element, body: bytes | list[bytes], at: int
-) -> tuple[list[np.ndarray], int]:
-    """The columns of an element without lists, and where the next element begins."""
-    width = len(element.properties)
-    if order:
-        row = np.dtype([(str(k), order + kind) for k, (_, kind, _) in enumerate(element.properties)])
-        size = element.count * row.itemsize
-        _expect_room(at + size <= len(body), element)
-        table = np.frombuffer(body, row, element.count, at)
-        return [table[str(k)] for k in range(width)], at + size
-    words = body[at : at + element.count * width]
-    _expect_room(len(words) == element.count * width, element)
-    table = _numbers(words, element).reshape(element.count, width)
-    return list(table.T), at + element.count * width
-
-
-def _ply_lists(order: str, element: Element, body: bytes | list[bytes], at: int) -> tuple[list, int]:
-    """The columns of an element with lists: of each list all items and their numbers."""
-    equal = _ply_equal_lists(order, element, body, at) if order else None
-    if equal is not None:
-        return equal
-    items: list[list] = [[] for _ in element.properties]
-    sizes: list[list[int]] = [[] for _ in element.properties]
-    for _ in range(element.count):
-        for place, (_, kind, length) in enumerate(element.properties):
-            count = 1
-            if length:
-                (count,), at = _take(order, length, 1, body, at, element)
-            values, at = _take(order, kind, int(count), body, at, element)
-            items[place].extend(values)
-            sizes[place].append(int(count))
-    columns = [
-        (np.array(values, np.int64), np.array(counts, np.int64)) if length else np.array(values)
-        for values, counts, (_, _, length) in zip(items, sizes, element.properties, strict=True)
-    ]
-    return columns, at
-
-
-def _ply_equal_lists(order: str, element: Element, body: bytes, at: int) -> tuple[list, int] | None:
-    """As `_ply_lists`, at once, where the element is one list and all are of one length; None where not."""
-    if len(element.properties) != 1 or not element.count:
-        return None
-    ((_, kind, length),) = element.properties
-    (count,), _ = _take(order, length, 1, body, at, element)
-    row = np.dtype([("count", order + length), ("items", order + kind, (int(count),))])
-    if count < 0 or at + element.count * row.itemsize > len(body):
-        return None
-    table = np.frombuffer(body, row, element.count, at)
-    if not (table["count"] == count).all():
-        return None
-    sizes = np.full(element.count, int(count))
-    return [(table["items"].astype(np.int64).ravel(), sizes)], at + element.count * row.itemsize
-
-
-def _take(order: str, kind: str, count: int, body: bytes | list[bytes], at: int, element: Element):
-    """Some values from the body, and the place behind them."""
-    size = count * (np.dtype(kind).itemsize if order else 1)
-    _expect_room(size >= 0 and at + size <= len(body), element)
-    if order:
-        return np.frombuffer(body, order + kind, count, at).tolist(), at + size
-    values = _numbers(body[at : at + size], element)
-    if kind[0] != "f" and not (np.isfinite(values).all() and (values == np.round(values)).all()):
-        raise MeshError(f"expected whole numbers in the rows of {element.name}, got others")
-    return values.astype(np.int64 if kind[0] != "f" else float).tolist(), at + size
-
-
-def _numbers(words: list[bytes], element: Element) -> np.ndarray:
-    try:
-        if any(b"_" in word for word in words):
-            raise ValueError
-        return np.array([float(word) for word in words])
-    except ValueError:
-        raise MeshError(f"expected numbers in the rows of {element.name}, got others") from None
-
-
-def _expect_room(there: bool, element: Element) -> None:
-    if not there:
-        raise MeshError(f"expected {element.count} rows of {element.name}, got a .ply cut short")
-
-
 STL_ROW = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 STL_HEAD = 84  # bytes: a comment of 80, and the number of triangles
+STL_PART = 1 << 22  # bytes of text that are read at a time
+STL_WORDS = b"fn###olv###v###v###ee"  # of a facet: how each word begins, # for a number
+STL_KEYWORDS = (b"endfacet", b"facet", b"endloop", b"loop", b"outer", b"normal", b"vertex")
+STL_END = re.compile(rb"\bendfacet\b", re.IGNORECASE)
 
 
 def read_stl(content: bytes) -> Polygons:
-    """The triangles of an .stl, text or binary."""
-    binary = not re.match(rb"\s*solid\b", content) or b"facet" not in content[:4096]
-    if binary:
-        count = int.from_bytes(content[80:STL_HEAD], "little")
-        if len(content) < STL_HEAD or len(content) < STL_HEAD + count * STL_ROW.itemsize:
-            raise MeshError(f"expected a whole .stl file of {count} triangles, got {len(content)} bytes")
-        corners = np.frombuffer(content, STL_ROW, count, STL_HEAD)["corners"].reshape(-1, 3).astype(float)
-    else:
-        text = content.lower()
-        words = [loop.split() for loop in re.findall(rb"outer\s+loop\s+(.*?)\s+endloop", text, re.DOTALL)]
-        whole = all(
-            len(re.findall(rb"\b%s\b" % word, text)) == len(words) for word in (b"facet", b"endfacet")
-        )
-        whole = whole and re.search(rb"\bendsolid\b", text) is not None
-        if not whole or any(len(row) != 12 or row[::4] != [b"vertex"] * 3 for row in words):
-            raise MeshError("expected an .stl of triangles, got one cut short or with other loops")
-        try:
-            corners = np.array([float(word) for row in words for k, word in enumerate(row) if k % 4])
-        except ValueError:
-            raise MeshError("expected numbers in an .stl, got others") from None
-        corners = corners.reshape(-1, 3)
-    sizes = np.full(len(corners) // 3, 3)
-    return Polygons(corners, np.arange(len(corners)), sizes, single=binary).check()
+    """The triangles of an .stl, text or binary; corners at the same place are one vertex."""
+    head = content[:4096].lower()
+    binary = not re.match(rb"\s*solid\b", head) or b"facet" not in head
+    corners = _stl_corners(content) if binary else _stl_corners_of_text(content)
+    del content
+    vertices, corners = used(corners, first_equal(corners))
+    return Polygons(vertices.astype(float), corners, np.full(len(corners) // 3, 3), single=binary).check()
+
+
+def _stl_corners(content: bytes) -> np.ndarray:
+    """The corners of the triangles of a binary .stl in turn, (n, 3)."""
+    count = int.from_bytes(content[80:STL_HEAD], "little")
+    if len(content) < STL_HEAD or len(content) < STL_HEAD + count * STL_ROW.itemsize:
+        raise MeshError(f"expected a whole .stl file of {count} triangles, got {len(content)} bytes")
+    return np.frombuffer(content, STL_ROW, count, STL_HEAD)["corners"].reshape(-1, 3)
+
+
+def _stl_corners_of_text(content: bytes) -> np.ndarray:
+    """The corners of the triangles of an .stl of text in turn, (n, 3)."""
+    corners, at = [], 0
+    while at < len(content):
+        end = STL_END.search(content, at + STL_PART)
+        after = end.end() if end else len(content)
+        corners.append(_stl_corners_of_part(content[at:after].lower().replace(b"\r", b"\n")))
+        at = after
+    if not re.search(rb"\bendsolid\b[^\n\r]*\s*\Z", content[-STL_PART:], re.IGNORECASE):
+        raise MeshError("expected an .stl of triangles, got one cut short")
+    return np.concatenate(corners)
+
+
+def _stl_corners_of_part(text: bytes) -> np.ndarray:
+    """The corners of whole facets; a file may have several solids."""
+    if b"solid" in text:
+        text = re.sub(rb"\b(?:end)?solid\b.*?(?=\bfacet\s+normal\b|\n|\Z)", b"", text)
+    letters = np.frombuffer(text, np.uint8)[numerals.beginnings(text)]
+    facets, rest = divmod(len(letters), len(STL_WORDS))
+    wanted = np.frombuffer(STL_WORDS, np.uint8)
+    keyword = wanted != ord("#")
+    if rest or (letters.reshape(facets, len(STL_WORDS))[:, keyword] != wanted[keyword]).any():
+        raise MeshError("expected an .stl of triangles, got one cut short or with other loops")
+    numbers = _numbers_between_keywords(text)
+    if numbers is None:  # normals are not used, and some programs write none that are numbers
+        numbers = _numbers_between_keywords(re.sub(rb"normal(?:\s+\S+){3}", b"0 0 0", text))
+    if numbers is None or len(numbers) != 12 * facets:
+        raise MeshError("expected numbers in an .stl, got others")
+    return numbers.reshape(facets, 12)[:, 3:].reshape(-1, 3)
+
+
+def _numbers_between_keywords(text: bytes) -> np.ndarray | None:
+    for word in STL_KEYWORDS:
+        text = text.replace(word, b"")  # what else is in a word makes it no number
+    return numerals.read(text)
 
 
 READERS = {".obj": read_obj, ".ply": read_ply, ".stl": read_stl}

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 WHOLE = b"0123456789+-"
-DECIMAL = WHOLE + b".eE"
+DECIMAL = WHOLE + b".eE" + b"nNaAiIfFtTyY"  # of nan, inf and infinity
 SPACE = b" \t\n"
 MOST = np.iinfo(np.int64).max
 
@@ -14,7 +14,7 @@ MOST = np.iinfo(np.int64).max
 def read(text: bytes, kind: type = float) -> np.ndarray | None:
     """The numbers between the white space of a text, in float64 or int64; None where a word is no plain number.
 
-    Words such as ``nan``, ``0x1`` and ``1_000`` are none here, nor is a whole number of 64 bits or more.
+    Words such as ``0x1`` and ``1_000`` are none here, nor is a whole number of 64 bits or more.
     """
     if not text.strip(SPACE):
         return np.zeros(0, kind)
@@ -34,8 +34,12 @@ def read(text: bytes, kind: type = float) -> np.ndarray | None:
 
 def words_of_lines(text: bytes) -> np.ndarray:
     """How many words each line of a text has, (lines,) int64."""
-    letters = np.frombuffer(text, np.uint8)
-    begins = letters > ord(" ")
-    begins[1:] &= letters[:-1] <= ord(" ")
-    ends = np.append(np.flatnonzero(letters == ord("\n")), len(letters))
-    return np.diff(np.searchsorted(np.flatnonzero(begins), ends), prepend=0)
+    ends = np.append(np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")), len(text))
+    return np.diff(np.searchsorted(beginnings(text), ends), prepend=0)
+
+
+def beginnings(text: bytes) -> np.ndarray:
+    """Where each word of a text begins, (words,) int64."""
+    black = np.frombuffer(text, np.uint8) > ord(" ")
+    black[1:] &= ~black[:-1]
+    return np.flatnonzero(black)

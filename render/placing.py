@@ -5,17 +5,25 @@ Files wind faces as they like, mirror parts, double every face, and lie far from
 independent of windings, of copies of a face, and of where the origin is. Needs numpy alone.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 SPREAD = 0.01  # of the extent: so far centres of volume about different points may differ, and be believed
-MOST_PAIRS = 2000  # of parts, one within the box of another, that are looked at
 PROBES = 32  # vertices of a part that are looked at
+MOST_LOOKS = 200_000_000  # at a face from a vertex, to find parts within others: some seconds
+BLOCK = 1 << 17  # faces whose corners are in memory at a time
 
 
 def drop_copies(faces: np.ndarray) -> np.ndarray:
     """The faces without those that have the same three vertices as an earlier one, whichever way round."""
-    _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
-    return faces[np.sort(first)]
+    low, middle, high = np.sort(faces, axis=1).T
+    pair = low * (int(faces.max(initial=0)) + 1) + middle
+    order = np.lexsort((high, pair))
+    pair, high = pair[order], high[order]
+    keep = np.ones(len(faces), bool)
+    keep[order[1:][(pair[1:] == pair[:-1]) & (high[1:] == high[:-1])]] = False
+    return faces[keep]
 
 
 def wind_outward(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -27,28 +35,46 @@ def wind_outward(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
     pairs, alike = _neighbours(faces)
     part = label(len(faces), pairs)
     flip = _flips(part, pairs, alike)
+    del pairs, alike
     faces = np.where(flip[:, None], faces[:, ::-1], faces)
     parts, part = np.unique(part, return_inverse=True)
-    corners = vertices[faces]
-    middle = _mean_by(part, len(parts), corners.mean(axis=1), _areas(corners))
-    volumes = np.bincount(part, weights=_sixths(corners - middle[part][:, None]), minlength=len(parts))
+    total, middle, towards = (np.zeros((len(parts), width)) for width in (1, 3, 3))
+    for some, corners in _blocks(vertices, faces):
+        normals = _normals(corners)
+        areas = np.linalg.norm(normals, axis=1, keepdims=True) / 2
+        _add_by(part[some], areas, total)
+        _add_by(part[some], areas * corners.mean(axis=1), middle)
+        _add_by(part[some], normals, towards)
+    middle /= np.maximum(total, 1e-300)
+    volumes = np.zeros((len(parts), 1))
+    for some, corners in _blocks(vertices, faces):
+        own = part[some]
+        _add_by(own, _sixths(corners - middle[own][:, None])[:, None], volumes)
     # A flat part has no outside. It is turned towards one side of space, so that its winding has no effect.
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    towards = np.stack([np.bincount(part, weights=axis, minlength=len(parts)) for axis in normals.T], axis=1)
-    flat = np.abs(volumes) < 1e-9 * np.ptp(vertices, axis=0).max() ** 3
-    inward = np.where(flat, towards @ [1.0, 0.7, 0.4] < 0, volumes < 0)
+    flat = np.abs(volumes[:, 0]) < 1e-9 * np.ptp(vertices, axis=0).max() ** 3
+    inward = np.where(flat, towards @ [1.0, 0.7, 0.4] < 0, volumes[:, 0] < 0)
     return np.where(inward[part][:, None], faces[:, ::-1], faces), part
+
+
+def sorted_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The edges of all faces, equal ones together: where each begins, how many there are of it, and of each face's edge
+    whether it runs from the lower vertex to the higher, and the face."""
+    m, n = len(faces), int(faces.max()) + 1
+    key, forward = np.empty(3 * m, np.int64), np.empty(3 * m, bool)
+    for side in range(3):
+        a, b = faces[:, side], faces[:, (side + 1) % 3]
+        key[side * m : (side + 1) * m] = np.minimum(a, b) * n + np.maximum(a, b)
+        forward[side * m : (side + 1) * m] = a < b
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    return starts, np.diff(starts, append=len(key)), forward[order], order % m
 
 
 def _neighbours(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of faces with a common edge that has no third, (k, 2), and whether they are wound alike, (k,)."""
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    forward = directed[:, 0] < directed[:, 1]
-    key = directed.min(axis=1) * (int(faces.max()) + 1) + directed.max(axis=1)
-    order = np.argsort(key, kind="stable")
-    key, forward, owner = key[order], forward[order], (order % len(faces))
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    two = starts[np.diff(np.r_[starts, len(key)]) == 2]
+    starts, uses, forward, owner = sorted_edges(faces)
+    two = starts[uses == 2]
     return np.stack([owner[two], owner[two + 1]], axis=1), forward[two] != forward[two + 1]
 
 
@@ -93,19 +119,31 @@ def find_centre(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> tu
     lie wholly inside another are not seen, and do not count.
     """
     faces = faces[~np.isin(part, hidden_parts(vertices, faces, part))]
-    corners = vertices[faces]
-    box = np.stack([corners.min(axis=(0, 1)), corners.max(axis=(0, 1))])
-    extent = float(np.ptp(box, axis=0).max())
+    used = np.zeros(len(vertices), bool)
+    used[faces] = True
+    box = np.stack([vertices[used].min(axis=0), vertices[used].max(axis=0)])
+    middle, extent = box.mean(axis=0), float(np.ptp(box, axis=0).max())
+    # Sums over the faces, from which the volume about any point and its centre follow.
+    volume, area, first, surface, normal, moment = 0.0, 0.0, *np.zeros((3, 3)), np.zeros((3, 3))
+    for _, corners in _blocks(vertices - middle, faces):
+        sums, sixths, normals = corners.sum(axis=1), _sixths(corners), _normals(corners)
+        areas = np.linalg.norm(normals, axis=1) / 2
+        volume, area = volume + float(sixths.sum()), area + float(areas.sum())
+        first, surface = first + sixths @ sums, surface + areas @ sums / 3
+        normal, moment = normal + normals.sum(axis=0), moment + normals.T @ sums
     centres = []
-    for point in np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3):
-        sixths = _sixths(corners - point)
-        volume = sixths.sum()
-        if abs(volume) > 1e-3 * extent**3:
-            centres.append((sixths[:, None] * (corners.sum(axis=1) + point) / 4).sum(axis=0) / volume)
+    for point in np.stack(np.meshgrid(*(box - middle).T), axis=-1).reshape(-1, 3):
+        about = volume - point @ normal / 6
+        if abs(about) > 1e-3 * extent**3:
+            centres.append((first - point @ moment / 6 + about * point) / 4 / about)
     if len(centres) == 8 and np.ptp(centres, axis=0).max() < SPREAD * extent:
-        return np.mean(centres, axis=0), "volume"
-    areas = _areas(corners)
-    return (areas[:, None] * corners.mean(axis=1)).sum(axis=0) / max(areas.sum(), 1e-300), "surface"
+        return np.mean(centres, axis=0) + middle, "volume"
+    return surface / max(area, 1e-300) + middle, "surface"
+
+
+def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """The signed volume, about the origin."""
+    return float(sum(_sixths(corners).sum() for _, corners in _blocks(vertices, faces)))
 
 
 def hidden_parts(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> list[int]:
@@ -113,32 +151,49 @@ def hidden_parts(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> l
     parts = int(part.max()) + 1 if len(part) else 0
     if parts < 2:
         return []
-    corners = vertices[faces]
     low, high = np.full((parts, 3), np.inf), np.full((parts, 3), -np.inf)
-    np.minimum.at(low, part, corners.min(axis=1))
-    np.maximum.at(high, part, corners.max(axis=1))
+    for some, corners in _blocks(vertices, faces):
+        np.minimum.at(low, part[some], corners.min(axis=1))
+        np.maximum.at(high, part[some], corners.max(axis=1))
+    order = np.argsort(part, kind="stable")
+    ends = np.searchsorted(part[order], np.arange(parts + 1))
     largest = np.argsort(-np.prod(high - low, axis=1), kind="stable")[:200]
     hidden: set[int] = set()
-    looked = 0
+    looks = 0
     for outer in largest:
         within = np.flatnonzero((low > low[outer]).all(axis=1) & (high < high[outer]).all(axis=1))
+        around = faces[order[ends[outer] : ends[outer + 1]]]
         for inner in within:
-            if inner in hidden or looked >= MOST_PAIRS:
+            if inner in hidden:
                 continue
-            looked += 1
-            own = np.unique(faces[part == inner])
-            probes = vertices[own[np.linspace(0, len(own) - 1, min(PROBES, len(own))).astype(int)]]
-            if all(abs(_winding_number(point, corners[part == outer])) > 0.5 for point in probes):
+            own = np.unique(faces[order[ends[inner] : ends[inner + 1]]])
+            for place in np.linspace(0, len(own) - 1, min(PROBES, len(own))).astype(int):
+                looks += len(around)
+                if looks > MOST_LOOKS:
+                    return sorted(hidden)
+                if abs(_winding_number(vertices[own[place]], vertices, around)) <= 0.5:
+                    break
+            else:
                 hidden.add(int(inner))
     return sorted(hidden)
 
 
-def _winding_number(point: np.ndarray, corners: np.ndarray) -> float:
+def _winding_number(point: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> float:
     """How often a surface goes round a point (van Oosterom and Strackee, 1983)."""
-    a, b, c = (corners - point).transpose(1, 0, 2)
-    la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
-    below = la * lb * lc + (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
-    return float(np.arctan2(np.einsum("ij,ij->i", a, np.cross(b, c)), below).sum() / (2 * np.pi))
+    angle = 0.0
+    for _, corners in _blocks(vertices, faces):
+        a, b, c = (corners - point).transpose(1, 0, 2)
+        la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
+        below = la * lb * lc + (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
+        angle += float(np.arctan2(6 * _sixths(corners - point), below).sum())
+    return angle / (2 * np.pi)
+
+
+def _blocks(vertices: np.ndarray, faces: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The corners of the faces, (k, 3, 3), some at a time: all of a large mesh would fill the memory."""
+    for start in range(0, len(faces), BLOCK):
+        some = slice(start, start + BLOCK)
+        yield some, vertices[faces[some]]
 
 
 def _sixths(corners: np.ndarray) -> np.ndarray:
@@ -146,12 +201,12 @@ def _sixths(corners: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
 
 
-def _areas(corners: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+def _normals(corners: np.ndarray) -> np.ndarray:
+    """The normal of each face, as long as twice its area, (m, 3)."""
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
-def _mean_by(part: np.ndarray, parts: int, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted mean of the points of each part, (parts, 3)."""
-    total = np.maximum(np.bincount(part, weights=weights, minlength=parts), 1e-300)
-    sums = [np.bincount(part, weights=weights * axis, minlength=parts) for axis in points.T]
-    return np.stack(sums, axis=1) / total[:, None]
+def _add_by(part: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
+    """Add the values of faces, (m, k), to the sums of their parts, (parts, k)."""
+    for column, total in zip(values.T, sums.T, strict=True):
+        total += np.bincount(part, weights=column, minlength=len(sums))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from identbox import files
 from identbox.errors import IdentboxError
-from identbox.learning.optimizers import SQUARE_STATE
+from identbox.learning.optimizers import LONGEST_TURNED, SQUARE_STATE, Soap
 
 CHECKPOINT_FORMAT = 2
 CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # besides the format
@@ -81,13 +81,44 @@ def _is_metrics_line(line: Any) -> bool:
     return True
 
 
-def check_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Raise ValueError where the optimiser's moments do not have the shapes of their parameters."""
-    for group in optimizer.param_groups:
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load the moments of a checkpoint; the optimiser's settings stay those of the configuration.
+
+    Raises ValueError, or what PyTorch raises, where the moments are not those of the optimiser's parameters.
+    """
+    own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, settings in zip(optimizer.param_groups, own, strict=True):
+        group.update(settings)
         for parameter in group["params"]:
-            for name, value in optimizer.state.get(parameter, {}).items():
-                shape = parameter.shape
-                if name in SQUARE_STATE:
-                    shape = torch.Size([parameter.flatten(1).shape[SQUARE_STATE[name]]] * 2)
-                if isinstance(value, Tensor) and name != "step" and value.shape != shape:
-                    raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")
+            moments = optimizer.state.get(parameter)
+            if moments:
+                _check_moments(moments, parameter, isinstance(optimizer, Soap))
+
+
+def _shapes_of_moments(parameter: Tensor, of_soap: bool) -> dict[str, torch.Size]:
+    """What an optimiser keeps for a parameter, besides the number of its steps."""
+    shapes = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameter.shape)
+    if of_soap and parameter.ndim > 1:
+        sides = parameter.flatten(1).shape
+        for name, place in SQUARE_STATE.items():
+            if 1 < sides[place] <= LONGEST_TURNED:
+                shapes[name] = torch.Size([sides[place]] * 2)
+    return shapes
+
+
+def _check_moments(moments: dict[str, Any], parameter: Tensor, of_soap: bool) -> None:
+    shapes = _shapes_of_moments(parameter, of_soap)
+    if moments.keys() != {"step", *shapes}:
+        raise ValueError(f"moments {', '.join(map(str, moments))}"[:200])
+    step = moments["step"]
+    number = type(step) is int if of_soap else isinstance(step, Tensor) and step.is_floating_point()
+    if not number or (isinstance(step, Tensor) and step.ndim) or not 0 <= float(step) < math.inf:
+        raise ValueError(f"step {step!r}"[:200])
+    for name, shape in shapes.items():
+        value = moments[name]
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if got != tuple(shape):
+            raise ValueError(f"{name} of shape {got} for {tuple(shape)}")
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{name} with numbers that are not finite")

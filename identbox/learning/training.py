@@ -24,7 +24,12 @@ from torch import Tensor, nn
 from identbox import files
 from identbox.errors import IdentboxError
 from identbox.jobs import leases
-from identbox.learning.checkpoints import CHECKPOINT_FORMAT, DamagedCheckpoint, check_moments, read_checkpoint
+from identbox.learning.checkpoints import (
+    CHECKPOINT_FORMAT,
+    DamagedCheckpoint,
+    load_optimizer,
+    read_checkpoint,
+)
 from identbox.learning.optimizers import AdamW, Soap
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
@@ -290,8 +295,7 @@ def _resume(
         return _Progress()
     with _expect_own(folder):
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        check_moments(optimizer)
+        load_optimizer(optimizer, state["optimizer"])
     return _Progress(step=state["step"], seconds=state["seconds"], metrics=state["metrics"])
 
 

@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,11 +25,11 @@ from identbox.errors import IdentboxError
 from identbox.files import cache_folder
 from identbox.rendering.blender import Blender, WorkerReport, run_once
 
-CONVERSION = 2  # raise it when the normalised mesh of the same file would be another
-LARGEST_SOURCE = 512 * files.MIB
+CONVERSION = 3  # raise it when the normalised mesh of the same file would be another
+LARGEST_SOURCE = 512 * files.MIB  # it is never in the memory of this process
 LARGEST_MESH = 256 * files.MIB  # of a normalised one, packed
 MESH_TIMEOUT = 120.0  # seconds that Blender may take for one mesh
-MOST_MEMORY = 6 << 30  # bytes that Blender may take for it
+MOST_MEMORY = 3 << 30  # bytes that Blender may take for it, so that no file takes a machine's memory
 FAR = 0.25  # extents from the centre to the middle of the box, from which a note says so
 
 
@@ -41,21 +41,48 @@ class MeshSource:
     orientation: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float = 1.0
 
-    @cached_property
-    def content(self) -> bytes:
-        """The content of the file. Raises IdentboxError for one that is too large or no regular file."""
-        return files.read_bytes(self.path, LARGEST_SOURCE, "a mesh")
-
     @property
     def placed(self) -> bytes:
         """Orientation and scale, for a hash."""
         return f"{self.orientation} {self.scale}\0".encode()
 
     @cached_property
+    def hashes(self) -> tuple[str, bytes]:
+        """The hashes of kind, placement and content, in hexadecimal, and of the content alone.
+
+        Raises IdentboxError for a file that is too large, cannot be read, or is no regular file.
+        """
+        whole = hashlib.sha256(self.path.suffix.lower().encode() + self.placed)
+        content = hashlib.sha256()
+        for block in self._blocks():
+            whole.update(block)
+            content.update(block)
+        return whole.hexdigest(), content.digest()
+
+    @property
     def name(self) -> str:
         """The name of the normalised mesh in the cache."""
-        known = hashlib.sha256(self.path.suffix.lower().encode() + self.placed + self.content)
-        return f"{known.hexdigest()[:32]}-{CONVERSION}.npz"
+        return f"{self.hashes[0][:32]}-{CONVERSION}.npz"
+
+    def copy(self, target: Path) -> None:
+        """Copy the file. Raises IdentboxError where it is another than that of the hashes."""
+        content = hashlib.sha256()
+        with target.open("wb") as file:
+            for block in self._blocks():
+                content.update(block)
+                file.write(block)
+        if content.digest() != self.hashes[1]:
+            raise IdentboxError(
+                f"{self.path}: expected the file that was read before, got one that was changed"
+            )
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            with files.open_regular(self.path, LARGEST_SOURCE) as file:
+                while block := file.read(files.MIB):
+                    yield block
+        except OSError as error:
+            raise IdentboxError(f"{self.path}: expected a mesh, got {error.strerror or error}") from error
 
 
 def converted_meshes(
@@ -86,7 +113,7 @@ def _convert(
     items, made = [], {}
     for place, (shape, source) in enumerate(sources.items()):
         copy = scratch / f"{place}{source.path.suffix.lower()}"
-        copy.write_bytes(source.content)
+        source.copy(copy)
         made[shape] = scratch / source.name
         items.append(
             {

@@ -225,6 +225,5 @@ def _digest(sources: dict[str, MeshSource]) -> str:
     """A hash over the names, orientations, scales and contents of the source files."""
     total = hashlib.sha256()
     for shape, source in sources.items():
-        content = hashlib.sha256(source.content).digest()
-        total.update(f"{shape}\0".encode() + source.placed + content)
+        total.update(f"{shape}\0".encode() + source.placed + source.hashes[1])
     return total.hexdigest()

@@ -165,6 +165,44 @@ def test_weights_of_another_model_are_refused(tmp_path):
         run(tmp_path, 20, torch.nn.Linear(4, 2))
 
 
+def other_moments(state, how):
+    """One value of an optimiser's state replaced by what a stranger might have put there."""
+    moments = state["state"][0]
+    name = next(name for name in ("left", "exp_avg") if name in moments)
+    if how == "list":
+        moments[name] = []
+    elif how == "shape":
+        moments[name] = torch.zeros(7)
+    elif how == "nan":
+        moments[name] = moments[name] * math.nan
+    elif how == "missing":
+        del moments[name]
+    else:
+        moments["step"] = "2"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+@pytest.mark.parametrize("how", ["list", "shape", "nan", "missing", "step"])
+def test_moments_of_another_form_are_refused(tmp_path, optimizer, how):
+    run(tmp_path, 10, settings={"optimizer": optimizer})
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    other_moments(state["optimizer"], how)
+    torch.save(state, tmp_path / CHECKPOINT)
+    with pytest.raises(IdentboxError, match="expected the weights of this configuration"):
+        run(tmp_path, 20, settings={"optimizer": optimizer})
+
+
+def test_settings_of_the_optimiser_are_those_of_the_configuration_and_not_of_the_checkpoint(tmp_path):
+    whole, _ = run(tmp_path / "whole", 20)
+    run(tmp_path / "other", 10)
+    path = tmp_path / "other" / CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    state["optimizer"]["param_groups"][0] |= {"maximize": True, "eps": "x", "betas": [], "fused": [0]}
+    torch.save(state, path)
+    continued, _ = run(tmp_path / "other", 20)
+    assert torch.equal(weights(continued), weights(whole))
+
+
 @pytest.mark.parametrize("how", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_ends_the_run_with_the_reason(tmp_path, how):
     made = model()

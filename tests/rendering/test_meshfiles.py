@@ -65,7 +65,8 @@ def test_faces_count_back_from_the_vertices_before_them():
         (b"1.2.3", None),
         (b"1-2", None),
         (b"1 e", None),
-        (b"nan", None),
+        (b"inf -Infinity", [np.inf, -np.inf]),
+        (b"1 none", None),
         (b"0x1", None),
         (b"1_0", None),
         (b"1,5", None),
@@ -182,15 +183,89 @@ def stl(corners: np.ndarray, *, text: bool = False) -> bytes:
 def test_an_stl_has_its_triangles_and_no_coordinate_that_is_not_a_number(text):
     corners = POINTS[[face[:3] for face in FACES]]
     mesh = meshfiles.read_stl(stl(corners, text=text))
-    np.testing.assert_array_equal(mesh.vertices.reshape(-1, 3, 3), corners)
+    np.testing.assert_array_equal(mesh.vertices[mesh.corners].reshape(-1, 3, 3), corners)
+    assert len(mesh.vertices) == 8
     assert mesh.sizes.tolist() == [3] * 6
     assert mesh.single == (not text)
     for cut in (16, 30, 60, 400):
         with pytest.raises(MeshError, match=r"expected (a whole .stl file|an .stl of triangles)"):
             meshfiles.read_stl(stl(corners, text=text)[:-cut])
     corners[2, 1, 0] = np.nan
-    with pytest.raises(MeshError, match="expected finite coordinates, got 1 vertices of 18"):
+    with pytest.raises(MeshError, match="expected finite coordinates, got 1 vertices of 9"):
         meshfiles.read_stl(stl(corners, text=text))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        str.upper,
+        lambda text: text.replace("\n", "\r\n  "),
+        lambda text: text.replace("normal 0 0 0", "normal -nan(ind) 1.#QNAN nan"),
+        lambda text: text.replace("solid thing", "solid facet of a thing"),
+        lambda text: text.replace("facet normal", "endsolid one\nsolid two\nfacet normal", 3).replace(
+            "endsolid one", "", 1
+        ),
+        lambda text: " ".join(text.split()),
+    ],
+)
+def test_an_stl_of_text_says_the_same_however_it_is_written(change, monkeypatch):
+    corners = POINTS[[face[:3] for face in FACES]]
+    monkeypatch.setattr(meshfiles, "STL_PART", 100)
+    mesh = meshfiles.read_stl(change(stl(corners, text=True).decode()).encode())
+    np.testing.assert_array_equal(mesh.vertices[mesh.corners].reshape(-1, 3, 3), corners)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("vertex", "vertices"), ("0.0", "0,0"), ("0.0", "0.0 0.0"), ("endloop", "")]
+)
+def test_an_stl_of_text_that_would_be_torn_is_refused(old, new):
+    text = stl(POINTS[[face[:3] for face in FACES]], text=True).decode()
+    with pytest.raises(MeshError, match=r"expected (an .stl of triangles|numbers in an .stl)"):
+        meshfiles.read_stl(text.replace(old, new, 1).encode())
+
+
+def test_a_ply_may_have_lists_of_other_lengths_and_other_columns():
+    """Triangles and quadrilaterals, with a colour and a second list in each row, in text and in binary."""
+    head = (
+        "element vertex 4\nproperty double x\nproperty uchar red\nproperty double y\nproperty double z\n"
+        "element face 2\n"
+        "property uchar red\nproperty list uchar int vertex_indices\nproperty list ushort float other\nend_header\n"
+    )
+    points = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 2)]
+    text = "".join(f"{x} 7 {y} {z}\n" for x, y, z in points) + "9 3 0 1 2 1 0.5\n8 4 0 1 2 3 0\n"
+    binary = b"".join(struct.pack("<dBdd", x, 7, y, z) for x, y, z in points)
+    binary += struct.pack("<BB3iHf", 9, 3, 0, 1, 2, 1, 0.5) + struct.pack("<BB4iH", 8, 4, 0, 1, 2, 3, 0)
+    for form, body in (("ascii", text.encode()), ("binary_little_endian", binary)):
+        mesh = meshfiles.read_ply(f"ply\nformat {form} 1.0\n{head}".encode() + body)
+        assert mesh.vertices.tolist() == [list(map(float, point)) for point in points]
+        assert mesh.sizes.tolist() == [3, 4]
+        assert mesh.corners.tolist() == [0, 1, 2, 0, 1, 2, 3]
+        with pytest.raises(MeshError, match="cut short"):
+            meshfiles.read_ply(f"ply\nformat {form} 1.0\n{head}".encode() + body[:-2])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("3 0 1 2", "-1 0 1 2", "the length of a list"),
+        ("3 0 1 2", "3.5 0 1 2", "the length of a list"),
+        ("3 0 1 2", "nan 0 1 2", "the length of a list"),
+        ("3 0 1 2", "999999999999 0 1 2", "the length of a list"),
+        ("3 0 1 2", "3 0 1.5 2", "whole numbers"),
+        ("3 0 1 2", "3 0 1e300 2", "whole numbers"),
+        ("0 1 0", "0 1 a", "expected numbers"),
+        ("list uchar", "list float", "expected a property"),
+        ("property float x", "property list uchar float x", "vertices with x, y and z"),
+    ],
+)
+def test_a_ply_of_text_that_would_be_torn_is_refused(old, new, message):
+    text = (
+        "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+        "element face 1\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+    )
+    assert meshfiles.read_ply(text.encode()).corners.tolist() == [0, 1, 2]
+    with pytest.raises(MeshError, match=message):
+        meshfiles.read_ply(text.replace(old, new).encode())
 
 
 def glb(table: dict, binary: bytes) -> bytes:
