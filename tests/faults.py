@@ -1,6 +1,7 @@
 """A harness of faults: commands are disturbed in every way, and their results compared with undisturbed runs.
 
     python tests/faults.py --kills 200 --seed 0        # also: make faults
+    python tests/faults.py --kills 200 --containers    # as root: each start in a container, its clock up to a day off
 
 Each command is disturbed several times while it runs. Most often a random process of its tree gets SIGKILL or SIGTERM,
 or SIGSTOP for a while. Otherwise all of them are killed and a file that they left is cut short, the times of all files
@@ -71,19 +72,47 @@ class Command:
     content: Callable[[Path], dict[str, Any]]  # by name, of what is left in the end
 
 
+IDENTBOX = ("-m", "identbox")
+# A process number means something else in each container, and a clock that is off writes its time on what it refreshes.
+CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+OTHER_CLOCK = """
+import os, time
+true, touch = time.time, os.utime
+time.time = lambda: true() + {off}
+os.utime = lambda path, times=None, **more: touch(path, None if "ns" in more else times or (time.time(),) * 2, **more)
+from identbox.commands.main import main
+main()
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where a command is started: here, or each time in another container whose clock is off."""
+
+    program: tuple[str, ...] = IDENTBOX
+    containers: random.Random | None = None
+
+    def words(self) -> tuple[str, ...]:
+        if self.containers is None:
+            return (sys.executable, *self.program)
+        off = self.containers.uniform(-DAY, DAY)
+        return (*CONTAINER, sys.executable, "-c", OTHER_CLOCK.format(off=off))
+
+
+HERE = Machine()
+
+
 class Life:
     """A command in a process group of its own, started again whenever it has ended."""
 
-    def __init__(
-        self, command: Command, out: Path, log: Path, program: tuple[str, ...] = ("-m", "identbox")
-    ) -> None:
-        self.command, self.out, self.log, self.program = command, out, log, program
+    def __init__(self, command: Command, out: Path, log: Path, machine: Machine = HERE) -> None:
+        self.command, self.out, self.log, self.machine = command, out, log, machine
         self.child = self.start()
 
     def start(self) -> subprocess.Popen:
         with self.log.open("ab") as file:
             return subprocess.Popen(
-                [sys.executable, *self.program, *self.command.arguments, "--out", str(self.out)],
+                [*self.machine.words(), *self.command.arguments, "--out", str(self.out)],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -164,14 +193,21 @@ def undisturbed(command: Command, out: Path, log: Path) -> float:
 
 
 def disturbed(
-    command: Command, out: Path, log: Path, *, kills: int, within: float, rng: random.Random
+    command: Command,
+    out: Path,
+    log: Path,
+    *,
+    kills: int,
+    within: float,
+    rng: random.Random,
+    machine: Machine = HERE,
 ) -> Counter[str]:
     """Run it to its end with ``kills`` kills, and other faults, each within ``within`` seconds after the last.
 
     Returns the faults by kind. Raises RuntimeError where it fails by itself or takes too long.
     """
     done: Counter[str] = Counter()
-    life = Life(command, out, log)
+    life = Life(command, out, log, machine)
     while sum(done[kind] for kind in KILLS) < kills:
         time.sleep(rng.uniform(0, within))
         if life.child.poll() is None:
@@ -187,9 +223,7 @@ def disturbed(
     return done
 
 
-def frozen(
-    command: Command, out: Path, log: Path, *, after: float, program: tuple[str, ...] = ("-m", "identbox")
-) -> None:
+def frozen(command: Command, out: Path, log: Path, *, after: float, machine: Machine = HERE) -> None:
     """Stop all of it for longer than a lease lasts, while a second client does the work; then let it continue.
 
     It is stopped ``after`` seconds after it took its first lease.
@@ -197,7 +231,7 @@ def frozen(
     asleep: list[psutil.Process] = []
     while not asleep:
         shutil.rmtree(out, ignore_errors=True)
-        life = Life(command, out, log, program)
+        life = Life(command, out, log, machine)
         while life.child.poll() is None and not any(out.rglob("*.lease")):
             time.sleep(0.02)
         time.sleep(after)
@@ -206,7 +240,7 @@ def frozen(
             life.fail()
     for process in asleep:
         process.suspend()
-    second = Life(command, out, log, program)
+    second = Life(command, out, log, machine)
     second.peace(tries=0)
     for process in asleep:
         process.resume()
@@ -300,9 +334,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--only", help="one of render, simulate, sweep, train")
+    parser.add_argument("--containers", action="store_true", help="each start in another one, its clock off")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     rng = random.Random(options.seed)
+    machine = Machine(containers=random.Random(options.seed)) if options.containers else HERE
     faults: Counter[str] = Counter()
     lives = bad = 0
 
@@ -334,11 +370,13 @@ def main() -> int:
         def storm(out: Path, log: Path) -> Path:
             left = min(KILLS_A_LIFE, options.kills - kills())
             within = lasted[name] / 2
-            faults.update(disturbed(chosen[name], out, log, kills=left, within=within, rng=rng))
+            faults.update(
+                disturbed(chosen[name], out, log, kills=left, within=within, rng=rng, machine=machine)
+            )
             return out
 
         def freeze(out: Path, log: Path) -> Path:
-            frozen(chosen[name], out, log, after=rng.uniform(0, lasted[name] / 4))
+            frozen(chosen[name], out, log, after=rng.uniform(0, lasted[name] / 4), machine=machine)
             return out
 
         def squeeze(out: Path, log: Path) -> Path:

@@ -44,7 +44,9 @@ def test_a_process_that_wakes_after_another_took_its_lease_changes_nothing(simul
         "from identbox.jobs import leases; leases.STALE, leases.BEAT = 3.0, 0.5;"
         "from identbox.commands.main import main; main()"
     )
-    faults.frozen(simulate, tmp_path / "out", tmp_path / "log", after=0.3, program=("-c", code))
+    faults.frozen(
+        simulate, tmp_path / "out", tmp_path / "log", after=0.3, machine=faults.Machine(program=("-c", code))
+    )
     assert faults.differing(undisturbed[0], simulate.content(tmp_path / "out")) == []
 
 

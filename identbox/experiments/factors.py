@@ -88,17 +88,18 @@ def probes(
             )
         ]
     learned_content, held_out_content = content_columns([train, test], [fit, score], process)
-    records["from_content"] = [
-        dataclasses.replace(one, view="content").record()
-        for one in probing.probe_targets(
-            learned_content,
-            held_out_content,
-            wanted,
-            settings=options,
-            seed=seeding.derive(seed, "probing", "content"),
-        )
-        if learned_content.shape[1]  # where no content factor varies, content predicts nothing
-    ]
+    records["from_content"] = []
+    if learned_content.shape[1]:  # where no content factor varies, content predicts nothing
+        records["from_content"] = [
+            dataclasses.replace(one, view="content").record()
+            for one in probing.probe_targets(
+                learned_content,
+                held_out_content,
+                wanted,
+                settings=options,
+                seed=seeding.derive(seed, "probing", "content"),
+            )
+        ]
     return records
 
 
@@ -195,14 +196,15 @@ def identification_of_split(
     """Leak, recovery and local degeneracy of content in each view's encodings, as the record has them.
 
     ``redrawn`` has, where there are some, encodings of the first rows with everything but content drawn anew: leak is
-    exact then. Otherwise it rests on regressions. Empty where there are too few rows.
+    exact then. Otherwise it rests on regressions. Empty where there are too few rows, and where no content varies.
     """
-    content = declared(process)
-    if min(map(len, encodings.values())) < LEAST_ROWS:
+    content, latents = declared(process), split_latents(process, split)
+    varies = any(v.name in latents and len(np.unique(latents[v.name])) > 1 for v in content)
+    if not varies or min(map(len, encodings.values())) < LEAST_ROWS:
         return []
     measures = []
     for view, matrix in encodings.items():
-        known = {name: values[: len(matrix)] for name, values in split_latents(process, split).items()}
+        known = {name: values[: len(matrix)] for name, values in latents.items()}
         values = latents_of(process, known, view, rows=len(matrix))
         again = None if redrawn is None else redrawn[view].cpu()
         found = measured_from_arrays(process, view, matrix.cpu(), values, content, redrawn=again)
