@@ -137,3 +137,25 @@ def perfect_for(table):
 def test_too_few_samples_are_refused():
     with pytest.raises(IdentboxError, match="samples: expected at least 10, got 9"):
         factor_probes.FactorProbeSettings(samples=9)
+
+
+def test_where_no_content_varies_nothing_is_said_of_it():
+    """One object in the middle of the image: its colours are still probed, and content predicts none of them."""
+    table = table_from_process(presets.multimodal3dident())
+    for name in ("object_shape", "object_xpos", "object_ypos"):
+        table["variables"][name] |= {"distribution": "categorical", "classes": ["one"]}
+    splits = split("train", 60), split("test", 60)
+    for one in splits:
+        for name in ("object_shape", "object_xpos", "object_ypos"):
+            one.image_latents[name][:] = 0
+            one.text_latents[name][:] = 0
+
+    def encode(one: Split, n: int, train_mode: bool) -> dict[str, torch.Tensor]:
+        return {"image": torch.from_numpy(one.image_latents["object_color"][:n, None])}
+
+    made = probes(encode, *splits, FactorProbeSettings(samples=60, bootstrap=5), process=table, seed=0)
+    assert made["from_content"] == []
+    assert score(made["probes"], "image", "object_color") > 0.9
+    process = presets.multimodal3dident()
+    encodings = encode(splits[1], 60, False)
+    assert factor_probes.identification_of_split(process, encodings, splits[1]) == []
