@@ -9,6 +9,7 @@ import click
 
 from identbox.commands.display import open_dataset, run_jobs
 from identbox.commands.options import (
+    SIMULATION_SIZES,
     cluster_options,
     comma_separated,
     device_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("sweep")
 @click.argument("file", type=Path)
-@preset_option("Blocks of 2 dimensions and a small encoder, or Table A.2a.")
+@preset_option(SIMULATION_SIZES, "laptop")
 @click.option("--out", type=Path, help="Folder of the sweep.  [default: results/NAME-PRESET beside the file]")
 @click.option("--seeds", metavar="0,1,2", help="Seeds instead of those of the file.")
 @click.option("--dataset", type=Path, help="Folder of the dataset, for a sweep of images and text.")

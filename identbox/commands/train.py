@@ -11,6 +11,7 @@ import click
 
 from identbox.commands.display import cores, open_dataset, show_run, steps_bar, warn
 from identbox.commands.options import (
+    SIMULATION_SIZES,
     configuration_options,
     device_option,
     preset_option,
@@ -230,7 +231,7 @@ def probe_command(run: Path, dataset: Path | None, workers: int | None, device: 
 
 
 @click.command("simulate")
-@preset_option("Blocks of 2 dimensions and a small encoder, or Table A.2a.")
+@preset_option(SIMULATION_SIZES, "laptop")
 @configuration_options("process.causal=true")
 @seed_option
 @run_option

@@ -21,6 +21,7 @@ from identbox.identifiability.blocks import invariant
 from identbox.identifiability.learner_rules import PLANTED
 from identbox.identifiability.oracle import Oracle
 from identbox.learning import contrastive
+from identbox.learning.contrastive import Objective
 from identbox.metrics.normal_scores import normal_scores, standardised, varying
 from identbox.process.model import Sample
 
@@ -45,8 +46,9 @@ def equal_scale(learner: Learner, oracle: Oracle, *, batches: int = 8) -> EqualS
     """Compare a learner's loss with that of the oracle, rescaled to the mean squared norm of its encodings.
 
     InfoNCE with unbounded encoders has no floor: scaling aligned encodings up drives it to 0. So both are centred,
-    and the oracle gets the learner's scale. None for cosine similarity, which knows no scale, and for encodings of
-    another size than content.
+    and the oracle gets the learner's scale. Of whitened encodings normal ones are best, and so those of the oracle,
+    which are uniform, are made normal. None for cosine similarity, which knows no scale, and for encodings of another
+    size than content.
     """
     objective, batch = learner.objective, learner.batch
     drawn = [
@@ -54,7 +56,7 @@ def equal_scale(learner: Learner, oracle: Oracle, *, batches: int = 8) -> EqualS
         for part in ("anchors", "negatives")[: 1 + (objective.negatives == "same-view")]
     ]
     trained = [[[v.double() for v in learner.encodings(s)] for s in samples] for samples in drawn]
-    perfect = [[oracle.encodings(s.latent) for s in samples] for samples in drawn]
+    perfect = [[_best_form(oracle.encodings(s.latent), objective) for s in samples] for samples in drawn]
     if objective.similarity == "cosine" or trained[0][0][0].shape[1] != oracle.dim:
         return None
     spread = _spread(trained[0])
@@ -76,6 +78,11 @@ def equal_scale(learner: Learner, oracle: Oracle, *, batches: int = 8) -> EqualS
         spread=spread,
         error=float(gaps.std(ddof=1) / math.sqrt(batches)),
     )
+
+
+def _best_form(views: Sequence[Float[Tensor, "n d"]], objective: Objective) -> list[Float[Tensor, "n d"]]:
+    """Encodings that are uniform on the cube, as the objective would have them."""
+    return [torch.special.ndtri(view) if objective.encodings == "whitened" else view for view in views]
 
 
 def _spread(batches: Sequence[Sequence[Float[Tensor, "n d"]]]) -> float:

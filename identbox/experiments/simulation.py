@@ -132,6 +132,19 @@ SIMULATION_PRESETS: dict[str, dict[str, Any]] = {
         "training": {"steps": 3000, "batch": 512, "learning_rate": 2e-3, "schedule": "cosine"},
         "probes": {"samples": 1024},
     },
+    # Blocks, mixings, encoders and probes of Table A.2a, trained in minutes to half an hour of one core.
+    "laptop": {
+        "encoder": {"start": "he", "whitening": 4096},
+        "objective": {"encodings": "whitened"},
+        "training": {
+            "optimizer": "soap",
+            "steps": 2000,
+            "batch": 1024,
+            "learning_rate": 0.04,
+            "schedule": "cosine",
+            "warmup": 100,
+        },
+    },
 }
 
 

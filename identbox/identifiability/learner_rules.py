@@ -164,7 +164,8 @@ def _objective(learner: LearnerFacts) -> Assumption:
     if learner.objective is None:
         return row("objective", "unknown", "the objective is not known", needed=False)
     if learner.objective.similarity == "euclidean":
-        return row("objective", "holds", "by Euclidean distance", needed=False)
+        whitened = " of whitened encodings" if learner.objective.encodings == "whitened" else ""
+        return row("objective", "holds", f"by Euclidean distance{whitened}", needed=False)
     evidence = (
         "cosine similarity compares directions, and Eq. 8.9 distances in a cube. Steps 1 and 2 of the proof carry "
         "over: at the minimum nothing but content is encoded. Step 3 does not: a map of content that winds around "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -26,6 +26,7 @@ Negatives = Literal["other-view", "same-view"]
 # that much: too little to count in a sum, and a CPU is ten times slower where the results are next to zero.
 LOG2_E, LN_2 = math.log2(math.e), math.log(2)
 LOWEST_EXPONENT = -100
+LEAST_VARIANCE = 1e-6  # of a whitened direction, relative to the mean over dimensions
 
 
 @settings
@@ -36,6 +37,11 @@ class Objective:
     from the other view of the same batch (Eq. 8.1); ``same-view`` from a second draw of the anchor's own view, as
     earlier simulation code did.
 
+    ``encodings`` are compared as they are, or ``whitened``: after the mean and the covariance of all views of the
+    batch together are undone. Then the loss is the same for all invertible linear maps of the encodings. As they are,
+    it falls towards 0 while they grow, until only the nearest negatives count, and for long it is content with few of
+    their dimensions.
+
     >>> from identbox import Objective
     >>> Objective(similarity="cosine", temperature=0.5).negatives
     'other-view'
@@ -44,6 +50,13 @@ class Objective:
     similarity: Similarity = "euclidean"
     temperature: Positive = 1.0
     negatives: Negatives = "other-view"
+    encodings: Literal["whitened"] | None = None  # without it, as they are
+
+    def __post_init__(self) -> None:
+        if self.similarity == "cosine" and self.encodings is not None:
+            raise IdentboxError(
+                "encodings: expected whitened ones for Euclidean distances alone, got cosine similarity"
+            )
 
     def encoding_size(self, content: int) -> int:
         """Dimensions of an encoding that can hold ``content`` dimensions: cosine similarity ignores the length."""
@@ -67,8 +80,9 @@ def info_nce(
 
     With ``negatives`` (one tensor a view, encodings of a second draw) the denominator of anchor a_k is instead
     exp sim(a_k, b_k) + sum_l exp sim(a_k, a'_l). With ``further`` (for each view one tensor, or None: encodings of
-    samples without the other view) the sums over l go through those as well. ``block`` is the number of rows at a
-    time; it changes the memory used, and the result by rounding alone. Constant encodings give log n (or log(m + 1)).
+    samples without the other view) the sums over l go through those as well. Where encodings are whitened, it is by the
+    mean and covariance of ``views``. ``block`` is the number of rows at a time; it changes the memory used, and the
+    result by rounding alone. Constant encodings give log n (or log(m + 1)).
 
     Raises IdentboxError for fewer than two views, encodings of unequal shape, where ``negatives`` are given or
     missing against the objective's own, and for ``further`` ones beside them or not of each view.
@@ -86,6 +100,10 @@ def info_nce(
         views, others = ([normalize(one, dim=1) for one in each] for each in (views, others))
         negatives = negatives and [normalize(view, dim=1) for view in negatives]
     scale = 1 / objective.temperature
+    if objective.encodings == "whitened":
+        whiten = whitening(views)
+        views, others = ([whiten(one) for one in each] for each in (views, others))
+        negatives = negatives and [whiten(view) for view in negatives]
     losses = []
     for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
         positive = _paired(a, b, objective.similarity) * scale
@@ -118,9 +136,25 @@ def one_sided_info_nce(
     _check((anchors, targets), objective, None)
     if objective.similarity == "cosine":
         anchors, targets = (torch.nn.functional.normalize(one, dim=1) for one in (anchors, targets))
+    if objective.encodings == "whitened":
+        whiten = whitening((anchors, targets))
+        anchors, targets = whiten(anchors), whiten(targets)
     scale = 1 / objective.temperature
     rows, _ = log_sum_exp(anchors, targets, objective.similarity, scale)
     return (rows - _paired(anchors, targets, objective.similarity) * scale).mean()
+
+
+def whitening(views: Sequence[Float[Tensor, "n d"]]) -> Callable[[Tensor], Tensor]:
+    """The map z -> L^-1 (z - m), with m the mean and L L^T the covariance of all views together; differentiable.
+
+    A little is added to the variance of each dimension, so that constant ones stay constant.
+    """
+    every = torch.cat(list(views))
+    mean = every.mean(0)
+    covariance = (every - mean).T @ (every - mean) / len(every)
+    little = LEAST_VARIANCE * covariance.diagonal().mean() + torch.finfo(every.dtype).tiny ** 0.5
+    factor = torch.linalg.cholesky(covariance + little * torch.eye(len(covariance)).to(covariance))
+    return lambda z: torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).T
 
 
 def _check(views: Sequence[Tensor], objective: Objective, negatives: Sequence[Tensor] | None) -> None:

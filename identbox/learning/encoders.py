@@ -7,7 +7,7 @@ widths are multiples of the input's dimension.
 from __future__ import annotations
 
 import itertools
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +18,8 @@ from identbox.errors import IdentboxError
 from identbox.learning.linear import DenseLayer
 from identbox.settings import Count, at_least, settings
 
+Start = Literal["he"]
+
 
 @settings
 class MLPSettings:
@@ -26,6 +28,9 @@ class MLPSettings:
     encoding_size: Count | None = None  # dimensions; without it, as many as content needs
     widths: tuple[Count, ...] = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in input dimensions
     slope: float = 0.01  # of LeakyReLU below 0
+    # he: the first weights are normal, of variance 2/fan-in (1/fan-in in the last layer), and biases 0, so that signals
+    # keep their size (He et al., 2015); without it, both are uniform within +-1/sqrt(fan-in), PyTorch's default
+    start: Start | None = None
     # samples whose mean and covariance the first layer's first weights undo; without it, they undo nothing
     whitening: Annotated[int, at_least(100)] | None = None
 
@@ -34,7 +39,7 @@ class MLP(nn.Sequential):
     """Maps (n, inputs) to (n, outputs) through the hidden layers of its settings."""
 
     def __init__(self, inputs: int, outputs: int, settings: MLPSettings, *, seed: int, name: str) -> None:
-        """Weights uniform within +-1/sqrt(fan-in), as PyTorch's default, from the stream of ``seed`` and ``name``.
+        """Weights drawn as ``start`` says, from the stream of ``seed`` and ``name``.
 
         Raises IdentboxError for fewer than one input or output.
         """
@@ -49,11 +54,17 @@ class MLP(nn.Sequential):
         super().__init__(*layers[:-1])
         generator = seeding.generator(seed, name)
         with torch.no_grad():
-            for layer in self:
-                if isinstance(layer, nn.Linear):
-                    bound = layer.in_features**-0.5
+            for place, layer in enumerate(self):
+                if not isinstance(layer, nn.Linear):
+                    continue
+                bound = layer.in_features**-0.5
+                if settings.start is None:
                     layer.weight.uniform_(-bound, bound, generator=generator)
                     layer.bias.uniform_(-bound, bound, generator=generator)
+                else:
+                    gain = 1.0 if place == len(self) - 1 else 2**0.5
+                    layer.weight.normal_(0, gain * bound, generator=generator)
+                    layer.bias.zero_()
 
     def forward(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
         return super().forward(x)

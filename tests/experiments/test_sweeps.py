@@ -63,11 +63,16 @@ def test_a_preset_replaces_keys_of_a_sweep(file):
 @pytest.mark.parametrize("path", sorted((ROOT / "simulations").glob("*_*.toml")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("preset", list(simulation.SIMULATION_PRESETS))
 def test_every_sweep_of_the_project_can_be_read(path, preset):
+    text = path.read_text()
     if path.stem == "shape_causes_background":
         pytest.skip("a process, not a sweep")
+    if preset == "laptop" and 'kind = "' in text:
+        with pytest.raises(IdentboxError, match="preset: expected one of .*; got laptop"):
+            sweeps.read_sweep_file(path, preset)
+        return
     sweep = sweeps.read_sweep_file(path, preset)
     command = "verify --preset" if path.stem == "theorem_2" else f"sweep simulations/{path.name}"
-    assert f"identbox {command}" in path.read_text()
+    assert f"identbox {command}" in text
     for cell in sweep.cells:
         if isinstance(cell.config, simulation.Simulation):
             cell.config.process.make(cell.config.setting).realise(seed=0)

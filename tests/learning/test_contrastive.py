@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from identbox.errors import IdentboxError
-from identbox.learning.contrastive import Objective, asymptotic, info_nce, log_sum_exp
+from identbox.learning.contrastive import Objective, asymptotic, info_nce, log_sum_exp, one_sided_info_nce
 from identbox.learning.entropy import entropy
 
 # Rounding: one unit of float32 is 1.2e-7 and of float64 2.2e-16; sums over some hundred terms lose two digits of it,
@@ -218,3 +218,47 @@ def test_bad_settings(settings):
         Objective(**settings)
     with pytest.raises(IdentboxError, match="neighbours: expected 1 to 2 for 3 samples, got 3"):
         entropy(torch.ones(3, 1))
+
+
+def whitened(views, *others):
+    """All of some encodings, seen from the eigenvectors of the views' covariance, each divided by its deviation."""
+    every = torch.cat(views)
+    values, vectors = torch.linalg.eigh(torch.cov(every.T, correction=0))
+    return [(one - every.mean(0)) @ vectors / values.sqrt() for one in (*views, *others)]
+
+
+@pytest.mark.parametrize("negatives", ["other-view", "same-view"])
+def test_the_loss_of_whitened_encodings_does_not_change_by_invertible_linear_maps(negatives):
+    views = [view + 3 * place for place, view in enumerate(encodings(2, 40, 4, torch.float64, spread=5.0))]
+    again = encodings(2, 30, 4, torch.float64, spread=5.0, seed=1) if negatives == "same-view" else []
+    objective = Objective(temperature=0.5, negatives=negatives, encodings="whitened")
+    a, b, *others = whitened(views, *again)
+    expected = naive([a, b], "euclidean", 0.5, others or None)
+    ours = info_nce(views, objective, negatives=again or None)
+    assert ours.item() == pytest.approx(
+        expected.item(), rel=1e-4
+    )  # what is added to variances is 1e-6 of them
+    matrix = torch.randn(4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    mapped = [[one @ matrix + 7 for one in each] for each in (views, again)]
+    assert info_nce(mapped[0], objective, negatives=mapped[1] or None).item() == pytest.approx(
+        ours.item(), rel=1e-4
+    )
+
+
+def test_the_gradient_goes_through_the_whitening():
+    views = encodings(2, 12, 3, torch.float64)
+    objective = Objective(encodings="whitened")
+    assert torch.autograd.gradcheck(lambda a, b: info_nce([a, b], objective), views)
+    assert torch.autograd.gradcheck(lambda a, b: one_sided_info_nce(a, b, objective), views)
+
+
+def test_constant_encodings_that_are_whitened_say_nothing():
+    views = [torch.full((16, 3), 2.0), torch.full((16, 3), 2.0)]
+    assert info_nce(views, Objective(encodings="whitened")).item() == pytest.approx(math.log(16))
+
+
+def test_directions_are_not_whitened():
+    with pytest.raises(
+        IdentboxError, match="encodings: expected whitened ones for Euclidean distances alone"
+    ):
+        Objective(similarity="cosine", encodings="whitened")

@@ -79,3 +79,18 @@ def test_whitening_gives_the_first_layer_inputs_of_identity_covariance():
     white = (centred @ vectors / values.sqrt() @ vectors.T).float()
     torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=1e-3, rtol=0)
     torch.testing.assert_close(after(x), before(white), atol=2e-3, rtol=0)
+
+
+def test_signals_keep_their_size_where_weights_start_by_he():
+    encoder = MLP(15, 5, MLPSettings(start="he"), seed=0, name="encoder")
+    x = torch.randn(2000, 15, generator=torch.Generator().manual_seed(1))
+    for layer in encoder:
+        before, x = x, layer(x.clone())
+        if isinstance(layer, torch.nn.Linear) and layer.out_features > 5:
+            assert x.square().mean().item() == pytest.approx(2 * before.square().mean().item(), rel=0.3)
+        if isinstance(layer, torch.nn.Linear):
+            assert not layer.bias.any()
+    assert 0.4 < x.square().mean().item() < 2.5
+    shrunk = MLP(15, 5, MLPSettings(), seed=0, name="encoder")
+    y = torch.randn(2000, 15, generator=torch.Generator().manual_seed(1))
+    assert shrunk(y).var(0).mean().item() < 1e-3
