@@ -203,14 +203,17 @@ def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
     Readers see the old file or the new one, never a part of it. After an error the temporary file is removed.
     Several processes may write the same file at a time. With ``durable`` the content is on the disk before it gets its
-    name, so that no loss of power leaves an empty file under it.
+    name, so that no loss of power leaves an empty file under it. Raises IdentboxError for a folder of that name.
     """
     part = create_part(path)
     try:
         yield part
         if durable:
             sync(part)
-        part.replace(path)
+        try:
+            part.replace(path)
+        except IsADirectoryError as error:
+            raise IdentboxError(f"{path}: expected a file or nothing, got a folder") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -26,6 +26,13 @@ def test_a_file_is_written_whole_or_the_old_one_stays(tmp_path: Path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_folder_in_the_place_of_a_file_is_left_alone(tmp_path: Path):
+    (tmp_path / "name").mkdir()
+    with pytest.raises(IdentboxError, match="name: expected a file or nothing, got a folder"):
+        files.write_whole(tmp_path / "name", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["name"]
+
+
 def test_two_processes_write_one_file_under_different_temporary_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
