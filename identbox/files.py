@@ -356,6 +356,26 @@ def proof(*parts: str) -> str:
     return hmac.new(_key(cache_folder()), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
 
 
+def write_proved(path: Path, content: bytes, kind: str) -> None:
+    """Write a file of a cache, and beside it the proof that this user's identbox wrote it."""
+    write_whole(path, content)
+    write_whole(path.with_suffix(".proof"), _proof_of(path, content, kind))
+
+
+def read_proved(path: Path, most: int, kind: str) -> bytes | None:
+    """The content of a file of a cache; None where it is missing, or not as this user's identbox wrote it."""
+    try:
+        content = read_bytes(path, most)
+        known = read_bytes(path.with_suffix(".proof"), 1000)
+    except IdentboxError:
+        return None
+    return content if hmac.compare_digest(known, _proof_of(path, content, kind)) else None
+
+
+def _proof_of(path: Path, content: bytes, kind: str) -> bytes:
+    return proof(kind, path.name, hashlib.sha256(content).hexdigest()).encode()
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A temporary folder for the block; those that killed processes left are removed first."""

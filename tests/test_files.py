@@ -174,6 +174,30 @@ def test_a_proof_is_this_users_alone(tmp_path: Path, monkeypatch):
     assert files.proof("a", "b") != one
 
 
+@pytest.mark.parametrize("change", ["content", "cut", "proof", "pipe", "name", "kind"])
+def test_a_file_of_a_cache_is_believed_only_as_it_was_written(tmp_path: Path, monkeypatch, change):
+    monkeypatch.setenv("IDENTBOX_CACHE", str(tmp_path / "cache"))
+    path, kind = tmp_path / "name.pt", "judge"
+    files.write_proved(path, b"weights", kind)
+    assert files.read_proved(path, 100, kind) == b"weights"
+    if change == "content":
+        path.write_bytes(b"Weights")
+    elif change == "cut":
+        path.write_bytes(b"")
+    elif change == "proof":
+        path.with_suffix(".proof").unlink()
+    elif change == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    elif change == "name":
+        for suffix in (".pt", ".proof"):
+            path.with_suffix(suffix).rename(tmp_path / f"other{suffix}")
+        path = tmp_path / "other.pt"
+    else:
+        kind = "mesh"
+    assert files.read_proved(path, 100, kind) is None
+
+
 def test_write_once_completes_a_file_cut_short_and_leaves_another_alone(tmp_path: Path):
     path = tmp_path / "file"
     for there in (None, b"", b"one t"):

@@ -153,7 +153,8 @@ def conversions(monkeypatch) -> list[str]:
         for shape, one in sources.items():
             asked.append(one.path.suffix)
             made[shape] = scratch / one.name
-            made[shape].write_bytes(b"a mesh of " + one.content)
+            one.copy(made[shape])
+            made[shape].write_bytes(b"a mesh of " + made[shape].read_bytes())
         return made
 
     monkeypatch.setattr(mesh_cache, "_convert", convert)
@@ -185,6 +186,15 @@ def test_a_mesh_in_the_cache_is_believed_only_as_this_user_wrote_it(
     path.symlink_to("/etc/passwd")
     assert convert(source).read_bytes() == whole
     assert not path.is_symlink()
+
+
+def test_a_mesh_that_changes_while_it_is_read_is_refused(source, tmp_path):
+    """Or the cache would have another mesh under the hash of the first."""
+    source.copy(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"v 0 0 0\n"
+    source.path.write_bytes(b"v 1 1 1\n")
+    with pytest.raises(IdentboxError, match="expected the file that was read before"):
+        source.copy(tmp_path / "copy")
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(source, conversions, monkeypatch, tmp_path):

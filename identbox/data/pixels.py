@@ -250,6 +250,7 @@ def _read_note(path: Path, task: _Task) -> CacheNote:
             raise IdentboxError(f"{path}: expected pixels that this user decoded, got another's")
         if (note.format, note.source) != (CACHE_FORMAT, task.source):
             raise IdentboxError(f"{path}: expected the pixels of these images, got those of others")
+        files.open_regular(path).close()  # a pipe would keep numpy waiting
         pixels = np.lib.format.open_memmap(path, mode="r")
         if pixels.shape != task.shape or pixels.dtype != np.uint8:
             raise IdentboxError(f"{path}: expected bytes {task.shape}, got {pixels.dtype} {pixels.shape}")

@@ -7,9 +7,11 @@ the ceilings of coherence.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from identbox.metrics.coherence import CoherenceMetric, Judged, JudgeData, Judge
 from identbox.metrics.frechet import CLASSIFIER_FEATURES, Moments, MomentSums
 
 MOST_CLASSES = 1000
+LARGEST_JUDGE = 1024 * files.MIB
 MANY_ATTRIBUTES = (
     10  # factors of two classes, from which on each is an attribute: judged by its average precision
 )
@@ -239,9 +242,9 @@ def _one_judge(
     stream = f"judge/{name}/{what}"
     network = Judge(channels, side, outputs, dropout=settings.dropout, seed=settings.seed, name=stream)
     path = _cache_place(data, stream, outputs, settings)
-    if path.exists():
-        with files.open_regular(path) as file:
-            network.load_state_dict(torch.load(file, weights_only=True))
+    kept = files.read_proved(path, LARGEST_JUDGE, "judge")
+    if kept is not None:
+        network.load_state_dict(torch.load(io.BytesIO(kept), weights_only=True))
         return network.eval()
     on_message(f"{data.folder}: a judge of the {what} in {name} is trained, once for this dataset")
 
@@ -250,9 +253,11 @@ def _one_judge(
 
     train_judge(network, images, _standard(truth), settings, name=stream)
     _unstandardise(network, truth)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole(path) as part:
-        torch.save(network.state_dict(), part)
+    content = io.BytesIO()
+    torch.save(network.state_dict(), content)
+    with suppress(OSError):  # a cache that cannot be written is done without
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_proved(path, content.getvalue(), "judge")
     return network
 
 

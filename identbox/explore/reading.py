@@ -216,7 +216,7 @@ class ReadModel:
 
 
 def _resized(content: bytes, side: int) -> Image.Image:
-    image = Image.open(io.BytesIO(content)).convert("RGB")
+    image = Image.open(io.BytesIO(content), formats=("PNG",)).convert("RGB")
     return image if image.width == side else image.resize((side, side), Image.Resampling.HAMMING)
 
 

@@ -98,7 +98,11 @@ def converted_meshes(
     """
     folder = cache_folder() / "meshes"
     meshes = {shape: folder / source.name for shape, source in sources.items()}
-    wanted = {shape: source for shape, source in sources.items() if not _is_proved(meshes[shape])}
+    wanted = {
+        shape: source
+        for shape, source in sources.items()
+        if files.read_proved(meshes[shape], LARGEST_MESH, "mesh") is None
+    }
     if wanted:
         with files.scratch() as scratch:
             for shape, made in _convert(wanted, blender, scratch, on_step).items():
@@ -141,25 +145,11 @@ def _keep(made: Path, target: Path) -> Path:
     content = made.read_bytes()
     with suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)
-        files.write_whole(target, content)
-        files.write_whole(target.with_suffix(".proof"), _proof(target, content).encode())
+        files.write_proved(target, content, "mesh")
         return target
     place = Path(tempfile.mkdtemp(prefix=processes.scratch_prefix()))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     return Path(shutil.copy(made, place / target.name))
-
-
-def _proof(path: Path, content: bytes) -> str:
-    return files.proof("mesh", path.name, hashlib.sha256(content).hexdigest())
-
-
-def _is_proved(path: Path) -> bool:
-    """Whether a mesh is in the cache as this user's identbox wrote it."""
-    try:
-        content = files.read_bytes(path, LARGEST_MESH)
-        return files.read_bytes(path.with_suffix(".proof"), 1000) == _proof(path, content).encode()
-    except IdentboxError:
-        return False
 
 
 def read_mesh(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -71,6 +72,8 @@ def read_curves(folder: Path, run: Run) -> Curves | None:
 
 def _score_of_line(table: Mapping[str, Any]) -> Score:
     value = float(table["score"])
+    if not math.isfinite(value):
+        raise ValueError(f"expected a score, got {value}")
     names = {key: table[key] for key in ("view", "target", "probe", "metric")}
     return Score(**names, score=value, low=value, high=value, chance=0.0)
 
