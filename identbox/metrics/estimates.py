@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import scipy
+from scipy.special import betainccinv, betaincinv  # scipy.stats, which has them too, takes a second to load
 
 CONFIDENCE = 0.95  # of all intervals, two-sided
 
@@ -28,8 +28,8 @@ def quantile(confidence: float) -> float:
 def share(k: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
     """k of n as a share, with the exact interval of Clopper and Pearson."""
     tail = (1 - confidence) / 2
-    low = scipy.stats.beta.ppf(tail, k, n - k + 1) if k else 0.0
-    high = scipy.stats.beta.isf(tail, k + 1, n - k) if k < n else 1.0
+    low = betaincinv(k, n - k + 1, tail) if k else 0.0
+    high = betainccinv(k + 1, n - k, tail) if k < n else 1.0
     return Estimate(value=k / n, low=float(low), high=float(high))
 
 
