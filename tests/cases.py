@@ -37,6 +37,7 @@ class Case:
     objective: Objective | None = None
     margins: dict[str, float] = field(default_factory=dict)
     samples: int = 390
+    rows: int = 300  # of arrays
 
 
 def small(**keys):
@@ -159,7 +160,7 @@ FOUND = [  # the rows of what was found wrong
     Case(name="style that is 10 content and noise", process=steep_style, encode=lambda z: z["style"],
          world=NO, arrays=(OPEN,)),
     Case(name="an eighth of each component collapsed", process=small(),
-         encode=lambda z: z[C].clamp(min=-1.15), world=NO, arrays=(NO, OPEN)),
+         encode=lambda z: z[C].clamp(min=-1.15), world=NO, arrays=(NO, OPEN), rows=390),
 ]
 MORE = [  # of both kinds
     Case(name="rotation", process=small(), encode=lambda z: z[C] @ turn(0.7), world=YES, arrays=(YES,)),
@@ -195,7 +196,7 @@ MORE = [  # of both kinds
          world=YES, arrays=(YES, OPEN), samples=1500),
     Case(name="classes and a number", process=classes_and_number,
          encode=lambda z: joined(one_hot(z["kind"], 3), z[C] * (1 + z["kind"])), world=YES, arrays=(YES, OPEN),
-         samples=1500),
+         samples=1500, rows=600),
     Case(name="content that causes style", process=small(causal=True), encode=lambda z: z[C] @ turn(0.4),
          world=YES, arrays=(YES, OPEN)),
     Case(name="a circle by its cosine and sine", process=content_of(Uniform(circular=True)),
