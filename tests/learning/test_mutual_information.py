@@ -14,7 +14,7 @@ from identbox.learning.mutual_information import (
 )
 from identbox.learning.optimizers import Adam
 
-STEPS, BATCH = 1500, 512
+STEPS, BATCH = 750, 256
 
 
 def correlated(nats, n, stream):
