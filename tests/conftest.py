@@ -1,3 +1,4 @@
+import importlib
 import io
 import os
 import signal
@@ -14,6 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL_MESHES = ROOT.parent / "shared" / "meshes"  # classic meshes, where the machine has them
 
 sys.path.insert(0, str(ROOT / "render"))  # its numpy-only files are tested without Blender
+
+# jaxtyping keeps what our modules import, compiled, under a name of its own. Imported before them, torch and its like
+# are not compiled again by each process of a first run.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("torch", "scipy.stats", "sklearn.neural_network", "pandas", "matplotlib.pyplot"):
+        importlib.import_module(name)
 
 
 # Files that take a minute and more are run first, so that two processes end together.
