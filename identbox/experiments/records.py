@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +59,8 @@ class Run:
     probes_subsets: tuple[Score, ...] = ()
     bound: str = ""
     likelihood: tuple[dict[str, Any], ...] = ()
+    # Of simulations: the run beside the optimum of the theorem's proof, or why there is none.
+    optimum: Any = None
     # On a dataset: what is generated from subsets of modalities and from the prior, and judged.
     dataset: dict[str, Any] = field(default_factory=dict)
     likelihood_by_inputs: tuple[dict[str, Any], ...] = ()
@@ -79,6 +82,22 @@ class Run:
     def on_dataset(self) -> bool:
         """Whether the run was trained on images and text, and its targets are the factors of a dataset."""
         return bool(self.from_content) or self.kind == IMAGE_TEXT
+
+    @property
+    def gap(self) -> float | None:
+        """How far the run is from the minimum of Eq. 8.9, in nats; infinite for encodings with atoms.
+
+        None where the record has no optimum, or a damaged one.
+        """
+        try:
+            values = []
+            for who in ("trained", "oracle"):
+                entropies = self.optimum[who]["entropies"]
+                lost = math.inf if None in entropies else -fmean(entropies)
+                values.append(float(self.optimum[who]["alignment"]) + lost)
+        except (TypeError, KeyError, ValueError):
+            return None
+        return values[0] - values[1]
 
     def block(self, probe: Score) -> str | None:
         """The block that a target belongs to: content, style or modality, with ' where it is what was permuted.

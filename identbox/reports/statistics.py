@@ -36,6 +36,7 @@ class SeedScores:
     # the worst and the best component of any seed, where records have components
     components: tuple[float, float] | None = None
     ceiling: float | None = None  # the mean over seeds of the best score that content allows
+    highest_ceiling: float | None = None  # of any seed
 
     @property
     def mean(self) -> float | None:
@@ -156,6 +157,7 @@ def entries(
                     published_seeds=published.seeds if published and mean is not None else None,
                     components=(min(e[0] for e in ends), max(e[1] for e in ends)) if ends else None,
                     ceiling=fmean(ceilings) if ceilings else None,
+                    highest_ceiling=max(ceilings, default=None),
                 )
 
 

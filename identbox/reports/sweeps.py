@@ -13,6 +13,7 @@ from identbox.metrics import elbow
 from identbox.reports import figures
 from identbox.reports.agreement import Agreement, agreement_notes, agreements
 from identbox.reports.comparisons import Comparison
+from identbox.reports.convergence import convergence_note, convergence_table
 from identbox.reports.curves import TargetMetric
 from identbox.reports.figures import ElbowMark, Panel, Series
 from identbox.reports.report import SPREAD, SweepContents, mean_points
@@ -30,6 +31,9 @@ from identbox.tables import Table
 
 SETTING_TITLES = {"multiview": "Multi-view setting", "multimodal": "Multimodal setting"}
 SYMBOLS = {"content": "content c", "content'": "content c'", "style": "style s", "modality": "modality m"}
+ABOVE_CEILING = (
+    0.005  # by how much a published score is above a ceiling, so that rounding does not explain it
+)
 PROBE_SENTENCE = (
     "nonlinear probes (R² of kernel ridge regression; for discrete targets the accuracy of an MLP) on held-out "
     "samples, averaged over the views; modality is each view's own block, read from that view's encodings"
@@ -53,6 +57,8 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
         mine = [one for one in compared if one.entry.cell in cells]
         tables.append(Comparison(title=title, labels=labels, columns=columns, agreements=mine))
         panels.append((title, _dot_panels(own, cells, intervened)))
+    labels = _labels(sweep.cells, ())
+    converged = convergence_table(labels, sweep.cells, runs)
     lead = f"Scores of {PROBE_SENTENCE}. {SPREAD}.{_details_sentence(tables)}"
     if intervened:
         tables += [_cell_matrix(sweep, cell, len(runs[cell.name]), all_entries) for cell in sweep.cells]
@@ -61,10 +67,11 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
             f"c' after the permutation. {lead} Below, for each cell, the mean scores after a permutation of each block "
             "(rows) for each target before and after it (columns)."
         )
+    tables += [converged] if converged else []
     return SweepContents(
         lead=lead,
         tables=tables,
-        notes=_published_notes(sweep, compared),
+        notes=[*_published_notes(sweep, compared), *convergence_note(runs)],
         entries=all_entries,
         agreements=compared,
         figures={"comparison": partial(figures.draw_dots, panels, title=sweep.title)},
@@ -150,6 +157,20 @@ def _published_notes(sweep: Sweep, compared: Sequence[Agreement]) -> list[str]:
         notes.append(
             f"The published figures are of the settings of the thesis (Table A.2a), these of the preset {sweep.preset}."
         )
+    return notes + _impossible_notes(compared)
+
+
+def _impossible_notes(compared: Sequence[Agreement]) -> list[str]:
+    """The published scores that content alone does not allow, in any of the processes drawn here."""
+    notes = []
+    for one in compared:
+        entry = one.entry
+        best, published = entry.highest_ceiling, entry.published
+        if best is not None and published is not None and published > best + ABOVE_CEILING:
+            notes.append(
+                f"The published {entry.target} of {fixed_digits(published)} ({cell_label(entry.cell.values)}) is above "
+                f"what content alone allows here: {fixed_digits(best)} in the best of {len(entry.scores)} seeds."
+            )
     return notes
 
 

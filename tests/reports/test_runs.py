@@ -9,6 +9,8 @@ from scipy import stats
 
 from identbox import config, files
 from identbox.experiments import records, sweeps
+from identbox.process.presets import numerical_simulation
+from identbox.process.tables import table_from_process
 from identbox.reports import runs, statistics, wording
 from made_records import (
     ROWS,
@@ -46,6 +48,46 @@ def test_mean_deviation_and_interval_are_those_of_numpy_and_scipy(table: Path):
             interval = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
             found = [float(row[key]) for key in ("mean", "sd", "ci_low", "ci_high")]
             np.testing.assert_allclose(found, [mean, sd, *interval], rtol=1e-9, atol=1e-12)
+
+
+def beside_optimum(trained: float | None, views: int = 2) -> dict:
+    """An optimum of a record: alignment and entropies of a run of that distance from it; None: encodings with atoms."""
+    entropies = [None if trained is None else 0.25 - trained] * views
+    return {
+        "trained": {"alignment": 0.25, "entropies": entropies, "error": 0.01},
+        "oracle": {"alignment": 0.0, "entropies": [0.0] * views, "error": 0.01},
+    }
+
+
+def test_a_table_says_which_runs_have_converged(tmp_path: Path):
+    path = write_sweep(tmp_path, {"near": {"causal": False}, "far": {"causal": True}, "old": {"setting": "x"}})
+    for seed in SEEDS:
+        write_run(
+            run_at(path, "near", seed), seed=seed, scores=probes(1, 0), optimum=beside_optimum(0.02 * seed)
+        )
+        far = beside_optimum([0.5, None, 0.099][seed])
+        write_run(run_at(path, "far", seed), seed=seed, scores=probes(1, 0), optimum=far)
+        write_run(run_at(path, "old", seed), seed=seed, scores=probes(1, 0), optimum="discrete content")
+    report = runs.read_report(path)
+    text = report.markdown()
+    assert "| 3 of 3 | 0.000 | 0.040 |  |" in text
+    assert "| 1 of 3 | 0.099 | inf | 1 (inf), 0 (0.50) |" in text
+    assert "4 of 6 runs are within 0.1 nats of the minimum of Eq. 8.9." in text
+    shown(report)
+
+
+def test_published_scores_above_every_ceiling_are_named(tmp_path: Path):
+    # Independent latents: content allows nothing of style, and 0.52 is published with statistical dependence.
+    values = {"setting": "multiview", "change_probability": 0.75, "statistical": True, "causal": False}
+    path = write_sweep(tmp_path, {"cell": values}, published="table_8_1.csv")
+    process = table_from_process(numerical_simulation(content=1, style=1, specific=1).realise(seed=0))
+    for seed in SEEDS:
+        scores = probes(1, 0.1)
+        write_run(run_at(path, "cell", seed), seed=seed, scores=scores, process=config.toml_values(process))
+    text = runs.read_report(path).markdown()
+    assert "The published style of 0.52" in text
+    assert "content alone allows here: 0.00 in the best of 3 seeds." in text
+    assert "The published content" not in text
 
 
 def test_differences_from_the_published_figures(table: Path):
