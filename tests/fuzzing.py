@@ -18,7 +18,7 @@ from identbox import config
 from identbox.errors import IdentboxError
 
 CASES = int(os.environ.get("FUZZ", "400"))
-KINDS = 22  # tests, among which the cases are divided
+KINDS = 24  # tests, among which the cases are divided
 SECONDS = int(
     os.environ.get("FUZZ_SECONDS", "20")
 )  # the longest that one case may take; more on a busy machine

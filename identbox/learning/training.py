@@ -296,7 +296,7 @@ def _resume(
     with _expect_own(folder):
         model.load_state_dict(state["model"])
         load_optimizer(optimizer, state["optimizer"])
-    return _Progress(step=state["step"], seconds=state["seconds"], metrics=state["metrics"])
+    return _Progress(step=state["step"], seconds=float(state["seconds"]), metrics=state["metrics"])
 
 
 def _keep_damaged(folder: Path) -> None:

@@ -195,4 +195,4 @@ def described(process: Process) -> str:
         changed = {v.name for v in process.variables if v.change and process.perturbs(view)}
         seen = [f"{v.name}{' perturbed' * (v.name in changed)}" for v in process.seen_by(view)]
         parts.append(f"view {view} sees {', '.join(seen)}")
-    return "; ".join(parts)
+    return visible("; ".join(parts))

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from identbox.reports.wording import fixed_digits
+from identbox.texts import visible
 
 WIDTH = 340.0  # of a figure, in its own units
 
 
 def element(name: str, /, *children: object, **attributes: object) -> Markup:
-    """An element of SVG; text in it is escaped, None among the children and attributes is left out.
+    """An element of SVG; text in it is escaped, control characters too; None among what is given is left out.
 
     In the names of attributes ``class_`` stands for class, and ``_`` for -.
 
@@ -29,12 +30,13 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
     start, inside = Markup(" ").join(parts), [child for child in children if child is not None]
     if not inside:
         return Markup("<{}/>").format(start)
-    return Markup("<{}>{}</{}>").format(start, Markup("").join(map(escape, inside)), name)
+    shown = [child if hasattr(child, "__html__") else visible(str(child), "\n") for child in inside]
+    return Markup("<{}>{}</{}>").format(start, Markup("").join(map(escape, shown)), name)
 
 
 def coordinate(value: object) -> str:
     """A value of an attribute; a number without needless digits."""
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else visible(str(value))
 
 
 def typeset(x: float, digits: int = 3, *, sign: bool = False) -> str:

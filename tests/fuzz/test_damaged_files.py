@@ -7,12 +7,14 @@ cases; ``make fuzz`` sets FUZZ to 10 000 and counts the outcomes.
 import json
 import math
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import meshfiles
 from conftest import ROOT
 from drawn_squares import make_dataset
 from fuzzing import (
@@ -26,11 +28,13 @@ from identbox import Multimodal3DIdent, config, seeding
 from identbox.data import exports
 from identbox.data import shards as shard_readers
 from identbox.data.recipe import Recipe
+from identbox.errors import IdentboxError
 from identbox.experiments import image_text, records, simulation, sweeps
 from identbox.learning import training
 from identbox.process import presets
 from identbox.process import tables as process_tables
 from identbox.rendering import blender, shapes
+from meshes import MeshError
 
 SWEEPS = [
     path for path in sorted((ROOT / "simulations").glob("*.toml")) if path.stem != "shape_causes_background"
@@ -216,12 +220,51 @@ element face 4\nproperty list uchar int vertex_indices\nend_header
 0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"""
 
 
-@cases(0.1)
-@given(
-    meshes=st.lists(
-        st.tuples(st.sampled_from(["obj", "ply", "stl"]), damaged([CUBE, PLY])), min_size=1, max_size=3
-    )
+CORNERS = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+SIDES = [(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)]
+TEXT_STL = b"".join(
+    b"facet normal 0 0 0\nouter loop\n"
+    + b"".join(b"vertex %d %d %d\n" % CORNERS[corner] for corner in side)
+    + b"endloop\nendfacet\n"
+    for side in SIDES
 )
+STL = bytes(80) + struct.pack("<I", 4)
+STL += b"".join(struct.pack("<12fH", 0, 0, 0, *(x for k in side for x in CORNERS[k]), 0) for side in SIDES)
+BINARY_PLY = PLY.split(b"end_header\n")[0].replace(b"ascii", b"binary_little_endian") + b"end_header\n"
+BINARY_PLY += b"".join(struct.pack("<3f", *corner) for corner in CORNERS)
+BINARY_PLY += b"".join(struct.pack("<B3i", 3, *side) for side in SIDES)
+MESHES = [
+    ("obj", CUBE),
+    ("ply", PLY),
+    ("ply", BINARY_PLY),
+    ("stl", STL),
+    ("stl", b"solid x\n" + TEXT_STL + b"endsolid x\n"),
+]
+damaged_meshes = st.sampled_from(MESHES).flatmap(lambda one: st.tuples(st.just(one[0]), damaged([one[1]])))
+
+
+@pytest.mark.parametrize(("suffix", "content"), MESHES)
+def test_meshes_are_whole_before_they_are_damaged(suffix, content):
+    assert meshfiles.READERS[f".{suffix}"](content).sizes.tolist() in ([4] * 6, [3] * 4)
+
+
+@cases(2)
+@given(mesh=damaged_meshes)
+def test_readers_of_mesh_files(mesh):
+    """Without Blender, which shows a mesh that is refused here no better."""
+    suffix, content = mesh
+
+    def read() -> None:
+        try:
+            meshfiles.READERS[f".{suffix}"](content)
+        except MeshError as error:
+            raise IdentboxError(" ".join(str(error).split())) from error
+
+    expect_a_result_or_one_line("mesh file", read)
+
+
+@cases(0.1)
+@given(meshes=st.lists(damaged_meshes, min_size=1, max_size=3))
 def test_meshes(scratch, meshes):
     """Meshes as Blender reads them; each is in a pack of its own, so that each is read."""
     for suffix, content in meshes:

@@ -32,7 +32,7 @@ from identbox.data.recipe import Recipe
 from identbox.experiments import records
 from identbox.learning import training
 from identbox.process.distributions import Categorical, Normal
-from identbox.process.model import Process, Variable
+from identbox.process.model import Change, Process, Variable
 from identbox.rendering import shapes
 from identbox.reports import graphs, runs
 from identbox.tables import Table, TableCell
@@ -343,13 +343,15 @@ def test_a_name_is_text_in_the_graph_of_a_process(name, other, parts):
             description=other,
             variables=(
                 Variable(name=other, role="content", distribution=Categorical(classes=tuple(parts))),
-                Variable(name="style", role="style", distribution=Normal()),
+                Variable(name="style", role="style", distribution=Normal(), change=Change()),
             ),
             views=("1", "2"),
         )
         shown.extend([str(graphs.graph(process)), graphs.dot(process), graphs.described(process)])
 
     expect_a_result_or_one_line("names of a process", draw)
+    if all(text.isidentifier() for text in (other, *parts)) and len({other, "style"}) == 2:
+        assert shown  # or nothing would be tried
     if shown:
         for text in shown:
             expect_shown(text)

@@ -9,7 +9,7 @@ import pytest
 from identbox.identifiability.oracle import Value
 from identbox.identifiability.verdicts import ViewVerdict
 from identbox.process import presets
-from identbox.reports import charts, graphs, pages
+from identbox.reports import charts, graphs, pages, svg
 from identbox.reports.svg import Axis
 from made_pages import CURVE, ELBOW, PROCESS, SIX, SIZES, Reader, condition, page_tree, verification
 
@@ -99,3 +99,8 @@ def test_ticks_are_round_and_on_the_axis(ends):
         assert 10 <= axis.at(value) <= 110
     assert axis.at(axis.low) == pytest.approx(10)
     assert axis.at(axis.high) == pytest.approx(110)
+
+
+def test_control_characters_are_shown_as_text_in_a_picture():
+    made = str(svg.element("text", "a\x1b[31m", title="\x9b<b>"))
+    assert made == r'<text title="\x9b&lt;b&gt;">a\x1b[31m</text>'
