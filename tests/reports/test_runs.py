@@ -60,7 +60,9 @@ def beside_optimum(trained: float | None, views: int = 2) -> dict:
 
 
 def test_a_table_says_which_runs_have_converged(tmp_path: Path):
-    path = write_sweep(tmp_path, {"near": {"causal": False}, "far": {"causal": True}, "old": {"setting": "x"}})
+    path = write_sweep(
+        tmp_path, {"near": {"causal": False}, "far": {"causal": True}, "old": {"setting": "x"}}
+    )
     for seed in SEEDS:
         write_run(
             run_at(path, "near", seed), seed=seed, scores=probes(1, 0), optimum=beside_optimum(0.02 * seed)
