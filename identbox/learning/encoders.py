@@ -29,7 +29,8 @@ class MLPSettings:
     widths: tuple[Count, ...] = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in input dimensions
     slope: float = 0.01  # of LeakyReLU below 0
     # he: the first weights are normal, of variance 2/fan-in (1/fan-in in the last layer), and biases 0, so that signals
-    # keep their size (He et al., 2015); without it, both are uniform within +-1/sqrt(fan-in), PyTorch's default
+    # keep their size (He et al., 2015), and those of all views of a simulation are the same; without it, both are
+    # uniform within +-1/sqrt(fan-in), PyTorch's default, and other ones for each view
     start: Start | None = None
     # samples whose mean and covariance the first layer's first weights undo; without it, they undo nothing
     whitening: Annotated[int, at_least(100)] | None = None

@@ -51,6 +51,15 @@ def copy(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "copy")
 
 
+def test_encoders_that_start_by_he_start_alike_until_each_undoes_the_covariance_of_its_view():
+    apart = learner({"encoder": {"widths": [8, 8]}}).encoders.state_dict()
+    alike = learner({"encoder": {"widths": [8, 8], "start": "he", "whitening": 500}}).encoders.state_dict()
+    assert not torch.equal(apart["1.2.weight"], apart["2.2.weight"])
+    for name in ("2.weight", "2.bias", "4.weight"):
+        assert torch.equal(alike[f"1.{name}"], alike[f"2.{name}"])
+    assert not torch.equal(alike["1.0.weight"], alike["2.0.weight"])
+
+
 def test_a_run_leaves_its_record(finished):
     record = json.loads((finished / "results.json").read_text())
     assert record["seed"] == 3
