@@ -132,7 +132,7 @@ SIMULATION_PRESETS: dict[str, dict[str, Any]] = {
         "training": {"steps": 3000, "batch": 512, "learning_rate": 2e-3, "schedule": "cosine"},
         "probes": {"samples": 1024},
     },
-    # Blocks, mixings, encoders and probes of Table A.2a, trained on one core; for independent latents (docs/simulations.md).
+    # Blocks, mixings, encoders and probes of Table A.2a, trained on one core; for independent latents.
     "laptop": {
         "encoder": {"start": "he", "whitening": 4096},
         "objective": {"encodings": "whitened"},
