@@ -93,17 +93,11 @@ def info_nce(
         raise IdentboxError(
             f"info_nce: expected further encodings, or None, of {len(views)} views; got {got}"
         )
-    others = [torch.cat([view, more]) if more is not None else view
+    seen = _seen_by(objective, views)
+    views, negatives = [seen(view) for view in views], negatives and [seen(view) for view in negatives]
+    others = [view if more is None else torch.cat([view, seen(more)])
               for view, more in zip(views, further or [None] * len(views), strict=True)]  # fmt: skip
-    if objective.similarity == "cosine":
-        normalize = torch.nn.functional.normalize
-        views, others = ([normalize(one, dim=1) for one in each] for each in (views, others))
-        negatives = negatives and [normalize(view, dim=1) for view in negatives]
     scale = 1 / objective.temperature
-    if objective.encodings == "whitened":
-        whiten = whitening(views)
-        views, others = ([whiten(one) for one in each] for each in (views, others))
-        negatives = negatives and [whiten(view) for view in negatives]
     losses = []
     for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
         positive = _paired(a, b, objective.similarity) * scale
@@ -134,21 +128,23 @@ def one_sided_info_nce(
     `info_nce` does.
     """
     _check((anchors, targets), objective, None)
-    if objective.similarity == "cosine":
-        anchors, targets = (torch.nn.functional.normalize(one, dim=1) for one in (anchors, targets))
-    if objective.encodings == "whitened":
-        whiten = whitening((anchors, targets))
-        anchors, targets = whiten(anchors), whiten(targets)
+    seen = _seen_by(objective, (anchors, targets))
+    anchors, targets = seen(anchors), seen(targets)
     scale = 1 / objective.temperature
     rows, _ = log_sum_exp(anchors, targets, objective.similarity, scale)
     return (rows - _paired(anchors, targets, objective.similarity) * scale).mean()
 
 
-def whitening(views: Sequence[Float[Tensor, "n d"]]) -> Callable[[Tensor], Tensor]:
-    """The map z -> L^-1 (z - m), with m the mean and L L^T the covariance of all views together; differentiable.
+def _seen_by(objective: Objective, views: Sequence[Float[Tensor, "n d"]]) -> Callable[[Tensor], Tensor]:
+    """What the objective does to encodings before it compares them; differentiable.
 
-    A little is added to the variance of each dimension, so that constant ones stay constant.
+    Whitened encodings are L^-1 (z - m), with m the mean and L L^T the covariance of all ``views`` together. A little is
+    added to the variance of each dimension, so that constant ones stay constant.
     """
+    if objective.similarity == "cosine":
+        return lambda z: torch.nn.functional.normalize(z, dim=1)
+    if objective.encodings is None:
+        return lambda z: z
     every = torch.cat(list(views))
     mean = every.mean(0)
     covariance = (every - mean).T @ (every - mean) / len(every)
