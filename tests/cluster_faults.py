@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from faults import PATIENCE, differing, files
+from faults import differing, files
+from lives import PATIENCE
 
 # The command line, with shards of {} images.
 COMMAND = (

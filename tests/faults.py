@@ -16,29 +16,25 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import psutil
 import torch
 
+from lives import HERE, Command, Life, Machine, end, tree
+
 KILLS_A_LIFE = 5
-PATIENCE = 300  # seconds that a command may take when it is left undisturbed
 FAULTS = {"SIGKILL": 8, "SIGTERM": 4, "SIGSTOP": 4, "cut": 2, "times": 1, "twice": 1}  # and how often
 KILLS = ("SIGKILL", "SIGTERM", "SIGSTOP", "cut")
-DAY = 86400.0
 TIMES = ("seconds", "seconds_training", "machine", "versions")  # keys that differ from run to run
 
 RUN = """
@@ -62,127 +58,6 @@ data = { image_size = 18, more_sentences = 4 }
 training = { steps = 60, batch = 8, log_every = 3, checkpoint_every = 0.0 }
 probes = { samples = 20, bootstrap = 2 }
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """A command of identbox, and what of its folder counts."""
-
-    arguments: tuple[str, ...]  # without --out
-    content: Callable[[Path], dict[str, Any]]  # by name, of what is left in the end
-
-
-IDENTBOX = ("-m", "identbox")
-# A process number means something else in each container, and a clock that is off writes its time on what it refreshes.
-CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-OTHER_CLOCK = """
-import os, time
-true, touch = time.time, os.utime
-time.time = lambda: true() + {off}
-os.utime = lambda path, times=None, **more: touch(path, None if "ns" in more else times or (time.time(),) * 2, **more)
-from identbox.commands.main import main
-main()
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where a command is started: here, or each time in another container whose clock is off."""
-
-    program: tuple[str, ...] = IDENTBOX
-    containers: random.Random | None = None
-
-    def words(self) -> tuple[str, ...]:
-        if self.containers is None:
-            return (sys.executable, *self.program)
-        off = self.containers.uniform(-DAY, DAY)
-        return (*CONTAINER, sys.executable, "-c", OTHER_CLOCK.format(off=off))
-
-
-HERE = Machine()
-
-
-class Life:
-    """A command in a process group of its own, started again whenever it has ended."""
-
-    def __init__(self, command: Command, out: Path, log: Path, machine: Machine = HERE) -> None:
-        self.command, self.out, self.log, self.machine = command, out, log, machine
-        self.child = self.start()
-
-    def start(self) -> subprocess.Popen:
-        with self.log.open("ab") as file:
-            return subprocess.Popen(
-                [*self.machine.words(), *self.command.arguments, "--out", str(self.out)],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def processes(self) -> list[psutil.Process]:
-        """The command and all processes that it started; none where it has ended."""
-        try:
-            parent = psutil.Process(self.child.pid)
-            return [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def peace(self, tries: int = 1) -> None:
-        """Let it end, starting it again up to ``tries`` times; raises RuntimeError where it fails or takes too long."""
-        for _ in range(tries):
-            with suppress(subprocess.TimeoutExpired):
-                if self.child.wait(timeout=PATIENCE) == 0:
-                    return
-            if self.child.poll() is not None:
-                self.child = self.start()
-        with suppress(subprocess.TimeoutExpired):
-            if self.child.wait(timeout=PATIENCE) == 0:
-                return
-        self.child.kill()
-        self.fail()
-
-    def fail(self) -> NoReturn:
-        """Raise RuntimeError with the end of its log."""
-        raise RuntimeError(f"{self.command.arguments[0]}: {self.log.read_text()[-500:]}")
-
-    def disturb(self, kind: str, rng: random.Random) -> None:
-        """Disturb it in one way, one of FAULTS."""
-        if kind == "cut":
-            self.kill_all()
-            chosen = [
-                path for path in sorted(self.out.rglob("*")) if path.is_file() and path.suffix != ".lease"
-            ]
-            if chosen:
-                path = rng.choice(chosen)
-                os.truncate(path, rng.randrange(path.stat().st_size + 1))
-        elif kind == "times":
-            jump = rng.uniform(-DAY, DAY)
-            for path in self.out.rglob("*"):
-                with suppress(FileNotFoundError):
-                    then = path.stat().st_mtime + jump
-                    os.utime(path, (then, then))
-        elif kind == "twice":
-            self.second()
-        else:
-            with suppress(psutil.NoSuchProcess, IndexError):
-                victim = rng.choice(self.processes())
-                victim.send_signal(signal.Signals[kind])
-                if kind == "SIGSTOP":
-                    time.sleep(rng.uniform(0.5, 3))
-                    victim.resume()
-
-    def kill_all(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.child.pid, signal.SIGKILL)
-        self.child.wait()
-
-    def second(self) -> None:
-        """Start the same command beside it: it must do its part, or say which process is working in the folder."""
-        other = self.start()
-        code = other.wait(timeout=PATIENCE)
-        if code not in (0, 1, -signal.SIGKILL):
-            self.fail()
-        if code == 1 and "expected no other process in this folder" not in self.log.read_text():
-            self.fail()
 
 
 def undisturbed(command: Command, out: Path, log: Path) -> float:
@@ -209,9 +84,13 @@ def disturbed(
     done: Counter[str] = Counter()
     life = Life(command, out, log, machine)
     while sum(done[kind] for kind in KILLS) < kills:
+        # In another container each start waits first until the lease of the last is stale. Half of the faults hit that.
+        if machine.containers and rng.random() < 0.5:
+            life.wait_for_work()
         time.sleep(rng.uniform(0, within))
         if life.child.poll() is None:
             (kind,) = rng.choices(list(FAULTS), list(FAULTS.values()))
+            done["while it wrote"] += life.works()
             life.disturb(kind, rng)
             done[kind] += 1
             time.sleep(0.3)
@@ -235,7 +114,7 @@ def frozen(command: Command, out: Path, log: Path, *, after: float, machine: Mac
         while life.child.poll() is None and not any(out.rglob("*.lease")):
             time.sleep(0.02)
         time.sleep(after)
-        asleep = life.processes() if life.child.poll() is None else []
+        asleep = tree(life.child) if life.child.poll() is None else []
         if life.child.poll() not in (None, 0):  # unless it just ended before it was stopped
             life.fail()
     for process in asleep:
@@ -244,7 +123,7 @@ def frozen(command: Command, out: Path, log: Path, *, after: float, machine: Mac
     second.peace(tries=0)
     for process in asleep:
         process.resume()
-    if life.child.wait(timeout=PATIENCE) not in (0, 1):
+    if end(life.child) not in (0, 1):
         life.fail()
 
 
@@ -262,7 +141,7 @@ def squeezed(command: Command, disk: Path, log: Path, *, growth: int = 2) -> int
         while True:
             log.write_text("")
             life = Life(command, disk / "out", log)
-            code = life.child.wait(timeout=PATIENCE)
+            code = end(life.child)
             if code == 0:
                 return full
             last = log.read_text().splitlines()[-1:]
@@ -342,12 +221,12 @@ def main() -> int:
     faults: Counter[str] = Counter()
     lives = bad = 0
 
-    def tell(name: str, what: str, end: Callable[[Path, Path], Path]) -> None:
+    def tell(name: str, what: str, disturb: Callable[[Path, Path], Path]) -> None:
         """Disturb a command to its end, and compare what it left with what an undisturbed one leaves."""
         nonlocal lives, bad
         out, log = scratch / f"{name}-{lives}", scratch / f"{name}-{lives}.log"
         try:
-            wrong = differing(expected[name], chosen[name].content(end(out, log)))
+            wrong = differing(expected[name], chosen[name].content(disturb(out, log)))
         except Exception as error:  # also where a result cannot be read
             wrong = [f"{type(error).__name__} {error}"]
         lives += 1

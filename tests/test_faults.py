@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 import faults
+from lives import Machine
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,7 @@ def test_a_process_that_wakes_after_another_took_its_lease_changes_nothing(simul
         "from identbox.commands.main import main; main()"
     )
     faults.frozen(
-        simulate, tmp_path / "out", tmp_path / "log", after=0.3, machine=faults.Machine(program=("-c", code))
+        simulate, tmp_path / "out", tmp_path / "log", after=0.3, machine=Machine(program=("-c", code))
     )
     assert faults.differing(undisturbed[0], simulate.content(tmp_path / "out")) == []
 
