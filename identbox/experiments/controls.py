@@ -18,6 +18,7 @@ from torch import Tensor
 
 from identbox import config, seeding
 from identbox.experiments.learner import Learner
+from identbox.experiments.records import SHUFFLED_PAIRS
 from identbox.experiments.run import CONFIG_FILE
 from identbox.experiments.simulation import Simulation, run_simulation, simulation_folder
 from identbox.jobs import execution
@@ -65,7 +66,7 @@ def _unchanging(simulation: Simulation, content: int) -> Mapping[str, Any] | Non
 
 CONTROLS = {
     "untrained": Control("an encoder that was never trained", lambda *_: {"training": {"steps": 0}}),
-    "shuffled-pairs": Control("an encoder trained on shuffled pairs", lambda *_: {}, ShuffledPairs),
+    SHUFFLED_PAIRS: Control("an encoder trained on shuffled pairs", lambda *_: {}, ShuffledPairs),
     "small-encoder": Control("an encoder one dimension too small", _smaller),
     "unchanging-style": Control("a process whose style never changes, encoded with content", _unchanging),
     "singular-mixing": Control(

@@ -130,9 +130,11 @@ class Generative:
     def __post_init__(self) -> None:
         if self.weights and not self.subsets:
             raise IdentboxError("weights: expected subsets beside them, got none")
-        changed = [name for name in ("shift", "hue", "light", "more_sentences") if getattr(self.data, name)]
+        changed = [
+            name for name in ("shift", "hue", "light", "more_sentences", "pairs") if getattr(self.data, name)
+        ]
         if changed:
-            raise IdentboxError(f"data.{changed[0]}: expected 0 for a model of the data, got another value")
+            raise IdentboxError(f"data.{changed[0]}: expected none for a model of the data, got a value")
 
     @staticmethod
     def from_preset(

@@ -26,7 +26,7 @@ from identbox.errors import IdentboxError
 from identbox.experiments.counterfactual_evidence import evidence_record
 from identbox.experiments.factors import identification_of_split, probes
 from identbox.experiments.pair_learner import DataSettings, Experiment, PairLearner, expect_a_batch
-from identbox.experiments.records import IMAGE_TEXT
+from identbox.experiments.records import IMAGE_TEXT, SHUFFLED_PAIRS
 from identbox.experiments.run import CONFIG_FILE, RunFolder, Trainable
 from identbox.identifiability.counterfactuals import Pairs, content_redrawn, read_pairs
 from identbox.learning import training
@@ -119,7 +119,9 @@ def _measured_experiment(learner: PairLearner, data: Data, trained: Trained) -> 
         "validation": learner.validation_loss(data.val),
         "chance": math.log(learner.experiment.training.batch),
     }
+    shuffled = learner.experiment.data.pairs == "shuffled"
     return {
+        **({"control": SHUFFLED_PAIRS} if shuffled else {}),
         "dataset": {"folder": str(data.folder), "sha256": data.sha256, "train": len(data.train)},
         "process": data.process,
         "losses": config.toml_values(losses),
@@ -180,12 +182,12 @@ def counterfactual_pairs(learner: PairLearner, data: Data) -> list[Pairs]:
     """The counterfactual splits that a dataset has of its test split, with a learner's encodings."""
 
     def encode(name: str) -> Mapping[str, Float[Tensor, "n d"]]:
-        split = data.test if name == data.test.name else _open_like(data.test, data.folder, name)
+        split = data.test if name == data.test.name else open_like(data.test, data.folder, name)
         return learner.encodings(split, len(split))
 
     return read_pairs(data.folder, encode, of=data.test.name)
 
 
-def _open_like(split: Split, folder: Path, name: str) -> Split:
+def open_like(split: Split, folder: Path, name: str) -> Split:
     """Another split of the same dataset, its images of the same size."""
     return open_split(folder, name, split.pixels.shape[1], vocabulary=split.vocabulary)

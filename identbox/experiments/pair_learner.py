@@ -55,6 +55,8 @@ class DataSettings:
     light: NonNegative = 0.0
     # extra sentences used as negatives for each image, besides those of the batch
     more_sentences: Annotated[int, at_least(0)] = 0
+    # a negative control: sentences are permuted over each training batch; without it, pairs are as they are
+    pairs: Literal["shuffled"] | None = None
 
 
 @settings
@@ -150,6 +152,8 @@ class PairLearner(nn.Module):
             self._order = epoch, order
         order = self._order[1].roll(-place * size)
         images, tokens = self._read(self.split, order[:size])
+        if data.pairs == "shuffled":
+            tokens = tokens[torch.randperm(size, generator=seeding.generator(self.seed, "pairs", step))]
         if data.shift:
             generator = seeding.generator(self.seed, "shift", step)
             images = moved(images, torch.randint(-data.shift, data.shift + 1, (size, 2), generator=generator))

@@ -16,6 +16,7 @@ from identbox.metrics.scores import PRIME, Score, score_of_record
 from identbox.settings import build
 
 SIMULATION, IMAGE_TEXT, GENERATIVE = "simulation", "image-text", "generative"  # kinds of runs
+SHUFFLED_PAIRS = "shuffled-pairs"  # the negative control that there is of simulations, and of images and text
 DMVAE = "dmvae"
 RUN_FORMAT = 1  # of the records of runs and sweeps
 SWEEP, RUNS, RESULTS = "sweep.toml", "runs", "results.json"

@@ -22,7 +22,7 @@ from identbox.experiments.learner import Learner
 from identbox.experiments.learner_facts import learner_facts
 from identbox.experiments.optimum import Optimum, optimum, optimum_of_record
 from identbox.experiments.own_encoders import OWN_ENCODERS
-from identbox.experiments.records import DMVAE, GENERATIVE, SIMULATION
+from identbox.experiments.records import DMVAE, GENERATIVE, SHUFFLED_PAIRS, SIMULATION
 from identbox.experiments.trials import Trial, groups
 from identbox.identifiability.assumptions import Assumption, assumptions, effective_dimensions
 from identbox.identifiability.ceilings import Ceiling
@@ -332,7 +332,7 @@ def _comparisons(trial: Trial) -> Iterator[ScoreBesideCeiling]:
 
 DEFECTS = {
     "untrained": "an encoder that was never trained minimises nothing",
-    "shuffled-pairs": "in shuffled pairs nothing is invariant",
+    SHUFFLED_PAIRS: "in shuffled pairs nothing is invariant",
     "singular-mixing": "a mixing that loses a content variable cannot be inverted",
 }
 

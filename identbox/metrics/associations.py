@@ -116,12 +116,12 @@ def _nearest_mean(code: Float[np.ndarray, " n"], classes: Int[np.ndarray, " n"])
     counts = np.bincount(classes)
     means = np.bincount(classes, weights=code) / counts
     guess = np.abs(code[:, None] - means).argmin(1)
-    return above_chance(float((guess == classes).mean()), float(counts.max() / len(classes)))
+    return max(0.0, above_chance(float((guess == classes).mean()), float(counts.max() / len(classes))))
 
 
 def above_chance(accuracy: float, chance: float) -> float:
-    """An accuracy on the scale where the most frequent class is 0 and no mistake is 1; not below 0."""
-    return max(0.0, (accuracy - chance) / (1 - chance))
+    """An accuracy on the scale where the most frequent class is 0 and no mistake is 1."""
+    return (accuracy - chance) / (1 - chance)
 
 
 def information(codes: Codes, factors: Sequence[Factor]) -> Associations:

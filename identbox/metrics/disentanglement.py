@@ -261,9 +261,16 @@ def deviation(values: Sequence[Any]) -> Any:
 def _named_score(
     name: str, value: float, spread: float, permuted: float, warning: str
 ) -> DisentanglementScore:
-    low, high = max(0.0, value - Z * spread), min(1.0, value + Z * spread)
+    """The score with its interval, all of it from 0 to 1.
+
+    Predictions of nothing score below 0. They are cut here and not before: among parts whose scores are all cut to 0
+    there would be no spread.
+    """
+    low, value, high, permuted = (
+        float(np.clip(x, 0, 1)) for x in (value - Z * spread, value, value + Z * spread, permuted)
+    )
     return DisentanglementScore(
-        name=name, value=value, low=min(low, value), high=max(high, value), permuted=permuted, warning=warning
+        name=name, value=value, low=low, high=high, permuted=permuted, warning=warning
     )
 
 
@@ -298,7 +305,7 @@ def _explicit(sample: _Sample, factor: Factor) -> float:
         columns = factor.columns
         weights = np.linalg.lstsq(inputs[fit], columns[fit], rcond=1e-9)[0]
         left = np.square(columns[score] - inputs[score] @ weights).sum()
-        return max(0.0, float(1 - left / np.square(columns[score] - columns[score].mean(0)).sum()))
+        return float(1 - left / np.square(columns[score] - columns[score].mean(0)).sum())
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
@@ -312,7 +319,7 @@ def _explicit(sample: _Sample, factor: Factor) -> float:
         for place, k in enumerate(model.classes_)
         if 0 < (known[score] == k).sum() < len(score)
     ]
-    return float(np.clip(2 * np.mean(areas) - 1, 0, 1)) if areas else 0.0
+    return float(2 * np.mean(areas) - 1) if areas else 0.0
 
 
 def _continuous_mig(sample: _Sample) -> float:

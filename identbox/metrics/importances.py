@@ -24,7 +24,7 @@ def importances(
     ``trees``: scikit-learn's gradient boosting, importances by the decrease of impurity. ``lasso``: absolute
     coefficients of standardised codes, of LassoCV for numbers, and of logistic regression with an L1 penalty for
     classes. The prediction is R2 of numbers and circles, and for classes the accuracy above that of the most frequent
-    one, both at least 0.
+    one; both are below 0 where the fit is worse than a constant.
     """
     order = np.random.default_rng(seed).permutation(len(codes))
     half = min(len(codes) // 2, ROWS)
@@ -60,7 +60,7 @@ def _of_factor(
         weights += _weights(model)
         left += float(np.square(column[score] - model.predict(codes[score])).sum())
         whole += float(np.square(column[score] - column[score].mean()).sum())
-    return weights, max(0.0, 1 - left / whole)
+    return weights, 1 - left / whole
 
 
 def _regressor(by: By, seed: int):  # type: ignore[no-untyped-def]

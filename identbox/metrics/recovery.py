@@ -41,7 +41,9 @@ def recovered_classes(
 ) -> Estimate:
     """Youden's index of the worst class that occurs, by the most probable class weighted as if all were as frequent.
 
-    The interval is that of the worst class over all classes at once (Bonferroni over classes and both shares).
+    Both ends are for the two shares at once (Bonferroni). The high end, the least over classes, is for all classes at
+    once too. The low end needs no such correction: the least of the ends is no larger than that of the class that is
+    truly the worst (an intersection-union test; Berger 1982).
     """
     present, numbers = classes.unique(return_inverse=True)
     if len(present) < 2:
@@ -51,13 +53,16 @@ def recovered_classes(
     frequencies = (truth.sum(0) - truth) / (len(truth) - 1)
     probabilities = truth - smooth(encodings, truth).left_out
     predicted = (probabilities / frequencies.clamp(min=1 / len(truth))).round(decimals=9).argmax(1)
-    level = 1 - (1 - confidence) / (2 * len(present))
+    both = (1 - confidence) / 2
     values, lows, highs = [], [], []
     for k in range(len(present)):
         own, taken = numbers == k, predicted == k
-        hit = share(int((own & taken).sum()), int(own.sum()), level)
-        false = share(int((~own & taken).sum()), int((~own).sum()), level)
+        hits, others = (
+            (int((own & taken).sum()), int(own.sum())),
+            (int((~own & taken).sum()), int((~own).sum())),
+        )
+        hit, false = share(*hits, 1 - both), share(*others, 1 - both)
         values.append(hit.value - false.value)
         lows.append(hit.low - false.high)
-        highs.append(hit.high - false.low)
+        highs.append(share(*hits, 1 - both / len(present)).high - share(*others, 1 - both / len(present)).low)
     return Estimate(value=min(values), low=min(lows), high=min(highs))

@@ -224,5 +224,5 @@ def test_images_and_sentences_are_modelled_probed_and_reported(squares, tmp_path
 
 
 def test_data_for_images_that_a_model_cannot_have_are_refused():
-    with pytest.raises(IdentboxError, match=r"data.hue: expected 0 for a model of the data"):
+    with pytest.raises(IdentboxError, match=r"data.hue: expected none for a model of the data"):
         Generative.from_preset("quick", {"data": {"hue": 0.2}}, on="pairs")

@@ -16,8 +16,9 @@ from identbox import config
 from identbox.commands.main import cli
 from identbox.data import formats
 from identbox.errors import IdentboxError
-from identbox.experiments import image_text, sweeps
+from identbox.experiments import image_text, sweeps, trials, verification
 from identbox.experiments.records import read_run
+from identbox.identifiability.verdicts import Margins
 from identbox.learning import training
 from identbox.learning.training import Callbacks
 from identbox.reports import runs
@@ -155,6 +156,22 @@ def test_both_modes_are_recorded_when_asked(short):
     keys = [(p["view"], p["target"], p["probe"]) for p in short["probes"]]
     assert [(p["view"], p["target"], p["probe"]) for p in short["probes_train_mode"]] == keys
     assert short["probes_train_mode"] != short["probes"]
+
+
+def test_a_run_on_shuffled_pairs_is_a_negative_control(finished, data, tmp_path, monkeypatch):
+    """Its record says so; a verdict is made of what another run's encodings showed, which takes less time."""
+    monkeypatch.setattr(image_text, "probe_pairs", lambda learner, data: {})
+    made_of = made({"data": {"pairs": "shuffled"}, "training": {"steps": 1}})
+    record = image_text.run_experiment(made_of, data, tmp_path / "run", seed=0)
+    assert record["config"]["data"]["pairs"] == "shuffled"
+    shown = json.loads((finished / "results.json").read_text()) | {"control": record["control"]}
+    (tmp_path / "run" / "results.json").write_text(json.dumps(shown))
+    (group,) = trials.groups([trials.read(tmp_path / "run")]).items()
+    finding = verification.verify_group(*group, Margins())
+    (judgement,) = finding.seeds[0].judgements
+    assert finding.control == "shuffled-pairs"
+    assert judgement.prediction.reason == "in shuffled pairs nothing is invariant"
+    assert (judgement.prediction.outcome, judgement.outcome) == ("not identified", "not identified")
 
 
 def test_the_committed_run_is_one_of_the_preset_and_found_content_alone():

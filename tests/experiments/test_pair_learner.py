@@ -108,6 +108,27 @@ def test_extra_sentences_are_negatives_of_each_image(data):
         image_text.PairLearner(made({"data": {"more_sentences": 1000}}), data.train, seed=0)
 
 
+def test_shuffled_pairs_are_the_images_and_sentences_of_a_batch_in_orders_of_their_own(data):
+    """Of encoders of known answer: an image's is the number of its sample, a sentence's the number of its own."""
+    table = {
+        "data": {"pairs": "shuffled"},
+        "training": {"batch": 8},
+        "objective": {"similarity": "euclidean"},
+    }
+    learner = image_text.PairLearner(made(table), data.train, seed=0)
+    order = torch.randperm(len(data.train), generator=seeding.generator(0, "order", 0))
+    images, tokens = batch(data.train, order[:8])
+    seen = []
+    learner.forward = lambda x, t: seen.append((x, t)) or [x.flatten(1)[:, :2], t[:, :2].float()]
+    learner.loss(0)
+    (shown, told) = seen[0]
+    torch.testing.assert_close(shown, images)
+    assert not torch.equal(told, tokens)
+    assert sorted(map(tuple, told.tolist())) == sorted(map(tuple, tokens.tolist()))
+    learner.loss(0)
+    assert torch.equal(seen[1][1], told)  # a step's order is its own
+
+
 def test_presets_are_those_of_table_a_2b(tmp_path):
     thesis = image_text.Experiment.from_preset("thesis")
     assert (thesis.encoder.image, thesis.data.image_size, thesis.data.shift) == ("resnet18", None, 0)
@@ -126,6 +147,7 @@ def test_presets_are_those_of_table_a_2b(tmp_path):
         ({"data": {"hue": 0.6}}, "config: data.hue: expected a number in [0, 0.5], got 0.6"),
         ({"data": {"light": -0.5}}, "config: data.light: expected at least 0, got -0.5"),
         ({"data": {"more_sentences": -1}}, "config: data.more_sentences: expected at least 0, got -1"),
+        ({"data": {"pairs": "odd"}}, "config: data.pairs: expected one of shuffled; got 'odd'"),
         ({"objective": {"negatives": "same-view"}}, "negatives: expected other-view, got same-view"),
         ({"colour": 1}, "config: expected keys among encoder, data, objective, training, probes; got colour"),
         ({"probes": {"samples": 3}}, "config: probes.samples: expected at least 10, got 3"),
