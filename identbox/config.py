@@ -23,13 +23,17 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
     Raises IdentboxError where the file is missing, too large, not UTF-8, or not TOML (with line and column).
     """
-    text = read_text(path, LARGEST_TABLE, "a TOML file")
+    return parse_toml(read_text(path, LARGEST_TABLE, "a TOML file"), str(path))
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The table of a TOML text. Raises IdentboxError where it is not TOML, or has an integer that no file can hold."""
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
-        raise IdentboxError(f"{path}: expected TOML, got {error}") from error
+        raise IdentboxError(f"{where}: expected TOML, got {error}") from error
     if any(type(value) is int and abs(value) > LARGEST_INTEGER for value in _values(table)):
-        raise IdentboxError(f"{path}: expected TOML with integers of at most 300 digits, got a larger one")
+        raise IdentboxError(f"{where}: expected TOML with integers of at most 300 digits, got a larger one")
     return table
 
 

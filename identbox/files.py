@@ -95,6 +95,15 @@ def read_text(path: Path | str, most: int = LARGEST_TEXT, what: str = "a file") 
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
+def sha256(path: Path | str, most: int | None = None) -> str:
+    """The SHA-256 of a regular file, in hexadecimal. Raises IdentboxError as `read_bytes` does."""
+    try:
+        with open_regular(path, most) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise IdentboxError(f"{path}: expected a file, got {error.strerror or error}") from error
+
+
 def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON text. Raises IdentboxError for what is no JSON, and for texts that no file can hold."""
     try:

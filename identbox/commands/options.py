@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -208,8 +207,8 @@ def parse_assignment(assignment: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise IdentboxError(f"--set: expected KEY=VALUE, got {assignment}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = config.parse_toml(f"value = {text}", "--set")["value"]
+    except IdentboxError:
         value = text.strip()
     return config.nested({key.strip(): value}, "--set")
 

@@ -1,4 +1,4 @@
-"""Arrays in a file: the .npz archives of numpy, read without running what a stranger may have put in."""
+"""Arrays in a file: .npz archives and .npy files, read without running what a stranger may have put in."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not arrays:
         raise IdentboxError(f"{path}: expected arrays, got an empty file")
     return arrays
+
+
+def map_array(path: Path) -> np.ndarray:
+    """The array of an .npy file, mapped into memory to read it; what is not read is not loaded.
+
+    Raises IdentboxError for a file that is missing, cut short or no regular one, and one with pickled objects.
+    """
+    try:
+        files.open_regular(path).close()  # a pipe would keep numpy waiting
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise IdentboxError(f"{path}: expected an array, got {error.strerror or error}") from error
+    except (ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError) as error:
+        raise IdentboxError(f"{path}: expected an array, got {error}") from error
 
 
 def _expect_small(archive: zipfile.ZipFile, packed: int, path: Path) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 
-from identbox import files, seeding
+from identbox import seeding
+from identbox.data.photographs import read_photograph
 from identbox.errors import IdentboxError
 
 TEXTURE_SIDE = 256  # pixels
-LARGEST_BACKGROUND_SIDE = 8192
 PICTURES = (".png", ".jpg", ".jpeg")
 PATTERNS = ("clouds", "stripes", "dots", "cells", "weave")
 GOLDEN = 0.6180339887498949  # turns of the colour wheel between two textures, so that none come close
@@ -31,23 +30,7 @@ def read_backgrounds(folder: Path, modalities: int, least: int) -> list[UInt8[np
         raise IdentboxError(
             f"{folder}: expected {modalities} pictures ({', '.join(PICTURES)}), one for each modality, got {len(paths)}"
         )
-    return [_read_picture(path, least) for path in paths[:modalities]]
-
-
-def _read_picture(path: Path, least: int) -> UInt8[np.ndarray, "_ _ 3"]:
-    try:
-        with (
-            files.open_regular(path, files.LARGEST_IMAGE) as file,
-            Image.open(file, formats=("PNG", "JPEG")) as image,
-        ):
-            if not least <= min(image.size) <= max(image.size) <= LARGEST_BACKGROUND_SIDE:
-                raise IdentboxError(
-                    f"{path}: expected {least} to {LARGEST_BACKGROUND_SIDE} pixels a side, "
-                    f"got {image.width} x {image.height}"
-                )
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise IdentboxError(f"{path}: expected a picture, got {error}") from error
+    return [np.asarray(read_photograph(path, "a picture", least=least)) for path in paths[:modalities]]
 
 
 def texture(place: int, *, seed: int) -> UInt8[np.ndarray, "256 256 3"]:

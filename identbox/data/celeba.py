@@ -11,8 +11,6 @@ than 256 characters the last attributes are left out. It begins at a random plac
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +22,17 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from identbox import files, seeding
+from identbox.csvfiles import read_csv
 from identbox.data import multiview_cards
 from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
 from identbox.data.multiview_writer import MultiviewWriter, ranges_of
+from identbox.data.photographs import read_photograph
 from identbox.errors import IdentboxError, first_few
 from identbox.settings import at_least, between, settings
 
 CELEBA_MAKER = "celeba"  # in a recipe
 FACE_SIDE, FACE_CROP, TEXT_LENGTH, FILL = 64, 148, 256, "*"
+LARGEST_FACE = 4096  # pixels a side
 SPLITS_BY_PARTITION = ("train", "val", "test")  # partitions 0, 1 and 2
 IMAGE_FOLDER = "img_align_celeba"
 IMAGES_AT_ONCE = 512
@@ -169,20 +170,10 @@ def _faces(folder: Path, names: list[str], side: int) -> Iterator[UInt8[np.ndarr
 
 
 def _face(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
-    try:
-        with (
-            files.open_regular(path, files.LARGEST_IMAGE) as file,
-            Image.open(file, formats=("JPEG", "PNG")) as image,
-        ):
-            if min(image.size) < FACE_CROP or max(image.size) > 4096:
-                raise IdentboxError(
-                    f"{path}: expected an aligned face of 178 x 218, got {image.width} x {image.height}"
-                )
-            left, top = (image.width - FACE_CROP) // 2, (image.height - FACE_CROP) // 2
-            middle = image.convert("RGB").crop((left, top, left + FACE_CROP, top + FACE_CROP))
-            return np.asarray(middle.resize((side, side), Image.Resampling.BICUBIC))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise IdentboxError(f"{path}: expected an image of CelebA, got {error}") from error
+    image = read_photograph(path, "an aligned face of 178 x 218", least=FACE_CROP, most=LARGEST_FACE)
+    left, top = (image.width - FACE_CROP) // 2, (image.height - FACE_CROP) // 2
+    middle = image.crop((left, top, left + FACE_CROP, top + FACE_CROP))
+    return np.asarray(middle.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _texts(
@@ -256,15 +247,16 @@ def _read_list(source: Path, stem: str) -> tuple[Path, list[str], dict[str, list
     """The columns of a list, and the values of each image, from a .csv or a .txt file."""
     paths = [source / f"{stem}.{suffix}" for suffix in ("csv", "txt")]
     path = next((one for one in paths if one.is_file()), paths[1])
-    text = files.read_text(path, what=f"{stem}.csv or {stem}.txt")
     if path.suffix == ".csv":
-        lines = list(csv.reader(io.StringIO(text)))
-        header, lines = lines[0][1:] if lines else [], lines[1:]
-    else:
-        lines = [line.split() for line in text.splitlines() if line.strip()]
-        header = []
-        if lines and len(lines[0]) == 1:  # the number of images, then the names of columns
-            header, lines = (lines[1] if len(lines) > 1 else []), lines[2:]
+        (_, images), *columns = read_csv(path).items()
+        if not columns:
+            raise IdentboxError(f"{path}: expected values beside the names of images, got one column")
+        return path, [name for name, _ in columns], _rows_of(images, [values for _, values in columns])
+    text = files.read_text(path, what=f"{stem}.csv or {stem}.txt")
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    header = []
+    if lines and len(lines[0]) == 1:  # the number of images, then the names of columns
+        header, lines = (lines[1] if len(lines) > 1 else []), lines[2:]
     lengths = {len(line) for line in lines}
     if len(lengths) != 1 or min(lengths) < 2:
         raise IdentboxError(
@@ -273,17 +265,20 @@ def _read_list(source: Path, stem: str) -> tuple[Path, list[str], dict[str, list
     return path, header, {line[0]: line[1:] for line in lines}
 
 
+def _rows_of(images: Sequence[str], columns: list[Sequence[str]]) -> dict[str, list[str]]:
+    """The values of each image."""
+    return {image: list(values) for image, *values in zip(images, *columns, strict=True)}
+
+
 def _read_texts(source: Path, names: list[str]) -> list[str] | None:
     """The texts of a list_attr_text_256_*.csv, where there is one."""
     paths = sorted(source.glob(f"list_attr_text_{TEXT_LENGTH}_*.csv"))
     if not paths:
         return None
-    rows = list(csv.DictReader(io.StringIO(files.read_text(paths[0]))))
-    if not rows or not {"image_id", "text"} <= rows[0].keys():
-        raise IdentboxError(
-            f"{paths[0]}: expected the columns image_id and text, got {first_few(rows[0] if rows else [])}"
-        )
-    known = {row["image_id"]: row["text"] for row in rows}
+    columns = read_csv(paths[0])
+    if not {"image_id", "text"} <= columns.keys():
+        raise IdentboxError(f"{paths[0]}: expected the columns image_id and text, got {first_few(columns)}")
+    known = dict(zip(columns["image_id"], columns["text"], strict=True))
     if missing := [name for name in names if name not in known]:
         raise IdentboxError(
             f"{paths[0]}: expected a text for each image, got none of {first_few(missing, 3)}"

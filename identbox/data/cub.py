@@ -23,6 +23,7 @@ from identbox import files
 from identbox.data import multiview_cards
 from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
 from identbox.data.multiview_writer import MultiviewWriter, ranges_of
+from identbox.data.photographs import read_photograph
 from identbox.data.text import tokenize
 from identbox.errors import IdentboxError
 from identbox.settings import between, settings
@@ -34,7 +35,6 @@ RARE = 3  # occurrences that are too few for a number
 OTHER, PADDING, END = "<exc>", "<pad>", "<eos>"
 TEXTS = {"train": "text_trainvalclasses.txt", "test": "text_testclasses.txt"}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LARGEST_BIRD_SIDE = 8192
 BIRDS_AT_ONCE = 64  # images in memory at a time
 
 
@@ -144,15 +144,5 @@ def _birds(paths: list[Path], side: int) -> Iterator[UInt8[np.ndarray, "b side s
 
 
 def _bird(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
-    try:
-        with (
-            files.open_regular(path, files.LARGEST_IMAGE) as file,
-            Image.open(file, formats=("JPEG", "PNG")) as image,
-        ):
-            if max(image.size) > LARGEST_BIRD_SIDE:
-                raise IdentboxError(
-                    f"{path}: expected at most {LARGEST_BIRD_SIDE} pixels a side, got {image.width} x {image.height}"
-                )
-            return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise IdentboxError(f"{path}: expected a photograph, got {error}") from error
+    image = read_photograph(path, "a photograph")
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))

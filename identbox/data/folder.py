@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from identbox import files
+from identbox.csvfiles import read_csv
 from identbox.data.scene import IMAGE_FACTORS
 from identbox.data.text import TEXT_FACTORS, tokenize
 from identbox.errors import IdentboxError, first_few
@@ -185,47 +184,14 @@ def read_latents(path: Path) -> Columns:
     A column without a name, which is the index that pandas writes, is left out. Raises IdentboxError for a missing
     file, a row of another length, a word where a factor is a number, or a number that is not finite.
     """
-    text = files.read_text(path)
-    if not text:
-        raise IdentboxError(f"{path}: expected a header, got an empty file")
-    header, texts = _quoted_columns(text, path) if '"' in text else _plain_columns(text, path)
-    names = [name.strip() for name in header]
-    if len(set(names)) < len(names) or not all(name.isprintable() and len(name) <= 200 for name in names):
-        raise IdentboxError(f"{path}: expected different names of columns, got {first_few(names)}")
     columns = {
         name: _column_of_texts(name, values, path)
-        for name, values in zip(names, texts, strict=True)
+        for name, values in read_csv(path).items()
         if not INDEX.fullmatch(name)
     }
     if not columns:
         raise IdentboxError(f"{path}: expected columns with names, got none")
     return columns
-
-
-def _plain_columns(text: str, path: Path) -> tuple[list[str], list[Sequence[str]]]:
-    """The header and the columns of a table without quotes, from one list of all values: the fastest way."""
-    lines = text.removesuffix("\n").split("\n")
-    width = _width([line.count(",") + 1 for line in lines], path)
-    values = ",".join(lines).split(",")
-    return values[:width], [values[width + k :: width] for k in range(width)]
-
-
-def _quoted_columns(text: str, path: Path) -> tuple[list[str], list[Sequence[str]]]:
-    """The header and the columns of a table in which values may be quoted."""
-    try:
-        header, *rows = csv.reader(io.StringIO(text), strict=True)
-    except csv.Error as error:
-        raise IdentboxError(f"{path}: expected comma-separated values, got {error}") from error
-    width = _width([len(header), *(len(row) for row in rows)], path)
-    return header, [[row[k] for row in rows] for k in range(width)]
-
-
-def _width(widths: list[int], path: Path) -> int:
-    """The number of columns. Raises IdentboxError for a line that has more or fewer than the first."""
-    if widths.count(widths[0]) != len(widths):
-        line, other = next((k, width) for k, width in enumerate(widths) if width != widths[0])
-        raise IdentboxError(f"{path}: line {line + 1}: expected {widths[0]} values, got {other}")
-    return widths[0]
 
 
 def _column_of_texts(name: str, values: Sequence[str], path: Path) -> np.ndarray:

@@ -25,7 +25,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from identbox import config, files
-from identbox.data.arrays import read_arrays
+from identbox.data.arrays import map_array, read_arrays
 from identbox.data.folder import Columns
 from identbox.errors import IdentboxError, first_few
 from identbox.settings import Count, build, settings, table_of
@@ -281,11 +281,7 @@ def open_multiview(folder: Path | str, split: str) -> MultiviewSplit:
 
 
 def _array(path: Path, n: int, spec: ModalitySpec) -> np.ndarray:
-    try:
-        files.open_regular(path).close()  # a pipe would keep numpy waiting
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise IdentboxError(f"{path}: expected an array of one modality, got {error}") from error
+    values = map_array(path)
     kinds = "u" if spec.kind == "image" else "ui"
     good_type = values.dtype.kind in kinds and (spec.kind == "text" or values.dtype == np.uint8)
     if values.shape != (n, *spec.shape) or not good_type:

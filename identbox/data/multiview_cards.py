@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from identbox import __version__, files
+from identbox.data.arrays import map_array, read_arrays
 from identbox.data.multiview import FACTORS, MultiviewRecipe
 from identbox.data.sheets import SheetRow, picture_sheet
 from identbox.texts import escape_markdown, yaml_string
@@ -27,15 +27,13 @@ def multiview_gallery(folder: Path, recipe: MultiviewRecipe) -> Image.Image:
     """The first samples of a split, a column each: a row for each modality, as in Figures 4.1 to 4.4."""
     split = next(iter(recipe.splits))
     count = min(MULTIVIEW_COLUMNS, recipe.splits[split])
-    arrays = {
-        name: np.load(folder / split / f"{name}.npy", mmap_mode="r")[:count] for name in recipe.modalities
-    }
+    arrays = {name: map_array(folder / split / f"{name}.npy")[:count] for name in recipe.modalities}
     titles = [""] * count
     shared = [name for name, one in recipe.factors.items() if one.modality is None and one.kind == "discrete"]
     if len(shared) == 1:
-        with np.load(folder / split / FACTORS) as factors:
-            names = recipe.factors[shared[0]].names
-            titles = [names[k] if names else str(k) for k in factors[shared[0]][:count]]
+        names = recipe.factors[shared[0]].names
+        classes = read_arrays(folder / split / FACTORS)[shared[0]]
+        titles = [names[k] if names else str(k) for k in classes[:count]]
     rows = [SheetRow(name=name, spec=spec, values=arrays[name]) for name, spec in recipe.modalities.items()]
     return picture_sheet(rows, titles)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,8 +59,7 @@ class MultiviewWriter:
             for name in (*(f"{modality}.npy" for modality in self.recipe.modalities), FACTORS):
                 path = self.folder / split / name
                 if path.exists():
-                    with path.open("rb") as file:
-                        sums[f"{split}/{name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+                    sums[f"{split}/{name}"] = files.sha256(path)
         files.write_whole(self.folder / CHECKSUMS, (json.dumps(sums, indent=1) + "\n").encode())
 
 

@@ -30,6 +30,7 @@ from PIL import Image
 from torch import Tensor
 
 from identbox import files
+from identbox.data.arrays import map_array
 from identbox.data.dataset import Multimodal3DIdent
 from identbox.data.folder import EOS, PAD, UNKNOWN, Columns
 from identbox.errors import IdentboxError
@@ -147,7 +148,7 @@ def open_split(
     path, note = _cache(task, split, on_message)
     return Split(
         name=split,
-        pixels=np.load(path, mmap_mode="r"),
+        pixels=map_array(path),
         tokens=data.tokens,
         image_latents=data.image_latents,
         text_latents=data.text_latents,
@@ -250,17 +251,15 @@ def _read_note(path: Path, task: _Task) -> CacheNote:
             raise IdentboxError(f"{path}: expected pixels that this user decoded, got another's")
         if (note.format, note.source) != (CACHE_FORMAT, task.source):
             raise IdentboxError(f"{path}: expected the pixels of these images, got those of others")
-        files.open_regular(path).close()  # a pipe would keep numpy waiting
-        pixels = np.lib.format.open_memmap(path, mode="r")
+        pixels = map_array(path)
         if pixels.shape != task.shape or pixels.dtype != np.uint8:
             raise IdentboxError(f"{path}: expected bytes {task.shape}, got {pixels.dtype} {pixels.shape}")
         stamp = _stamp(path)
         if note.stamp == stamp:  # the file was not touched since: hashing it again would take long
             return note
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != note.sha256:
-                raise IdentboxError(f"{path}: expected its content as it was written, got another")
-    except (OSError, ValueError, EOFError) as error:
+        if files.sha256(path) != note.sha256:
+            raise IdentboxError(f"{path}: expected its content as it was written, got another")
+    except OSError as error:
         raise IdentboxError(f"{path}: expected a whole file of pixels, got {error}") from error
     note = replace(note, stamp=stamp)
     with suppress(OSError):  # the folder may be another user's

@@ -10,7 +10,6 @@ is known of these images: it is their only factor.
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from identbox.data.digits import DIGIT_SIDE
 from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
 from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.errors import IdentboxError, first_few
+from identbox.learning.checkpoints import load_saved
 
 INNER = ("MMNIST", "PolyMNIST", "PolyMNIST_translated_scale*")
 PUBLISHED_SPLITS = ("train", "test")
@@ -176,8 +176,10 @@ def _tensor(path: Path) -> torch.Tensor:
     """A tensor that torch saved; nothing else is loaded, and no code is run."""
     try:
         with files.open_regular(path, LARGEST_TENSOR) as file:
-            value = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            value = load_saved(file)
+    except OSError as error:
+        raise IdentboxError(f"{path}: expected a tensor, got {error.strerror or error}") from error
+    except ValueError as error:
         raise IdentboxError(f"{path}: expected a tensor, got {error}") from error
     if not isinstance(value, torch.Tensor):
         raise IdentboxError(f"{path}: expected a tensor, got {type(value).__name__}")

@@ -25,6 +25,7 @@ from identbox import files
 from identbox.data.multiview import ModalitySpec, MultiviewSplit
 from identbox.errors import IdentboxError
 from identbox.experiments.multiview import MultiviewData, Parser
+from identbox.learning.checkpoints import load_saved
 from identbox.learning.judges import AT_A_TIME, Judge, JudgeSettings, train_judge
 from identbox.metrics.coherence import CoherenceMetric, Judged, JudgeData, JudgedFactor, judged_score
 from identbox.metrics.frechet import CLASSIFIER_FEATURES, Moments, MomentSums
@@ -244,7 +245,7 @@ def _one_judge(
     path = _cache_place(data, stream, outputs, settings)
     kept = files.read_proved(path, LARGEST_JUDGE, "judge")
     if kept is not None:
-        network.load_state_dict(torch.load(io.BytesIO(kept), weights_only=True))
+        network.load_state_dict(load_saved(io.BytesIO(kept)))
         return network.eval()
     on_message(f"{data.folder}: a judge of the {what} in {name} is trained, once for this dataset")
 

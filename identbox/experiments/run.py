@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from identbox.experiments.records import LEASE, RESULTS, RUN_FORMAT
 from identbox.jobs import leases
 from identbox.jobs.execution import Job
 from identbox.learning import training
+from identbox.learning.checkpoints import is_whole_checkpoint
 from identbox.learning.training import CHECKPOINT, NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 
 CONFIG_FILE = "config.toml"
@@ -143,12 +143,9 @@ def is_finished(folder: Path) -> bool:
         return False
     try:
         files.read_json(folder / RESULTS)
-        if not checkpoint.exists():
-            return True
-        with files.open_regular(checkpoint) as file:
-            return zipfile.is_zipfile(file)
-    except (OSError, IdentboxError):
+    except IdentboxError:
         return False
+    return not checkpoint.exists() or is_whole_checkpoint(checkpoint)
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -183,12 +180,9 @@ def commit() -> dict[str, str]:
 def machine(device: torch.device) -> dict[str, Any]:
     """The device, processor and number of threads that a run was trained with."""
     name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        name = models[0] if models else name
+    with suppress(IdentboxError):
+        lines = files.read_text("/proc/cpuinfo", files.LARGEST_TABLE).splitlines()
+        name = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), name)
     described: dict[str, Any] = {"device": device.type, "cpu": name, "threads": torch.get_num_threads()}
     if device.type == "cuda":
         described["gpu"] = torch.cuda.get_device_name(device)

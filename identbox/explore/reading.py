@@ -6,7 +6,6 @@ the predictors, and the first of the test split say how good they are.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from identbox import config
+from identbox.data import png
 from identbox.data.factors import CIRCULAR, factor_label
 from identbox.data.folder import EOS, PAD, UNKNOWN
 from identbox.data.multiview import MultiviewSplit
@@ -168,7 +168,7 @@ class ReadModel:
         """Images and sentences as a split of the size and the words that the model was trained on."""
         train = self.data.train
         side = train.pixels.shape[1]
-        pixels = np.stack([np.asarray(_resized(content, side)) for content in images])
+        pixels = np.stack([np.asarray(_resized(content, "the image", side)) for content in images])
         words = train.vocabulary
         rows = [
             [*(words.get(token, words[UNKNOWN]) for token in tokenize(one)), words[EOS]] for one in sentences
@@ -215,8 +215,8 @@ class ReadModel:
         return " ".join(told)
 
 
-def _resized(content: bytes, side: int) -> Image.Image:
-    image = Image.open(io.BytesIO(content), formats=("PNG",)).convert("RGB")
+def _resized(content: bytes, where: str, side: int) -> Image.Image:
+    image = png.decode(content, where)
     return image if image.width == side else image.resize((side, side), Image.Resampling.HAMMING)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import mimetypes
 import socket
 import traceback
@@ -12,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from identbox import documents
+from identbox import documents, files
 from identbox.errors import IdentboxError, expect_library
 from identbox.explore.desk import Desk
 from identbox.explore.guard import Guard
@@ -55,8 +54,8 @@ def explorer(desk: Desk, token: str) -> Guard:
 
 def page_files() -> dict[str, bytes]:
     """The scripts, styles and the icon of the page, by name."""
-    found = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.is_file()}
-    return found | {"page.css": (documents.BASE_TEMPLATES / "page.css").read_bytes()}
+    paths = [*(path for path in STATIC.iterdir() if path.is_file()), documents.BASE_TEMPLATES / "page.css"]
+    return {path.name: files.read_bytes(path, files.LARGEST_RECORD) for path in paths}
 
 
 def dataset_routes(desk: Desk) -> list[Route]:
@@ -102,8 +101,8 @@ def live_routes(desk: Desk) -> list[Route]:
     def to(name: str, *parts: str) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
             try:
-                asked = json.loads(await request.body())
-            except (ValueError, RecursionError):
+                asked = files.parse_json(await request.body(), "the request")
+            except IdentboxError:
                 asked = None
             if not isinstance(asked, dict):
                 return _failure(400, "expected a table in JSON, got something else")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,20 @@ CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # beside
 LARGEST_CHECKPOINT = 16 << 30  # bytes
 
 
+def load_saved(file: io.BufferedReader | io.BytesIO) -> Any:
+    """What torch saved in a file: tensors, numbers and texts; no code of the file is run.
+
+    Raises MemoryError and OSError as they come, and ValueError for whatever else a damaged archive makes torch raise.
+    """
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else "no reason"
+        raise ValueError(f"{type(error).__name__}, {reason}"[:120]) from error
+
+
 class DamagedCheckpoint(IdentboxError):
     """A checkpoint that is no whole archive of the expected form, so that nobody can read it."""
 
@@ -31,14 +46,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     content = files.read_bytes(path, LARGEST_CHECKPOINT, "a checkpoint")
     try:
-        # Weights alone: a checkpoint from a stranger runs no code.
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a damaged archive makes the reader raise
-        reason = f"{type(error).__name__}, {str(error).splitlines()[0] if str(error) else 'no reason'}"
+        state = load_saved(io.BytesIO(content))
+    except (ValueError, OSError) as error:  # of a file in memory, an OSError is one of its content
         raise DamagedCheckpoint(
-            f"{path}: expected a whole checkpoint, got a damaged one ({reason:.120})"
+            f"{path}: expected a whole checkpoint, got a damaged one ({error})"
         ) from error
     found = state.get("format") if isinstance(state, dict) else type(state).__name__
     if type(found) is not int or found != CHECKPOINT_FORMAT:
@@ -48,6 +59,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     _check_checkpoint(state, path)
     return state
+
+
+def is_whole_checkpoint(path: Path) -> bool:
+    """Whether a file is an archive from its beginning to its end; what is in it is not looked at."""
+    try:
+        with files.open_regular(path, LARGEST_CHECKPOINT) as file:
+            return zipfile.is_zipfile(file)
+    except (OSError, IdentboxError):
+        return False
 
 
 def _check_checkpoint(state: dict[str, Any], path: Path) -> None:

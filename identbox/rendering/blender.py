@@ -149,7 +149,7 @@ class Child:
                     return
                 *lines, waiting = (waiting + part).split(b"\n")
                 for line in lines:
-                    message = json.loads(line)
+                    message = files.parse_json(line, "Blender")
                     if message.get("end"):
                         self.finished = True
                     else:

@@ -201,7 +201,7 @@ def _without_copies(folder: Path, recipe: Recipe, missing: Sequence[dict]) -> li
             before = known.setdefault(added.of, records_of(recipe, added.of))[int(Path(name).stem)]
             source = folder / before["file"]
             if {**before, "file": record["file"]} == record and png.is_whole(source, recipe.renderer["size"]):
-                files.write_whole(folder / record["file"], source.read_bytes())
+                files.write_whole(folder / record["file"], files.read_bytes(source, files.LARGEST_IMAGE))
                 continue
         left.append(record)
     return left

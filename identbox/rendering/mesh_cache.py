@@ -10,7 +10,6 @@ import atexit
 import hashlib
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from identbox import files, processes
+from identbox.data.arrays import expect_arrays, read_arrays
 from identbox.errors import IdentboxError
 from identbox.files import cache_folder
 from identbox.rendering.blender import Blender, WorkerReport, run_once
@@ -142,7 +142,7 @@ def _convert(
 
 def _keep(made: Path, target: Path) -> Path:
     """Put a mesh and its proof into the cache; returns where it lies now."""
-    content = made.read_bytes()
+    content = files.read_bytes(made, LARGEST_MESH)
     with suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write_proved(target, content, "mesh")
@@ -154,18 +154,16 @@ def _keep(made: Path, target: Path) -> Path:
 
 def read_mesh(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
     """Vertices and faces of a normalised mesh, in the form in which the renderer keeps them."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["vertices"] * float(file["scale"]), file["faces"].astype(np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise IdentboxError(f"{path}: expected a mesh, got {error}") from error
+    arrays = read_arrays(path)
+    expect_arrays(arrays, ["vertices", "faces", "scale"], path)
+    return arrays["vertices"] * float(arrays["scale"]), arrays["faces"].astype(np.int64)
 
 
 def mesh_notes(shape: str, path: Path) -> list[str]:
     """What one would not expect of a normalised mesh, in a sentence each."""
-    with np.load(path, allow_pickle=False) as file:
-        left_out, centre_of = (str(file[name]) if name in file else "" for name in ("left_out", "centre_of"))
-        vertices = file["vertices"] * float(file["scale"])
+    arrays = read_arrays(path)
+    left_out, centre_of = (str(arrays.get(name, "")) for name in ("left_out", "centre_of"))
+    vertices = arrays["vertices"] * float(arrays["scale"])
     notes = [f"{shape}: not in the mesh: {left_out}"] if left_out else []
     if centre_of == "surface":
         notes.append(f"{shape}: encloses no volume, so it is placed by the centre of its surface")

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from identbox import files
-from identbox.data import cards
+from identbox.data import cards, png
 from identbox.data.scene import IMAGE_FACTORS, UNIT_FACTORS, Scene
 from identbox.errors import IdentboxError, first_few
 from identbox.rendering.blender import Blender
@@ -130,7 +130,6 @@ def sheet(pack: Pack, folder: Path) -> Image.Image:
 def _tiles(folder: Path, name: str) -> tuple[Image.Image, Image.Image]:
     """The middle of a large image, and the small image magnified."""
     margin = (LARGE - CROP) // 2
-    with Image.open(folder / str(LARGE) / name) as file:
-        large = file.crop((margin, margin, margin + CROP, margin + CROP))
-    with Image.open(folder / str(SMALL) / name) as file:
-        return large, file.resize((MAGNIFIED * SMALL,) * 2, Image.Resampling.NEAREST)
+    large, small = (png.read_image(folder / str(side) / name, side) for side in (LARGE, SMALL))
+    middle = large.crop((margin, margin, margin + CROP, margin + CROP))
+    return middle, small.resize((MAGNIFIED * SMALL,) * 2, Image.Resampling.NEAREST)

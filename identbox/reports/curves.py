@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,10 +54,10 @@ def read_curves(folder: Path, run: Run) -> Curves | None:
     found: dict[TargetMetric, dict[int, list[float]]] = {}
     for line in lines:
         try:
-            table = json.loads(line)
+            table = files.parse_json(line, METRICS)
             scores = [_score_of_line(one) for one in table.get(SCORES_KEY, ())]
             step = int(table["step"])
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        except (IdentboxError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
             continue
         for score in scores:
             block = run.block(score)

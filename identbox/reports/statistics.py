@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from identbox import files
+from identbox.csvfiles import parse_csv
 from identbox.errors import IdentboxError
 from identbox.experiments.records import BLOCKS, Cell, Runs, Sweep
 from identbox.reports.ceilings import block_ceilings, run_ceilings
@@ -91,9 +91,11 @@ def read_published(name: str) -> Published:
     path = files.packaged("simulations") / "published" / name
     if Path(name).name != name or not path.is_file():
         raise IdentboxError(f"published: expected a file in {path.parent}, got {name}")
-    source, *lines = files.read_text(path).splitlines()
+    source, _, text = files.read_text(path).partition("\n")
+    columns = parse_csv(text, str(path))
     rows = []
-    for line in csv.DictReader(lines):
+    for values in zip(*columns.values(), strict=True):
+        line = dict(zip(columns, values, strict=True))
         targets = [column for column in line if f"{column}_sd" in line]
         if not set(targets) <= set(BLOCKS):
             raise IdentboxError(

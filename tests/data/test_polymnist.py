@@ -219,7 +219,9 @@ def test_another_recipe_and_too_few_pictures_are_refused(tmp_path, mnist, ground
         build(folder, mnist, grounds, seed=1)
     with pytest.raises(IdentboxError, match=r"expected 3 pictures .* got 2"):
         backgrounds.read_backgrounds(grounds, 3, 28)
-    with pytest.raises(IdentboxError, match=r"0.png: expected 30 to 8192 pixels a side, got 28 x 28"):
+    with pytest.raises(
+        IdentboxError, match=r"0.png: expected a picture of 30 to 8192 pixels a side, got 28 x 28"
+    ):
         backgrounds.read_backgrounds(grounds, 2, 30)
 
 
@@ -258,5 +260,11 @@ def test_an_array_that_is_a_pipe_or_has_objects_is_refused(tmp_path, mnist, grou
         open_multiview(folder, "train")
     path.unlink()
     np.save(path, np.array([{}]), allow_pickle=True)
-    with pytest.raises(IdentboxError, match=r"m0.npy: expected an array of one modality"):
+    with pytest.raises(IdentboxError, match=r"m0.npy: expected an array, got Array can't be memory-mapped"):
+        open_multiview(folder, "train")
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    with pytest.raises(
+        IdentboxError, match=r"m0.npy: expected an array, got the magic string is not correct"
+    ):
         open_multiview(folder, "train")

@@ -1,5 +1,7 @@
+import errno
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -145,6 +147,27 @@ def test_training_starts_again_where_both_checkpoints_are_damaged(tmp_path):
     assert torch.equal(weights(made), weights(whole))
     with pytest.raises(IdentboxError, match="expected a file, got none"):
         load_model(tmp_path.parent, model())
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_checkpoint_that_cannot_be_read_for_a_moment_is_not_replaced(tmp_path, monkeypatch, number):
+    run(tmp_path, 20)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    opened = os.open
+
+    def fail(path, *arguments, **options):
+        if str(path).endswith(CHECKPOINT):
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(IdentboxError, match=f"expected a checkpoint, got {os.strerror(number)}"):
+            run(tmp_path, 40)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    starts = []
+    run(tmp_path, 40, callbacks=Callbacks(on_start=starts.append))
+    assert starts == [20]
 
 
 def test_a_checkpoint_runs_no_code(tmp_path):

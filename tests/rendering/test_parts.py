@@ -6,6 +6,8 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,13 +40,11 @@ def test_parts_overlap_where_some_split_gives_both_an_image():
     assert Part.named("train-3of2") is None
 
 
-def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rendered(tmp_path, monkeypatch):
+@contextmanager
+def refused_beside(part: Part, folder: Path, monkeypatch) -> Iterator[Callable[[str], None]]:
+    """Expect a refusal while a living process of another machine renders a part; gives what takes messages."""
     monkeypatch.setattr(leases, "CHECK_EVERY", 0.02)
-    folder = make_dataset(tmp_path / "data", {"train": 20})
-    recipe = Recipe.read(folder)
-    assert recipe is not None
-    (folder / "train" / "images" / "07.png").unlink()
-    other = Path(folder / "logs" / f"{Part(shard=(2, 3)).name}.lease")
+    other = Path(folder / "logs" / f"{part.name}.lease")
     other.parent.mkdir(exist_ok=True)
     other.write_text(json.dumps({"token": "other", "host": "another machine", "pid": 7}))
     messages: list[str] = []
@@ -57,12 +57,29 @@ def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rend
     thread = threading.Thread(target=refresh)
     thread.start()
     with pytest.raises(IdentboxError, match="expected no other process in this folder, got process 7 on"):
-        render_images(
-            folder, recipe, Part(shard=(1, 2)), {}, Blender(), workers=1, on_message=messages.append
-        )
+        yield messages.append
     thread.join()
+
+
+def test_a_part_that_overlaps_one_of_another_count_is_refused_while_that_is_rendered(tmp_path, monkeypatch):
+    folder = make_dataset(tmp_path / "data", {"train": 20})
+    recipe = Recipe.read(folder)
+    assert recipe is not None
+    (folder / "train" / "images" / "07.png").unlink()
+    with refused_beside(Part(shard=(2, 3)), folder, monkeypatch) as take:
+        render_images(folder, recipe, Part(shard=(1, 2)), {}, Blender(), workers=1, on_message=take)
     # The first third is not of the second, and all of its images are there: nothing is left to do.
     assert render_images(folder, recipe, Part(shard=(1, 3)), {}, Blender(), workers=1).done == 0
+
+
+def test_a_dataset_that_a_process_renders_is_not_replaced(tmp_path, monkeypatch):
+    folder = make_dataset(tmp_path / "data", {"train": 20})
+    recipe = Recipe.read(folder)
+    assert recipe is not None
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with refused_beside(Part(shard=(2, 3)), folder, monkeypatch) as take:
+        generation.prepare_folder(folder, replace(recipe, seed=1), overwrite=True, on_message=take)
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_a_whole_dataset_in_a_folder_that_is_read_only_is_left_as_it_is(tmp_path, monkeypatch):

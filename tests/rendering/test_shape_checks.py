@@ -89,6 +89,15 @@ def test_the_accuracy_by_size_is_that_of_the_best_interval():
     assert shape_checks.accuracy_by_size({"a": same, "middle": same + 200, "b": same + 400})["middle"] == 1.0
 
 
+def test_the_sizes_of_many_classes_are_compared_in_one_pass(monkeypatch):
+    """Each class is looked up once among the sizes of all, and not once for each pair or each size."""
+    looked: list[int] = []
+    find = np.searchsorted
+    monkeypatch.setattr(np, "searchsorted", lambda *a, **k: looked.append(np.size(a[1])) or find(*a, **k))
+    shape_checks.accuracy_by_size({str(k): np.arange(5.0) + k for k in range(40)})
+    assert looked == [40 * 5] * 40
+
+
 def test_figures_and_warnings(boxes: Path):
     said: list[str] = []
     pack = shapes.load_pack(str(boxes), None, blender.Blender(), on_step=said.append)
