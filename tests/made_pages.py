@@ -17,6 +17,8 @@ from identbox.identifiability.oracle import Value
 from identbox.identifiability.predictions import Prediction
 from identbox.identifiability.verdicts import Condition, Judgement, Margins, ViewVerdict
 from identbox.metrics import elbow
+from identbox.metrics.disentanglement_records import DisentanglementScore
+from identbox.metrics.displacement_records import Displacement
 from identbox.metrics.scores import Score
 from identbox.process import presets
 from identbox.reports import pages
@@ -210,6 +212,28 @@ POWER = Power(
 )
 
 
+def moves(view, intervention, value):
+    """A displacement: so much in the worst direction, and half of that on average."""
+    ends = {"low": 0.9 * value, "high": min(1.0, 1.1 * value)}
+    half = {"mean": value / 2, "mean_low": value / 3, "mean_high": value / 1.5}
+    return Displacement(view=view, intervention=intervention, samples=500, value=value, **ends, **half)
+
+
+TRIAL = pages.EncoderTrial(
+    displacements=[
+        moves("image", f"permute:{NASTY}", 0.1),
+        moves("text", f"permute:{NASTY}", 0.0),
+        moves("image", "permute:shape", 0.9),
+    ],
+    scores=[
+        DisentanglementScore(
+            view=NASTY, name="MCC", value=0.8, low=0.7, high=0.9, permuted=0.1, warning=NASTY
+        ),
+        DisentanglementScore(view="text", name="SAP", value=0.5, low=0.4, high=0.6, permuted=0.0),
+    ],
+)
+
+
 @functools.cache
 def page_text():
     """The HTML of the page of all six."""
@@ -218,6 +242,7 @@ def page_text():
         losses=LOSSES,
         processes={f.name: PROCESS for f in SIX},
         pictures={f.name: a_picture() for f in SIX},
+        trials={"main": TRIAL},
     )
 
 

@@ -28,7 +28,8 @@ def scores_command(
 ) -> None:
     """Score encodings against factors: MCC, DCI, MIG, SAP, modularity, explicitness, IRS and R2 of blocks.
 
-    A RUN needs its checkpoint. A FILE has an array codes (n, k) and arrays factors/NAME (n,), integers for classes.
+    A RUN needs its checkpoint, and its record keeps the scores. A FILE has an array codes (n, k) and arrays
+    factors/NAME (n,), integers for classes.
     """
     from rich.console import Console
 
@@ -48,6 +49,8 @@ def scores_command(
     ]
     for table in tables:
         Console().print(table.terminal())
+    if path.suffix != ".npz" and scored_codes.record_scores(path, made):
+        click.echo(f"recorded; identbox report {path} shows them too")
     if out is not None:
         from identbox.documents import page
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from identbox import config, files
 from identbox.errors import IdentboxError
+from identbox.metrics.disentanglement_records import DisentanglementScore, disentanglement_of_record
 from identbox.metrics.displacement_records import Displacement, displacement_of_record
 from identbox.metrics.scores import PRIME, Score, score_of_record
 from identbox.settings import build
@@ -55,6 +56,8 @@ class Run:
     # from content, and what moves the encodings.
     interventions: tuple[Score, ...] = ()
     displacement: tuple[Displacement, ...] = ()
+    # What `identbox scores` added.
+    disentanglement: tuple[DisentanglementScore, ...] = ()
     # Of multimodal VAEs: probes of the embeddings of several modalities together and of specific dimensions, the bound
     # that was maximised, and estimates of log-likelihoods.
     probes_subsets: tuple[Score, ...] = ()
@@ -208,12 +211,12 @@ def run_of(record: Any, path: Path) -> Run:
             where = f"{path}: {key}[{place}]"
             built.append(score_of_record(known(Score, probe, where), where))
         table[key] = built
-    moved = table.get("displacement", [])
-    if not isinstance(moved, list):
-        raise IdentboxError(f"{path}: displacement: expected a list, got {moved!r}")
-    table["displacement"] = [
-        displacement_of_record(one, f"{path}: displacement[{place}]") for place, one in enumerate(moved)
-    ]
+    readers = {"displacement": displacement_of_record, "disentanglement": disentanglement_of_record}
+    for key, of_record in readers.items():
+        rows = table.get(key, [])
+        if not isinstance(rows, list):
+            raise IdentboxError(f"{path}: {key}: expected a list, got {rows!r}")
+        table[key] = [of_record(row, f"{path}: {key}[{place}]") for place, row in enumerate(rows)]
     return build(Run, table, str(path))
 
 

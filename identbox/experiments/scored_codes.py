@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from identbox.data.arrays import expect_arrays, read_arrays
 from identbox.data.factors import CIRCULAR, VIEWS
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, trials
-from identbox.experiments.run import CONFIG_FILE
+from identbox.experiments.records import RESULTS
+from identbox.experiments.run import CONFIG_FILE, read_results, write_results
 from identbox.experiments.vae_runs import load_vae
-from identbox.metrics.disentanglement import DisentanglementScores, scores
+from identbox.metrics.disentanglement import scores
+from identbox.metrics.disentanglement_records import DisentanglementScores
 from identbox.metrics.targets import seen
 
 CODES, FACTOR, PAIR = "codes", "factors/", "pairs/"  # names of arrays in a file, and what they begin with
@@ -74,6 +77,25 @@ def scores_of_run(
                 factors[f"{variable.name}[{place}]" if many else variable.name] = column.cpu().numpy()
         found[view] = scores(_encoded(learner.encode(sample.x[view], view)), factors, only=only, seed=seed)
     return found
+
+
+def record_scores(run: Path, found: Mapping[str, DisentanglementScores]) -> bool:
+    """Add scores by view to the record of a finished run, so that its reports show them; False where there is none.
+
+    Scores of the same view and name are replaced, others stay.
+    """
+    path = run / RESULTS
+    if not path.exists():
+        return False
+    record = read_results(path)
+    made = [replace(score, view=view) for view, scored in found.items() for score in scored]
+    named = {(score.view, score.name) for score in made}
+    earlier = [
+        one for one in record.get("disentanglement", []) if (one.get("view"), one.get("name")) not in named
+    ]
+    record["disentanglement"] = [*earlier, *(config.toml_values(score.record()) for score in made)]
+    write_results(path, record)
+    return True
 
 
 def _of_pairs(

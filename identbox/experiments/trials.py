@@ -18,6 +18,8 @@ from identbox.experiments.records import SIMULATION
 from identbox.identifiability.ceilings import Ceiling, CeilingKey, ceilings
 from identbox.learning import training
 from identbox.learning.contrastive import Objective
+from identbox.metrics.disentanglement_records import DisentanglementScore
+from identbox.metrics.displacement_records import Displacement
 from identbox.metrics.scores import Score
 from identbox.process.mixing import InvertibleMLP
 from identbox.process.model import Process, Variable
@@ -35,6 +37,8 @@ class Trial:
     probes: tuple[Score, ...]
     process: Process
     from_content: tuple[Score, ...] = ()  # of a run on images and text: predictions from content alone
+    displacement: tuple[Displacement, ...] = ()  # where the dataset has counterfactual splits
+    disentanglement: tuple[DisentanglementScore, ...] = ()  # where `identbox scores` added them
 
     @property
     def where(self) -> str:
@@ -146,7 +150,13 @@ def read(folder: Path) -> Trial:
     if not any(probe.nonlinear for probe in run.probes):
         raise IdentboxError(f"{path}: probes: expected those of a nonlinear probe, got none")
     return Trial(
-        folder=folder, record=record, probes=run.probes, process=process, from_content=run.from_content
+        folder=folder,
+        record=record,
+        probes=run.probes,
+        process=process,
+        from_content=run.from_content,
+        displacement=run.displacement,
+        disentanglement=run.disentanglement,
     )
 
 

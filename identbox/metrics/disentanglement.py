@@ -40,9 +40,13 @@ from identbox.metrics.associations import (
 )
 from identbox.metrics.blocks import block_r2
 from identbox.metrics.concentration import completeness_of, disentanglement_of, gap, matched, modularity
+from identbox.metrics.disentanglement_records import (
+    REFERENCES,
+    DisentanglementScore,
+    DisentanglementScores,
+)
 from identbox.metrics.importances import ROWS, By, importances
 from identbox.metrics.robustness import robustness
-from identbox.tables import Table
 
 PARTS = 30  # samples of a part of the rows for an interval, of scores that cost little
 FEW_PARTS = 6  # and of those for which predictors are fitted
@@ -51,65 +55,6 @@ SHUFFLES, FEW_SHUFFLES = 10, 2  # permutations of the factors
 MOST_ROWS = 2048  # of scores that take long: nearest neighbours, logistic and kernel regressions
 FEWEST_ROWS = 100
 Z = 1.96  # standard errors on each side of a 95% interval
-REFERENCES = {
-    "MCC": "Hyvärinen and Morioka 2016",
-    "DCI": "Eastwood and Williams 2018",
-    "MIG": "Chen et al. 2018",
-    "SAP": "Kumar et al. 2018",
-    "modularity": "Ridgeway and Mozer 2018",
-    "explicitness": "Ridgeway and Mozer 2018",
-    "IRS": "Suter et al. 2019",
-    "R²": "von Kügelgen et al. 2021",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DisentanglementScore:
-    """One score of codes against factors."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    permuted: float  # its mean value where the factors are permuted together: chance
-    warning: str = ""
-
-    @property
-    def reference(self) -> str:
-        """The paper that the score is from."""
-        return next(paper for start, paper in REFERENCES.items() if self.name.startswith(start))
-
-
-class DisentanglementScores(tuple[DisentanglementScore, ...]):
-    """Scores that print as a table, and show as HTML in a notebook."""
-
-    def __getitem__(self, name: Any) -> Any:
-        """A score by its name, or by its place."""
-        if not isinstance(name, str):
-            return tuple.__getitem__(self, name)
-        for score in self:
-            if score.name == name:
-                return score
-        raise IdentboxError(f"scores: expected one of {', '.join(one.name for one in self)}; got {name}")
-
-    def table(self, title: str = "Scores of codes against factors") -> Table:
-        """Each score with its interval and its value for permuted factors; below them warnings and references."""
-        rows = [(s.name, f"{s.value:.3f}", f"[{s.low:.3f}, {s.high:.3f}]", f"{s.permuted:.3f}") for s in self]
-        notes = [f"{w}." for w in dict.fromkeys(s.warning for s in self if s.warning)]
-        papers = {
-            start: paper for start, paper in REFERENCES.items() if any(s.name.startswith(start) for s in self)
-        }
-        notes.append("; ".join(f"{start}: {paper}" for start, paper in papers.items()) + ".")
-        columns = ("score", "value", "95% interval", "permuted")
-        return Table(title, columns, rows, notes=notes, align="lrrr", dense=True)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
 
 
 def scores(

@@ -37,12 +37,21 @@ def displacement_of_record(table: dict[str, Any], where: str) -> Displacement:
     return build(Displacement, table, where)
 
 
+def strongest_first(found: Sequence[Displacement]) -> list[Displacement]:
+    """The displacements, those of the interventions that move the first view's encoding most in front."""
+    first = {one.intervention: one.value for one in reversed(found) if one.view == found[0].view}
+    return sorted(found, key=lambda one: -first.get(one.intervention, -1.0))
+
+
 def displacement_table(found: Sequence[Displacement], title: str = "What moves the encoding") -> Table:
-    """Interventions below each other, and the displacement of each view's encodings: worst direction, and mean."""
+    """Interventions below each other, and the displacement of each view's encodings: worst direction, and mean.
+
+    What moves the first view's encoding most comes first.
+    """
     views = list(dict.fromkeys(one.view for one in found))
     by = {(one.intervention, one.view): one for one in found}
     rows: list[list[str | TableCell]] = []
-    for intervention in dict.fromkeys(one.intervention for one in found):
+    for intervention in dict.fromkeys(one.intervention for one in strongest_first(found)):
         row: list[str | TableCell] = [intervention]
         for view in views:
             one = by.get((intervention, view))
@@ -50,7 +59,8 @@ def displacement_table(found: Sequence[Displacement], title: str = "What moves t
                 row += ["–", "–", "–"]
                 continue
             interval = f"[{one.low:.2f}, {one.high:.2f}]"
-            row += [TableCell(f"{one.value:.2f}", shade=min(1.0, one.value)), interval, f"{one.mean:.2f}"]
+            worst, mean = (TableCell(f"{x:.2f}", shade=min(1.0, x)) for x in (one.value, one.mean))
+            row += [worst, interval, mean]
         rows.append(row)
     names = [(f"{view}\n" if view else "") for view in views]
     columns = ["intervention", *(f"{n}{what}" for n in names for what in ("moves", "interval", "mean"))]
@@ -58,4 +68,4 @@ def displacement_table(found: Sequence[Displacement], title: str = "What moves t
         "In the direction that moves most, as a share of the distance of random pairs: 0 nothing moves, 1 as far as "
         "another sample is away; with 95% intervals. Mean: over all directions."
     ]
-    return Table(title, columns, rows, notes=notes, align="l" + "rrr" * len(views), dense=True)
+    return Table(title, columns, rows, notes=notes, align="l" + "rrr" * len(views), dense=True, style="heat")

@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from identbox.experiments.pictures import Component
+from identbox.metrics.disentanglement_records import DisentanglementScore
 from identbox.metrics.elbow import Elbow
 from identbox.reports.svg import (
     WIDTH,
@@ -107,6 +108,33 @@ def _whisker(one: Whisker, axis: Axis, y: float) -> Markup:
                 element("circle", cx=x, cy=y, r=3.5, class_="ring" if one.state == "open" else "dot")
             )
     return element("g", *parts, class_=CONDITION_STATES[one.state])
+
+
+def score_dots(title: str, shown: Sequence[DisentanglementScore]) -> Markup:
+    """A dot with its interval for each score from 0 to 1, and a diamond for its value of permuted factors."""
+    axis = Axis(0.0, 1.0, 200.0, 296.0)
+    high, y = 19.0, 4.0
+    parts: list[Markup] = []
+    for one in shown:
+        middle, x, chance = y + high / 2, axis.at(one.value), axis.at(one.permuted)
+        words = f"{one.name} {typeset(one.value)}, of permuted factors {typeset(one.permuted)}"
+        parts.append(
+            element(
+                "g",
+                element("title", words),
+                text(0.0, middle + 4, one.name, "small"),
+                line(axis.start, middle, axis.end, middle, "rule"),
+                element("path", d=f"M{spot(chance, middle - 4)}l4 4l-4 4l-4 -4z", class_="oracle"),
+                line(axis.at(one.low), middle, axis.at(one.high), middle, "bar"),
+                element("circle", cx=x, cy=middle, r=3.5, class_="run"),
+                text(WIDTH, middle + 4, typeset(one.value, 2), "small", "end"),
+            )
+        )
+        y += high
+    words = "; ".join(
+        f"{one.name} {typeset(one.value, 2)}, {typeset(one.permuted, 2)} of permuted factors" for one in shown
+    )
+    return picture(title, words, y + 22, *parts, *bottom_axis(axis, y + 2, most=3))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ from identbox.experiments.controls import CONTROLS
 from identbox.experiments.pictures import SHOWN, Picture
 from identbox.experiments.verification import GroupFinding, Verification
 from identbox.identifiability.controls import Power
+from identbox.metrics.disentanglement_records import DisentanglementScore, tables_by_view
+from identbox.metrics.displacement_records import Displacement, displacement_table
 from identbox.process.model import Process
 from identbox.reports import charts, graphs
 from identbox.reports.charts import Pair
@@ -51,6 +53,14 @@ INTERVAL_TITLES = {
     "degenerate": "Samples where it does not follow content",
 }
 NEAR_DIAGONAL = 0.9  # R² from which the points of a scatter plot are described as near the diagonal
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderTrial:
+    """What interventions and the scores of the field say of the encoders of one run, where that is known."""
+
+    displacements: Sequence[Displacement] = ()
+    scores: Sequence[DisentanglementScore] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +98,9 @@ class GroupSection:
     process: Markup | None
     assumptions: Table
     matrices: list[Table]
+    moved: Table | None  # what moves the encodings of its first run
+    scores: list[PageFigure]  # of the field, of its first run
+    score_tables: list[Table]
     picture: Picture | None
     scatters: list[PageFigure]
     optimum: Table
@@ -104,11 +117,13 @@ def verification_page(
     losses: Mapping[tuple[int, int], float] | None = None,
     processes: Mapping[str, Process] | None = None,
     pictures: Mapping[str, Picture] | None = None,
+    trials: Mapping[str, EncoderTrial] | None = None,
 ) -> str:
     """The report of a verification as one HTML page.
 
-    ``losses`` are the validation losses (nats) behind the content factors, by seed and encoding size; ``processes`` and
-    ``pictures`` go by the names of findings, and what is left out is not drawn. Equal arguments give equal text.
+    ``losses`` are the validation losses (nats) behind the content factors, by seed and encoding size; ``processes``,
+    ``pictures`` and ``trials`` go by the names of findings, and what is left out is not drawn. Equal arguments give
+    equal text.
     """
     findings, factors = verification.findings, verification.factors
     runs = [finding for finding in findings if finding.control is None]
@@ -122,6 +137,7 @@ def verification_page(
                 anchors[id(f)],
                 (processes or {}).get(f.name),
                 (pictures or {}).get(f.name),
+                (trials or {}).get(f.name, EncoderTrial()),
                 verification.power.get(f.name),
             )
             for f in members
@@ -162,6 +178,7 @@ def group_section(
     anchor: str,
     process: Process | None,
     picture: Picture | None,
+    trial: EncoderTrial,
     power: Power | None,
 ) -> GroupSection:
     """What the page shows of a group; a process, picture or power that is None is left out."""
@@ -182,6 +199,9 @@ def group_section(
         process=None if process is None else graphs.graph(process),
         assumptions=assumption_table(finding, "Assumptions of Theorem 2", *notes, style="assumptions"),
         matrices=score_matrices(finding),
+        moved=displacement_table(trial.displacements, "By intervention") if trial.displacements else None,
+        scores=list(score_figures(trial.scores)),
+        score_tables=tables_by_view(trial.scores),
         picture=picture,
         scatters=[] if picture is None else list(scatter_figures(picture)),
         optimum=optimum_table(finding),
@@ -242,6 +262,14 @@ def interval_figures(finding: GroupFinding, block: tuple[str, ...]) -> Iterator[
             ordered = sorted(shown[quantity], key=lambda one: one.group)
             drawing = charts.whiskers(title, ordered, bounds[quantity], at_least=quantity == "recovery")
             yield PageFigure(caption=title, drawing=drawing)
+
+
+def score_figures(scores: Sequence[DisentanglementScore]) -> Iterator[PageFigure]:
+    """A picture of the scores of the field for each view."""
+    for view in dict.fromkeys(one.view for one in scores):
+        title = f"View {view}"
+        own = [one for one in scores if one.view == view]
+        yield PageFigure(caption=title, drawing=charts.score_dots(title, own))
 
 
 def scatter_figures(picture: Picture) -> Iterator[PageFigure]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from identbox.errors import IdentboxError
 from identbox.experiments.records import (
@@ -24,8 +25,9 @@ from identbox.experiments.records import (
     read_runs,
     read_sweep,
 )
+from identbox.metrics.disentanglement_records import tables_by_view
 from identbox.metrics.scores import Score
-from identbox.reports import figures, generation, generative, sweeps
+from identbox.reports import figures, generation, generative, sweeps, trial_figures
 from identbox.reports.agreement import Agreement
 from identbox.reports.ceilings import Ceilings, run_ceilings
 from identbox.reports.curves import run_curves, sweep_curves
@@ -34,6 +36,9 @@ from identbox.reports.report import Report, SweepContents, made_with
 from identbox.reports.statistics import Published, SeedScores, read_published
 from identbox.reports.wording import METRIC_NAMES, MISSING, fixed_digits, number_table
 from identbox.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ENTRY_COLUMNS = ("intervention", "target", "metric", "seeds", "planned", "mean", "sd", "ci_low", "ci_high")
 FEW_COMPONENTS = 6  # components of a target that are all shown
@@ -140,6 +145,7 @@ def run_report(path: Path) -> Report:
         means = {(i, key): score for i in INTERVENTIONS for key, (score, _) in run.scores(i).items()}
         title = "Nonlinear probes after permuting a block, mean of views"
         tables.append(sweeps.intervention_matrix(title, means))
+    tables += tables_by_view(run.disentanglement)
     tables += generative.run_tables(run)
     tables += generative.subset_tables(run)
     notes += generative.bound_notes(run)
@@ -158,8 +164,20 @@ def run_report(path: Path) -> Report:
             (p.view, p.label, *(getattr(p, name) for name in SCORE_COLUMNS), " ".join(map(str, p.components)))
             for p in run.probes
         ),
-        figures={**({"probes": draw} if panels else {}), **run_curves(path, run)},
+        figures={**({"probes": draw} if panels else {}), **_trial_figures(run), **run_curves(path, run)},
     )
+
+
+def _trial_figures(run: Run) -> dict[str, Callable[[], Figure]]:
+    """Pictures of what counterfactual splits and the scores of the field say of a run, where it has them."""
+    drawn: dict[str, Callable[[], Figure]] = {}
+    if run.displacement:
+        drawn["displacement"] = partial(trial_figures.displacement_figure, run.displacement)
+    if run.interventions:
+        drawn["interventions"] = partial(trial_figures.intervention_figure, run.interventions)
+    if run.disentanglement:
+        drawn["scores"] = partial(trial_figures.score_figure, run.disentanglement)
+    return drawn
 
 
 def _before_interventions(run: Run) -> list[Score]:

@@ -122,10 +122,10 @@ def anchor_within(x: float, low: float, high: float) -> str:
     return "start" if x < low else "end" if x > high else "middle"
 
 
-def bottom_axis(axis: Axis, y: float) -> list[Markup]:
-    """An axis below a figure, with its ticks."""
+def bottom_axis(axis: Axis, y: float, most: int = 6) -> list[Markup]:
+    """An axis below a figure, with at most so many ticks."""
     parts = [line(axis.start, y, axis.end, y, "axis")]
-    for value, label in axis.ticks():
+    for value, label in axis.ticks(most):
         x = axis.at(value)
         parts += [line(x, y, x, y + 4, "axis"), text(x, y + 16, label, "small muted", "middle")]
     return parts

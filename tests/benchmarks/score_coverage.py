@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from identbox import scores
-from identbox.metrics.disentanglement import DisentanglementScores
+from identbox.metrics.disentanglement_records import DisentanglementScores
 
 ROWS = 400
 Factors = dict[str, np.ndarray]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from identbox import scores
-from identbox.metrics.disentanglement import REFERENCES
+from identbox.metrics.disentanglement_records import REFERENCES
 
 
 def draw(n: int, factors: int, codes: int):  # type: ignore[no-untyped-def]

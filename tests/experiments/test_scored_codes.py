@@ -1,5 +1,6 @@
 """Scores of encodings in files and of finished runs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from conftest import identbox
 from identbox.errors import IdentboxError
-from identbox.experiments.scored_codes import scores_of_file, scores_of_run
+from identbox.experiments.scored_codes import record_scores, scores_of_file, scores_of_run
 
 
 @pytest.fixture
@@ -48,6 +49,22 @@ def test_the_command_prints_and_writes_the_scores(file: Path, tmp_path: Path) ->
     assert "DCI" not in done.stdout
     assert (tmp_path / "out" / "scores.html").read_text().startswith("<!DOCTYPE html>")
     assert "SAP" in (tmp_path / "out" / "scores.csv").read_text()
+
+
+def test_scores_are_added_to_the_record_of_a_finished_run(file: Path, tmp_path: Path) -> None:
+    found = scores_of_file(file, only=["MCC", "SAP"])
+    assert not record_scores(tmp_path / "unfinished", {"image": found})
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "results.json").write_text(json.dumps({"format": 1, "seed": 7}))
+    assert record_scores(run, {"image": found, "text": found})
+    again = scores_of_file(file, only=["MCC"], periods={"hue": 1.0})
+    assert record_scores(run, {"image": again})
+    record = json.loads((run / "results.json").read_text())
+    kept = {(one["view"], one["name"]): one["value"] for one in record["disentanglement"]}
+    assert record["seed"] == 7
+    assert len(kept) == len(record["disentanglement"]) == 2 * len(found)
+    assert kept["image", "MCC"] == again["MCC"].value != kept["text", "MCC"] == found["MCC"].value
 
 
 @pytest.mark.parametrize(

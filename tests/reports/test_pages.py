@@ -63,8 +63,8 @@ def test_equal_arguments_give_equal_text():
 
 def test_every_figure_says_what_it_shows():
     figures = list(page_tree().all("svg"))
-    # For each group: graph, three quantities, two scatters, Eq. 8.9 and InfoNCE.
-    assert len(figures) == 1 + 6 * (1 + 3 + 2 + 2)
+    # For each group: graph, three quantities, two scatters, Eq. 8.9 and InfoNCE; for the first the scores of two views.
+    assert len(figures) == 1 + 6 * (1 + 3 + 2 + 2) + 2
     for figure in figures:
         assert figure.attributes["role"] == "img"
         assert figure.children[0].name == "title"
