@@ -20,11 +20,13 @@ from torch import Tensor
 from identbox import seeding
 from identbox.errors import IdentboxError
 from identbox.learning.distances import _squared_distances
+from identbox.metrics.low_rank import pivoted_root
 from identbox.settings import Count, Fraction, Positive, at_least, settings
 
 CHUNK = 4096  # rows of a kernel or of a hidden layer that are held at a time
 # on a kernel of landmarks; far above its rounding (1e-12 for 4096) and far below any useful alpha
 JITTER = 1e-10
+NEGLIGIBLE = 1e-6  # of the smallest alpha: the eigenvalues that are not told from zero
 SIGNS = 64  # random vectors that estimate a trace: its error is below an eighth of the residuals' own
 
 
@@ -202,19 +204,23 @@ def choose_by_gcv(
 ) -> list[tuple[float, float]]:
     """For each block the alpha and gamma of the lowest sum over columns of |(I - H) y|^2 / (tr (I - H))^2 / Var(y).
 
-    This is generalised cross-validation (Golub, Heath and Wahba, 1979): one eigendecomposition for each gamma.
+    This is generalised cross-validation (Golub, Heath and Wahba, 1979): one eigendecomposition for each gamma, of the
+    part of the kernel matrix that rounding does not swallow. Of the rest I - H is 1.
     """
     y = torch.cat(list(blocks), dim=1)
     y = y - y.mean(0)
     y = y / y.norm(dim=0).clamp(min=torch.finfo(y.dtype).tiny)
     distances = _squared_distances(x, x).fill_diagonal_(0)
-    losses = x.new_zeros(len(alphas), len(gammas), y.shape[1])
+    losses, negligible = x.new_zeros(len(alphas), len(gammas), y.shape[1]), NEGLIGIBLE * min(alphas)
     for j, gamma in enumerate(gammas):
-        values, vectors = torch.linalg.eigh(_kernel(distances, gamma))
-        squared = (vectors.T @ y).square()
+        root, _ = pivoted_root(_kernel(distances, gamma), negligible)
+        values, vectors = torch.linalg.eigh(root.T @ root)
+        values, vectors = values[values > negligible], vectors[:, values > negligible]
+        squared = (vectors.T @ (root.T @ y)).square() / values[:, None]
+        beyond, spare = y.square().sum(0) - squared.sum(0), len(x) - len(values)
         for i, alpha in enumerate(alphas):
-            left = alpha / (values.clamp(min=0) + alpha)
-            losses[i, j] = left.square() @ squared / left.sum().square()
+            left = alpha / (values + alpha)
+            losses[i, j] = (left.square() @ squared + beyond) / (left.sum() + spare).square()
     best = [part.sum(2).argmin().item() for part in losses.split([b.shape[1] for b in blocks], dim=2)]
     return [(alphas[int(at) // len(gammas)], gammas[int(at) % len(gammas)]) for at in best]
 

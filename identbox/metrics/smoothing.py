@@ -24,9 +24,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from identbox.metrics.low_rank import pivoted_root
 from identbox.metrics.normal_scores import by_ranks, by_values
 
 LANDMARKS = 512
+NEGLIGIBLE = 1e-8  # of a kernel at a sample, which is 1: what the others leave of it, below which it is left out
 KERNEL_WIDTHS = (0.1, 0.5, 2.0)  # |x - x'|^2 is divided by twice the number of inputs and multiplied by this
 RIDGES = tuple(10.0**power for power in (-6, -5, -4, -3, -2, -1, 0, 1))  # of n
 LINEAR = 3.0  # the scale of the inputs among the features: a linear part costs little
@@ -93,10 +95,10 @@ def _features(inputs: Float[Tensor, "n k"]) -> Iterator[Float[Tensor, "n f"]]:
     centres = inputs[order[: min(LANDMARKS, n)]]
     distances = torch.cdist(inputs, centres).square() / (2 * k)
     among = torch.cdist(centres, centres).square() / (2 * k)
-    jitter = 1e-6 * torch.eye(len(centres), dtype=inputs.dtype)
     for width in KERNEL_WIDTHS:
-        factor = torch.linalg.cholesky((-width * among).exp() + jitter)
-        kernels = torch.linalg.solve_triangular(factor, (-width * distances).exp().T, upper=False).T
+        root, kept = pivoted_root((-width * among).exp(), NEGLIGIBLE)
+        near = (-width * distances[:, kept]).exp()
+        kernels = torch.linalg.solve_triangular(root[kept], near.T, upper=False).T
         features = torch.cat([LINEAR * inputs, kernels], dim=1)
         yield features - features.mean(0)
 
