@@ -14,8 +14,8 @@ def pivoted_root(
     """A root F of a kernel matrix, F F' = matrix, and the r rows that span it, by Cholesky with pivots (LAPACK).
 
     The row that the rows before leave most of comes next. The end is where they leave no row more than ``tolerance``:
-    no entry of F F' is farther from the matrix. F at the r rows is a lower triangle. The matrix is in float64 and has no
-    negative eigenvalue but for rounding.
+    no entry of F F' is farther from the matrix. F at the r rows is a lower triangle. The matrix is in float64 and has
+    no negative eigenvalue but for rounding.
 
     >>> root, rows = pivoted_root(torch.tensor([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 9.0]]).double(), 1e-9)
     >>> rows.tolist(), (root @ root.T).tolist()

@@ -28,7 +28,9 @@ from identbox.metrics.low_rank import pivoted_root
 from identbox.metrics.normal_scores import by_ranks, by_values
 
 LANDMARKS = 512
-NEGLIGIBLE = 1e-8  # of a kernel at a sample, which is 1: what the others leave of it, below which it is left out
+NEGLIGIBLE = (
+    1e-8  # of a kernel at a sample, which is 1: what the others leave of it, below which it is left out
+)
 KERNEL_WIDTHS = (0.1, 0.5, 2.0)  # |x - x'|^2 is divided by twice the number of inputs and multiplied by this
 RIDGES = tuple(10.0**power for power in (-6, -5, -4, -3, -2, -1, 0, 1))  # of n
 LINEAR = 3.0  # the scale of the inputs among the features: a linear part costs little
