@@ -18,8 +18,8 @@ import glbfiles
 import meshfiles
 from meshes import MeshError
 
-LARGEST = 512 << 20  # bytes of a file
-MOST_TRIANGLES = 1 << 21  # about two million; each takes some 230 bytes at most
+LARGEST = 256 << 20  # bytes of a file
+MOST_TRIANGLES = 400_000  # each takes up to 12 microseconds, and up to 1 kB in a .glb
 COARSEST = 1e-4  # of the extent: the most that float32 may round the coordinates of a .glb or .blend
 HIDDEN_KINDS = (
     "MESH",

@@ -11,8 +11,9 @@ import numpy as np
 
 SPREAD = 0.01  # of the extent: so far centres of volume about different points may differ, and be believed
 PROBES = 32  # vertices of a part that are looked at
-MOST_LOOKS = 200_000_000  # at a face from a vertex, to find parts within others: some seconds
+MOST_LOOKS = 25_000_000  # at a face from a vertex, to find parts within others: some two seconds
 BLOCK = 1 << 17  # faces whose corners are in memory at a time
+LOOKS_AT_ONCE = 1 << 13  # so that their numbers fit into the cache of a processor
 
 
 def drop_copies(faces: np.ndarray) -> np.ndarray:
@@ -33,8 +34,7 @@ def wind_outward(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
     about its own middle is positive.
     """
     pairs, alike = _neighbours(faces)
-    part = label(len(faces), pairs)
-    flip = _flips(part, pairs, alike)
+    part, flip = _joined(len(faces), pairs, ~alike)
     del pairs, alike
     faces = np.where(flip[:, None], faces[:, ::-1], faces)
     parts, part = np.unique(part, return_inverse=True)
@@ -80,35 +80,30 @@ def _neighbours(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def label(n: int, pairs: np.ndarray) -> np.ndarray:
     """For each of n things the lowest that pairs connect it to, (n,)."""
-    lowest = np.arange(n)
+    return _joined(n, pairs, np.zeros(len(pairs), bool))[0]
+
+
+def _joined(n: int, pairs: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each of n things the lowest that pairs connect it to, and whether an odd number of odd pairs lies between.
+
+    Where two ways differ in that, one of them counts. All that has met a lower one in a round is joined to it, so that
+    even a long chain takes a few rounds.
+    """
+    lowest, turned = np.arange(n), np.zeros(n, bool)
     while True:
         a, b = lowest[pairs.T]
-        new = lowest.copy()
-        np.minimum.at(new, a, b)
-        np.minimum.at(new, b, a)
-        new = new[new]
-        if np.array_equal(new, lowest):
-            return lowest
-        lowest = new
-
-
-def _flips(part: np.ndarray, pairs: np.ndarray, alike: np.ndarray) -> np.ndarray:
-    """Which faces to turn round so that neighbours are wound alike, from the first face of each part outwards."""
-    source, other = np.r_[pairs[:, 0], pairs[:, 1]], np.r_[pairs[:, 1], pairs[:, 0]]
-    order = np.argsort(source, kind="stable")
-    other, turned = other[order], np.r_[~alike, ~alike][order]
-    starts = np.searchsorted(source[order], np.arange(len(part) + 1))
-    flip, seen = np.zeros(len(part), bool), np.zeros(len(part), bool)
-    front = np.unique(part)
-    seen[front] = True
-    while len(front):
-        counts = starts[front + 1] - starts[front]
-        places = np.repeat(starts[front] - np.r_[0, np.cumsum(counts)[:-1]], counts) + np.arange(counts.sum())
-        found, values = other[places], flip[np.repeat(front, counts)] ^ turned[places]
-        new = ~seen[found]
-        front, first = np.unique(found[new], return_index=True)
-        flip[front], seen[front] = values[new][first], True
-    return flip
+        apart = a != b
+        if not apart.any():
+            return lowest, turned
+        pairs, odd, a, b = pairs[apart], odd[apart], a[apart], b[apart]
+        high, low = np.maximum(a, b), np.minimum(a, b)
+        order = np.argsort(high * n + low, kind="stable")
+        first = order[np.r_[True, np.diff(high[order]) > 0]]
+        lowest[high[first]] = low[first]
+        turned[high[first]] = (odd ^ turned[pairs[:, 0]] ^ turned[pairs[:, 1]])[first]
+        while not np.array_equal(beyond := lowest[lowest], lowest):
+            turned ^= turned[lowest]
+            lowest = beyond
 
 
 def find_centre(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, str]:
@@ -167,26 +162,35 @@ def hidden_parts(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> l
             if inner in hidden:
                 continue
             own = np.unique(faces[order[ends[inner] : ends[inner + 1]]])
-            for place in np.linspace(0, len(own) - 1, min(PROBES, len(own))).astype(int):
-                looks += len(around)
+            probes = vertices[own[np.linspace(0, len(own) - 1, min(PROBES, len(own))).astype(int)]]
+            for some in (probes[:1], probes[1:]):  # of most, the first vertex is outside
+                looks += len(some) * len(around)
                 if looks > MOST_LOOKS:
                     return sorted(hidden)
-                if abs(_winding_number(vertices[own[place]], vertices, around)) <= 0.5:
+                if (np.abs(_winding_numbers(some, vertices, around)) <= 0.5).any():
                     break
             else:
                 hidden.add(int(inner))
     return sorted(hidden)
 
 
-def _winding_number(point: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> float:
-    """How often a surface goes round a point (van Oosterom and Strackee, 1983)."""
-    angle = 0.0
-    for _, corners in _blocks(vertices, faces):
-        a, b, c = (corners - point).transpose(1, 0, 2)
-        la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
-        below = la * lb * lc + (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
-        angle += float(np.arctan2(6 * _sixths(corners - point), below).sum())
-    return angle / (2 * np.pi)
+def _winding_numbers(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """How often a surface goes round each point, (points,) (van Oosterom and Strackee, 1983)."""
+    angles = np.zeros(len(points))
+    step = max(1, LOOKS_AT_ONCE // max(1, len(points)))
+    for start in range(0, len(faces), step):
+        # By corner and axis, from each point to each face: (points, faces).
+        corners = vertices[faces[start : start + step]].transpose(1, 2, 0)
+        a, b, c = ([axis - x[:, None] for axis, x in zip(one, points.T, strict=True)] for one in corners)
+        la, lb, lc = (np.sqrt(_dot(one, one)) for one in (a, b, c))
+        below = la * lb * lc + _dot(a, b) * lc + _dot(b, c) * la + _dot(c, a) * lb
+        cross = [b[i - 2] * c[i - 1] - b[i - 1] * c[i - 2] for i in range(3)]
+        angles += np.arctan2(_dot(a, cross), below).sum(axis=1)
+    return angles / (2 * np.pi)
+
+
+def _dot(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def _blocks(vertices: np.ndarray, faces: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

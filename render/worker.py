@@ -5,7 +5,8 @@
     blender --background --python worker.py -- TASK --report FD
 
 TASK is a file of JSON lines. The first is a header whose ``task`` is ``probe``, ``convert``, ``measure``, ``render`` or
-``live``, and whose ``memory`` bounds the bytes of the process; what follows are items. The items of ``live`` are lines
+``live``; what follows are items. The ``memory`` and the ``seconds`` in a header of ``convert`` are the most bytes and
+seconds of processors that a mesh may take beyond what Blender takes by itself. The items of ``live`` are lines
 that come on the descriptor ``requests`` of the header, until it ends. Every outcome is one JSON line written to the
 descriptor FD:
 ``{"ready": ...}`` once, ``{"start": i}`` before item i and ``{"done": i, ...}`` or
@@ -19,6 +20,7 @@ import argparse
 import ctypes
 import hashlib
 import json
+import math
 import os
 import secrets
 import select
@@ -26,9 +28,11 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
+STACK = 10 << 20  # bytes that the system counts for a thread, touched or not
 PR_SET_PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent ends
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -60,8 +64,6 @@ def main() -> None:
     report = Reports(options.report)
     _end_with_reader(report)
     header, *items = (json.loads(line) for line in options.task.read_text().splitlines())
-    if header.get("memory"):
-        _bound_memory(header["memory"])
     try:
         tasks = {"probe": probe, "convert": convert, "measure": measure, "render": render, "live": live}
         tasks[header["task"]](header, items, report)
@@ -87,11 +89,24 @@ def _end_with_reader(report: Reports) -> None:
 
 
 def _bound_memory(most: int) -> None:
-    """So that no file makes this process take all memory of the machine."""
+    """Let this process take no more than ``most`` bytes beyond those that it has, and the stacks of its threads."""
+    import resource
+
+    with suppress(ValueError, OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        has = int(next(line for line in lines if line.startswith("VmData")).split()[1]) * 1024
+        most += has + STACK * (os.cpu_count() or 1)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def _bound_seconds(most: int) -> None:
+    """Let the system end this process when it has used its processors for ``most`` more seconds."""
     import resource
 
     with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + most, hard))
 
 
 def probe(header: dict, items: list, report: Reports) -> None:
@@ -111,8 +126,10 @@ def convert(header: dict, items: list[dict], report: Reports) -> None:
     import meshes
 
     report(ready=True)
+    _bound_memory(header["memory"])
     for number, item in enumerate(items):
         report(start=number)
+        _bound_seconds(header["seconds"])
         try:
             mesh = importers.read(Path(item["source"]))
             turned = meshes.turn(mesh.vertices, item["orientation"])
@@ -120,6 +137,11 @@ def convert(header: dict, items: list[dict], report: Reports) -> None:
             with _whole(Path(item["target"])) as part:
                 notes = {"left_out": "; ".join(mesh.left_out), "centre_of": centre_of}
                 meshes.save(part, vertices * item["scale"], faces, **notes)
+        except MemoryError:
+            most = header["memory"] >> 20
+            report(
+                failed=number, error=f"expected a mesh that takes at most {most} MiB, got more", errno=None
+            )
         except Exception as error:
             report(failed=number, error=_one_line(error), errno=getattr(error, "errno", None))
         else:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 import worker
-from conftest import identbox
+from conftest import ROOT, identbox
 from identbox import config, files
 from identbox.commands import main
 from identbox.data import latents
@@ -266,3 +267,18 @@ def test_a_worker_writes_nothing_into_a_folder_that_is_anothers(tmp_path):
     with pytest.raises(BrokenPipeError):
         worker._expect_claims(claims, report)
     os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("bound", "body", "ends"),
+    [
+        ("_bound_seconds(1)", "while True: pass", -signal.SIGXCPU),
+        ("_bound_memory(50 << 20)", "bytearray(40 << 20); bytearray(1 << 30)", 1),
+    ],
+)
+def test_a_worker_takes_no_more_than_it_may(bound, body, ends):
+    """Or it would go on for ever, or take a gigabyte."""
+    code = f"import worker\nworker.{bound}\n{body}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "render", capture_output=True, timeout=60)
+    assert done.returncode == ends
+    assert (b"MemoryError" in done.stderr) == (ends == 1)

@@ -11,6 +11,7 @@ import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -179,6 +180,8 @@ class Child:
         """How the child ended, in words."""
         if self.timed_out:
             return "no report in time"
+        if code == -signal.SIGXCPU:
+            return "its processor time used up"
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
@@ -209,8 +212,9 @@ def run_once(
         if not process.finished:
             death = process.death(code)
             if names and reports and "start" in reports[-1]:
+                name = names[reports[-1]["start"]]
                 raise IdentboxError(
-                    f"{names[reports[-1]['start']]}: expected a file that Blender can read, got a worker with {death}"
+                    f"{name}: expected a file that Blender can read, got one that ended its process: {death}"
                 )
             raise IdentboxError(f"Blender: expected a worker that runs, got {death}: {last_words(log)}")
         return reports

@@ -25,11 +25,13 @@ from identbox.errors import IdentboxError
 from identbox.files import cache_folder
 from identbox.rendering.blender import Blender, WorkerReport, run_once
 
-CONVERSION = 3  # raise it when the normalised mesh of the same file would be another
-LARGEST_SOURCE = 512 * files.MIB  # it is never in the memory of this process
+CONVERSION = 4  # raise it when the normalised mesh of the same file would be another
+LARGEST_SOURCE = 256 * files.MIB  # it is never in the memory of this process
 LARGEST_MESH = 256 * files.MIB  # of a normalised one, packed
-MESH_TIMEOUT = 120.0  # seconds that Blender may take for one mesh
-MOST_MEMORY = 3 << 30  # bytes that Blender may take for it, so that no file takes a machine's memory
+# What Blender may take for one mesh, beyond what it takes by itself.
+MOST_MEMORY = 500 * files.MIB
+MOST_SECONDS = 10  # of processors
+MESH_TIMEOUT = 120.0  # seconds without a report, on a machine that is busy with other work
 FAR = 0.25  # extents from the centre to the middle of the box, from which a note says so
 
 
@@ -133,7 +135,7 @@ def _convert(
         if "start" in report:
             on_step(f"reading {paths[report['start']]}")
 
-    header = {"task": "convert", "memory": MOST_MEMORY}
+    header = {"task": "convert", "memory": MOST_MEMORY, "seconds": MOST_SECONDS}
     for report in run_once(blender, header, items, MESH_TIMEOUT, paths, on_report=tell):
         if "failed" in report:
             raise IdentboxError(f"{paths[report['failed']]}: {report['error']}")

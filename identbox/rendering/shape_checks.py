@@ -8,7 +8,7 @@ from math import pi
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image, ImageDraw
 
 from identbox import seeding
@@ -113,6 +113,10 @@ def covered(
     forward = -np.array(CAMERA) / np.linalg.norm(CAMERA)
     right = np.array([0.0, 1.0, 0.0])
     up = np.cross(right, forward)
+    tiny = _always_small(vertices, faces, side)
+    dots_of_tiny = np.zeros(len(vertices), dtype=bool)
+    dots_of_tiny[faces[tiny]] = True
+    faces = faces[~tiny]
     corners_of_faces = np.ascontiguousarray(faces.T)
     counts = []
     for rotation in rotations:
@@ -128,7 +132,7 @@ def covered(
         for corners in points[faces[~small]].reshape(-1, 6).tolist():
             draw.polygon(corners, fill=1)
         mask = np.array(drawn)
-        dots = np.zeros(len(points), dtype=bool)
+        dots = dots_of_tiny.copy()
         dots[faces[small]] = True
         columns, rows = np.floor(points[dots]).astype(int).T
         inside = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
@@ -136,6 +140,23 @@ def covered(
         counts.append(np.count_nonzero(mask) / FINER**2)
         on_turn()
     return np.array(counts)
+
+
+def _always_small(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], side: int
+) -> Bool[np.ndarray, " f"]:
+    """Which triangles are smaller than a pixel from wherever they are seen, by their longest edge.
+
+    An edge of length L at distance d is at most ZOOM side L / d pixels long, and 1 + r / d times as long at r beside
+    the middle of the image.
+    """
+    farthest = float(np.linalg.norm(vertices, axis=1).max(initial=0.0))
+    nearest = np.linalg.norm(CAMERA) - farthest
+    if nearest <= 0:
+        return np.zeros(len(faces), dtype=bool)
+    a, b, c = (vertices[corner] for corner in faces.T)
+    longest = np.sqrt(np.max([np.square(x - y).sum(axis=1) for x, y in ((a, b), (b, c), (c, a))], axis=0))
+    return ZOOM * side / nearest * (1 + farthest / nearest) * longest < 1
 
 
 def accuracy_by_size(pixels: dict[str, np.ndarray]) -> dict[str, float]:

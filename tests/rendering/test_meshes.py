@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import meshes
+import placing
 import png
 
 CUBE = (
@@ -148,3 +149,35 @@ def test_png_strip_refuses_what_is_cut_short(tmp_path):
     damaged = content.replace(b"today", b"todax")
     with pytest.raises(ValueError, match="breaks off"):
         png.strip(damaged)
+
+
+def test_what_pairs_connect_has_one_name_and_faces_beside_each_other_are_wound_alike():
+    """Against a walk from thing to thing; and a long chain in any order takes a few rounds, not one for each link."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        n = int(rng.integers(1, 30))
+        pairs, side = rng.integers(0, n, (int(rng.integers(0, 40)), 2)), rng.random(n) < 0.5
+        lowest = np.arange(n)
+        for _ in range(n):
+            for a, b in pairs:
+                lowest[[a, b]] = min(lowest[a], lowest[b])
+        found, turned = placing._joined(n, pairs, side[pairs[:, 0]] ^ side[pairs[:, 1]])
+        assert np.array_equal(found, lowest)
+        assert np.array_equal(turned, side ^ side[lowest])
+    order = rng.permutation(100_000)
+    found, turned = placing._joined(
+        len(order), np.stack([order[:-1], order[1:]], axis=1), np.ones(99_999, bool)
+    )
+    assert not found.any()
+    place = np.argsort(order)
+    assert np.array_equal(turned, (place - place[0]) % 2 == 1)
+
+
+def test_the_winding_number_says_how_often_a_surface_goes_round_a_point():
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
+    faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    points = np.array([[0.1, 0.1, 0.1], [2, 0, 0], [-0.1, 0.1, 0.1], [0.2, 0.3, 0.2]])
+    twice = np.concatenate([faces, faces])
+    np.testing.assert_allclose(placing._winding_numbers(points, corners, faces), [1, 0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(placing._winding_numbers(points, corners, twice), [2, 0, 0, 2], atol=1e-12)
+    assert placing._winding_numbers(points[:0], corners, faces).shape == (0,)
