@@ -8,16 +8,25 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import version
+from collections.abc import Iterator
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 import torch
+from packaging.requirements import Requirement
 
 from conftest import ROOT
 from identbox.errors import IdentboxError
 from identbox.learning.checkpoints import read_checkpoint
 from identbox.process.presets import SHAPE_NAMES
+
+
+OF_CUDA = (
+    "nvidia-",
+    "cuda-",
+    "triton",
+)  # what torch needs beside the lock, where it is not the build for processors
 
 
 def plain(name: str) -> str:
@@ -41,8 +50,27 @@ def test_every_package_of_the_tests_is_locked_with_a_hash():
     ]
     named = {plain(re.split(r"[^\w.-]", one)[0]) for one in every} - {"identbox"}
     assert named <= locked.keys()
+    below = set(needed([Requirement(one) for one in every]))
+    assert {one for one in below if not one.startswith(OF_CUDA)} <= locked.keys()
     torch_version = version("torch").partition("+")[0]
     assert tuple(map(int, torch_version.split(".")[:2])) >= (2, 10)  # before, weights alone could run code
+
+
+def needed(wanted: list[Requirement]) -> Iterator[str]:
+    """The names of the packages that are wanted, and of all that they need."""
+    seen: set[tuple[str, str]] = set()
+    while wanted:
+        one = wanted.pop()
+        for extra in one.extras or {""}:
+            key = (plain(one.name), extra)
+            if key in seen or key[0] == "identbox":
+                continue
+            seen.add(key)
+            yield key[0]
+            for text in requires(one.name) or ():
+                below = Requirement(text)
+                if below.marker is None or below.marker.evaluate({"extra": extra}):
+                    wanted.append(below)
 
 
 class Hostile:
