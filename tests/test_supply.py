@@ -21,12 +21,8 @@ from identbox.errors import IdentboxError
 from identbox.learning.checkpoints import read_checkpoint
 from identbox.process.presets import SHAPE_NAMES
 
-
-OF_CUDA = (
-    "nvidia-",
-    "cuda-",
-    "triton",
-)  # what torch needs beside the lock, where it is not the build for processors
+# What torch needs beside the lock, where it is not the build for processors.
+OF_CUDA = ("nvidia-", "cuda-", "triton")
 
 
 def plain(name: str) -> str:
