@@ -54,6 +54,7 @@ KEPT_ROWS = 0.8  # of the rows, in each part
 SHUFFLES, FEW_SHUFFLES = 10, 2  # permutations of the factors
 MOST_ROWS = 2048  # of scores that take long: nearest neighbours, logistic and kernel regressions
 FEWEST_ROWS = 100
+OF_ALL_CODES = ("MCC after a linear map", "explicitness")  # scores that any number of codes may have
 Z = 1.96  # standard errors on each side of a 95% interval
 
 
@@ -192,7 +193,8 @@ def _measured_score(
     sample = sample if most is None else sample.first(most)
     spread = deviation([score(part) for part in sample.parts(parts)])
     chance = float(np.mean([score(other) for other in sample.shuffled(shuffles)]))
-    return _named_score(name, score(sample), float(spread), chance, sample.warning)
+    warning = "" if name in OF_ALL_CODES else sample.warning
+    return _named_score(name, score(sample), float(spread), chance, warning)
 
 
 def deviation(values: Sequence[Any]) -> Any:
@@ -317,5 +319,5 @@ def _irs(pairs: Mapping[str, tuple[Any, Any]], k: int) -> DisentanglementScore:
         second = arrays.matrix(after, f"pairs {name}, after", rows=len(first), columns=k).double().numpy()
         checked[name] = (first, second)
     value, spread, chance = robustness(checked)
-    warning = "" if len(checked) > 1 else "IRS with one intervention says nothing: there is no other factor"
+    warning = "" if len(checked) > 1 else "one intervention alone says nothing, for there is no other factor"
     return _named_score("IRS", value, spread, chance, warning)

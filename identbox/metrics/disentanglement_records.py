@@ -73,7 +73,11 @@ class DisentanglementScores(tuple[DisentanglementScore, ...]):
     def table(self, title: str = "Scores of codes against factors") -> Table:
         """Each score with its interval and its value for permuted factors; below them warnings and references."""
         rows = [(s.name, f"{s.value:.3f}", f"[{s.low:.3f}, {s.high:.3f}]", f"{s.permuted:.3f}") for s in self]
-        notes = [f"{w}." for w in dict.fromkeys(s.warning for s in self if s.warning)]
+        notes = []
+        for warning in dict.fromkeys(s.warning for s in self if s.warning):
+            warned = [one.name for one in self if one.warning == warning]
+            families = [start for start in REFERENCES if any(name.startswith(start) for name in warned)]
+            notes.append(f"{', '.join(families)}: {warning}.")
         papers = {
             start: paper for start, paper in REFERENCES.items() if any(s.name.startswith(start) for s in self)
         }

@@ -169,7 +169,9 @@ def test_duplicated_codes_have_no_gap_and_warn_of_nothing() -> None:
 
 def test_scores_that_are_not_defined_warn() -> None:
     z = numbers(N, 3, seed=4)
-    few = scores(z[:, :1], factors_of(z), only=["MCC"])
+    few = scores(z[:, :1], factors_of(z), only=["MCC", "explicitness"])
+    assert few["explicitness"].warning == few["MCC after a linear map"].warning == ""
+    assert "MCC: 3 factors and 1 codes that vary" in str(few)
     assert "3 factors and 1 codes that vary" in few["MCC"].warning
     assert few["MCC"].value == pytest.approx(1 / 3, abs=0.01)
     constant = scores(np.column_stack([z[:, 0], np.full(N, 7.0)]), {"a": z[:, 0]}, only=["MCC", "MIG"])
