@@ -219,11 +219,24 @@ def moves(view, intervention, value):
     return Displacement(view=view, intervention=intervention, samples=500, value=value, **ends, **half)
 
 
+def after(view, target, value, **more):
+    """What is predicted after a permutation of the hue."""
+    figures = {"probe": "kernel_ridge", "metric": "r2", "low": value, "high": value, "chance": 0.0}
+    return Score(view=view, target=target, intervention="permute:hue", score=value, **figures, **more)
+
+
 TRIAL = pages.EncoderTrial(
     displacements=[
         moves("image", f"permute:{NASTY}", 0.1),
         moves("text", f"permute:{NASTY}", 0.0),
         moves("image", "permute:shape", 0.9),
+    ],
+    interventions=[
+        after("image", NASTY, 0.8),
+        after("content", NASTY, 0.9),
+        after("image", NASTY, 0.1, permuted=True),
+        after("content", NASTY, 0.0, permuted=True),
+        after("image", "shape", 0.3),
     ],
     scores=[
         DisentanglementScore(

@@ -37,7 +37,9 @@ class Trial:
     probes: tuple[Score, ...]
     process: Process
     from_content: tuple[Score, ...] = ()  # of a run on images and text: predictions from content alone
-    displacement: tuple[Displacement, ...] = ()  # where the dataset has counterfactual splits
+    # Where the dataset has counterfactual splits: what moves the encodings, and what they predict afterwards.
+    displacement: tuple[Displacement, ...] = ()
+    interventions: tuple[Score, ...] = ()
     disentanglement: tuple[DisentanglementScore, ...] = ()  # where `identbox scores` added them
 
     @property
@@ -156,6 +158,7 @@ def read(folder: Path) -> Trial:
         process=process,
         from_content=run.from_content,
         displacement=run.displacement,
+        interventions=run.interventions,
         disentanglement=run.disentanglement,
     )
 

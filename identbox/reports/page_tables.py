@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from identbox.data.factors import factor_label
 from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, came
 from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row
+from identbox.metrics.scores import PRIME, Score
 from identbox.reports.svg import typeset
 from identbox.reports.verdicts import FOUND, ON_SUPPORT, scores_by_target, seeds_of
 from identbox.reports.wording import MISSING
@@ -104,6 +106,42 @@ def _score_cell(ones: Sequence[ScoreBesideCeiling] | None) -> CellContent:
         below=f"of {typeset(ceiling, 2)}",
         shade=min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0,
         hint=f"{first.score.label}: {score:.3f}, ceiling {ceiling:.3f} ({first.ceiling.how})",
+    )
+
+
+def intervention_matrices(scores: Sequence[Score]) -> list[Table]:
+    """Counterfactual splits by factors, for each view: what is predicted after each, beside what content predicts.
+
+    Of a factor that the intervention changed the new values are predicted.
+    """
+    at = {(one.view, one.intervention, one.label): one for one in scores if one.nonlinear}
+    factors = list(dict.fromkeys(one.target for one in scores))
+    tables = []
+    for view in dict.fromkeys(one.view for one in scores if one.view != "content"):
+        rows: list[tuple[CellContent, ...]] = []
+        for intervention in dict.fromkeys(one.intervention for one in scores if one.view == view):
+            cells: list[CellContent] = []
+            for factor in factors:
+                changed = (view, intervention, factor + PRIME) in at
+                label = factor + PRIME * changed
+                own, ceiling = (at.get((who, intervention, label)) for who in (view, "content"))
+                cells.append(_counterfactual_cell(own, ceiling))
+            rows.append((str(intervention), *cells))
+        tables.append(
+            Table(f"View {view}: scores", ("intervention", *map(factor_label, factors)), rows, style="heat")
+        )
+    return tables
+
+
+def _counterfactual_cell(own: Score | None, ceiling: Score | None) -> CellContent:
+    if own is None:
+        return ""
+    return TableCell(
+        typeset(own.score, 2),
+        face="bold" if own.permuted else "",
+        below="" if ceiling is None else f"of {typeset(ceiling.score, 2)}",
+        shade=min(max(own.score, 0.0), 1.0) if math.isfinite(own.score) else 0.0,
+        hint=f"{own.label}: {own.score:.3f} [{own.low:.3f}, {own.high:.3f}], chance {own.chance:.3f}",
     )
 
 

@@ -21,12 +21,14 @@ from identbox.experiments.verification import GroupFinding, Verification
 from identbox.identifiability.controls import Power
 from identbox.metrics.disentanglement_records import DisentanglementScore, tables_by_view
 from identbox.metrics.displacement_records import Displacement, displacement_table
+from identbox.metrics.scores import Score
 from identbox.process.model import Process
 from identbox.reports import charts, graphs
 from identbox.reports.charts import Pair
 from identbox.reports.page_tables import (
     block_name,
     condition_table,
+    intervention_matrices,
     optimum_table,
     prediction_cell,
     score_matrices,
@@ -60,6 +62,7 @@ class EncoderTrial:
     """What interventions and the scores of the field say of the encoders of one run, where that is known."""
 
     displacements: Sequence[Displacement] = ()
+    interventions: Sequence[Score] = ()  # what is predicted after each
     scores: Sequence[DisentanglementScore] = ()
 
 
@@ -99,6 +102,7 @@ class GroupSection:
     assumptions: Table
     matrices: list[Table]
     moved: Table | None  # what moves the encodings of its first run
+    after: list[Table]  # what they predict after each intervention
     scores: list[PageFigure]  # of the field, of its first run
     score_tables: list[Table]
     picture: Picture | None
@@ -200,6 +204,7 @@ def group_section(
         assumptions=assumption_table(finding, "Assumptions of Theorem 2", *notes, style="assumptions"),
         matrices=score_matrices(finding),
         moved=displacement_table(trial.displacements, "By intervention") if trial.displacements else None,
+        after=intervention_matrices(trial.interventions),
         scores=list(score_figures(trial.scores)),
         score_tables=tables_by_view(trial.scores),
         picture=picture,

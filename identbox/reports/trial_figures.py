@@ -39,6 +39,7 @@ from identbox.texts import figure_text
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f5f7f9", "#a6cdee", BLUE])
 DARK = 0.75  # from this value on, numbers are white
 WIDE, HIGH = 0.62, 0.3  # inches of a cell
+ABOVE = 0.35  # inches for a title
 LETTER = 0.075  # inches of a letter of a label
 LINE = 20  # letters of a line of a column's name
 
@@ -91,7 +92,7 @@ def intervention_figure(
             values.append(tuple(None if one is None else _above_chance(one) for one in scores))
         name = "content alone" if view == "content" else view
         maps.append(HeatMap(title=f"from {name}", rows=rows, columns=factors, values=tuple(values)))
-    return draw_heat_maps(maps, title=title)
+    return draw_heat_maps(maps, title=title, stacked=True)
 
 
 def _above_chance(score: Score) -> float:
@@ -99,23 +100,28 @@ def _above_chance(score: Score) -> float:
 
 
 @matplotlib.rc_context(FIGURE_STYLE)
-def draw_heat_maps(maps: Sequence[HeatMap], *, title: str) -> Figure:
-    """Heat maps with the same rows side by side, every value printed in its cell."""
-    longest = max(len(row) for row in maps[0].rows)
-    columns = max(len(column) for one in maps for column in one.columns)
-    upright = columns * LETTER <= WIDE
-    below = 0.3 if upright else LETTER * min(columns, LINE)
-    cells = [max(len(one.columns), LETTER / WIDE * len(one.title)) for one in maps]
-    width = LETTER * longest + WIDE * sum(cells) + 0.4 * len(maps)
-    figure = _figure(width, HIGH * len(maps[0].rows) + below + 0.75, title)
-    axes = figure.subplots(1, len(maps), squeeze=False, width_ratios=cells)[0]
+def draw_heat_maps(maps: Sequence[HeatMap], *, title: str, stacked: bool = False) -> Figure:
+    """Heat maps with the same rows side by side, or with the same columns below each other."""
+    longest = LETTER * max(len(row) for one in maps for row in one.rows)
+    names = max(len(column) for one in maps for column in one.columns)
+    upright = LETTER * names <= WIDE
+    below = 0.3 if upright else LETTER * min(names, LINE)
+    wide = [max(WIDE * len(one.columns), LETTER * len(one.title)) for one in maps]
+    high = [HIGH * len(one.rows) + ABOVE for one in maps]
+    if stacked:
+        figure = _figure(longest + max(wide) + 0.4, sum(high) + below + ABOVE, title)
+        axes = figure.subplots(len(maps), 1, squeeze=False, height_ratios=high)[:, 0]
+    else:
+        figure = _figure(longest + sum(wide) + 0.4 * len(maps), max(high) + below + ABOVE, title)
+        axes = figure.subplots(1, len(maps), squeeze=False, width_ratios=wide)[0]
     for place, (ax, one) in enumerate(zip(axes, maps, strict=True)):
-        _heat_map(ax, one, labelled=place == 0, upright=upright)
+        named = not stacked or place + 1 == len(maps)
+        _heat_map(ax, one, labelled=stacked or place == 0, named=named, upright=upright)
     return figure
 
 
-def _heat_map(ax: Axes, one: HeatMap, *, labelled: bool, upright: bool) -> None:
-    """One heat map; columns are named below it, upwards where their names are long."""
+def _heat_map(ax: Axes, one: HeatMap, *, labelled: bool, named: bool, upright: bool) -> None:
+    """One heat map with the names of its rows and columns, unless another has them; long names go upwards."""
     shown = [[float("nan") if value is None else value for value in row] for row in one.values]
     ax.pcolormesh(shown, cmap=HEAT, vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
     for y, row in enumerate(one.values):
@@ -124,7 +130,7 @@ def _heat_map(ax: Axes, one: HeatMap, *, labelled: bool, upright: bool) -> None:
                 tint = "white" if value >= DARK else BLACK
                 ax.text(x + 0.5, y + 0.5, fixed_digits(value), ha="center", va="center", color=tint)
     ax.invert_yaxis()
-    names = [figure_text(fill(name, LINE)) for name in one.columns]
+    names = [figure_text(fill(name, LINE)) if named else "" for name in one.columns]
     ax.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=0 if upright else 90)
     rows = [figure_text(name) if labelled else "" for name in one.rows]
     ax.set_yticks([y + 0.5 for y in range(len(rows))], rows)

@@ -51,6 +51,7 @@ def _page(verification: Verification) -> str:
         trials={
             name: pages.EncoderTrial(
                 displacements=displacements_of(members[0], learners[name]),
+                interventions=members[0].interventions,
                 scores=members[0].disentanglement,
             )
             for name, members in verification.groups.items()

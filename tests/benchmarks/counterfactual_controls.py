@@ -9,7 +9,7 @@ but content was redrawn. The true content passes, and so does a learner that has
 
 The training on shuffled pairs is a run of its own, in RUN-shuffled-pairs: as RUN, but that the sentences of each batch
 are permuted. It takes as long as RUN did, or ``--shuffled-steps``; one that is there is used, or continued. ``--only``
-takes some encoders alone, and adds them to the record that is there. Writes displacement.json and displacement.md.
+takes some encoders alone, and adds them to the record that is there. Writes displacement.json, .md and .png.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from identbox.identifiability.counterfactuals import content_redrawn, displaceme
 from identbox.identifiability.datasets import process_of_dataset
 from identbox.learning import training
 from identbox.metrics.displacement_records import displacement_of_record, displacement_table
+from identbox.reports import figures, trial_figures
 
 CONTENT = ("object_shape", "object_xpos", "object_ypos")
 COMPONENTS = 20  # of the pixels
@@ -130,14 +131,17 @@ def judged(encode, dataset: Path):
 
 
 def write(record: dict, out: Path) -> None:
-    """The record, and a table for each encoder."""
+    """The record, a table for each encoder, and a picture of all encodings of images."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "displacement.json").write_text(json.dumps(record, indent=1) + "\n")
-    tables = []
+    tables, images = [], []
     for name, one in record.items():
         found = [displacement_of_record(row, name) for row in one["displacement"]]
         tables.append(displacement_table(found, f"{name}: content {one['outcome']}").markdown())
+        images += [replace(moved, view=name) for moved in found if moved.view == "image"]
     (out / "displacement.md").write_text("\n\n".join(tables) + "\n")
+    drawn = trial_figures.displacement_figure(images, "What moves encodings of images")
+    (out / "displacement.png").write_bytes(figures.encode(drawn)["png"])
 
 
 def main() -> None:

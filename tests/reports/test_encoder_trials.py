@@ -95,6 +95,9 @@ def test_the_page_has_what_moves_the_encodings_and_the_scores() -> None:
     assert f"View {NASTY}" in titles
     captions = [caption.words for caption in page_tree().all("caption")]
     assert {"By intervention", "Scores of view text"} <= set(captions)
+    (row,) = [row for row in page_tree().all("tr") if row.words.startswith("permute:hue")]
+    # The new values of what was changed, beside what content predicts of them.
+    assert [cell.words for cell in row.all("td")] == ["0.10of 0.00", "0.30"]
     bare = pages.verification_page(verification(SIX[0]))
     assert "What moves" not in bare
     assert "The scores of the field" not in bare
