@@ -14,7 +14,7 @@ from identbox.data.arrays import expect_arrays, read_arrays
 from identbox.data.factors import CIRCULAR, VIEWS
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, trials
-from identbox.experiments.records import RESULTS
+from identbox.experiments.records import RESULTS, run_of
 from identbox.experiments.run import CONFIG_FILE, read_results, write_results
 from identbox.experiments.vae_runs import load_vae
 from identbox.metrics.disentanglement import scores
@@ -82,19 +82,22 @@ def scores_of_run(
 def record_scores(run: Path, found: Mapping[str, DisentanglementScores]) -> bool:
     """Add scores by view to the record of a finished run, so that its reports show them; False where there is none.
 
-    Scores of the same view and name are replaced, others stay.
+    Scores of the same view and name are replaced, others stay. Raises IdentboxError for a record that is damaged or
+    cannot be written.
     """
     path = run / RESULTS
     if not path.exists():
         return False
     record = read_results(path)
+    earlier = run_of(record, path).disentanglement
     made = [replace(score, view=view) for view, scored in found.items() for score in scored]
     named = {(score.view, score.name) for score in made}
-    earlier = [
-        one for one in record.get("disentanglement", []) if (one.get("view"), one.get("name")) not in named
-    ]
-    record["disentanglement"] = [*earlier, *(config.toml_values(score.record()) for score in made)]
-    write_results(path, record)
+    kept = [score for score in earlier if (score.view, score.name) not in named]
+    record["disentanglement"] = [config.toml_values(score.record()) for score in (*kept, *made)]
+    try:
+        write_results(path, record)
+    except OSError as error:
+        raise IdentboxError(f"{path}: expected a record to write to, got {error.strerror}") from error
     return True
 
 

@@ -56,7 +56,9 @@ def test_scores_are_added_to_the_record_of_a_finished_run(file: Path, tmp_path: 
     assert not record_scores(tmp_path / "unfinished", {"image": found})
     run = tmp_path / "run"
     run.mkdir()
-    (run / "results.json").write_text(json.dumps({"format": 1, "seed": 7}))
+    empty = {"config": {}, "versions": {}, "machine": {}, "losses": {}, "probes": []}
+    record = {"format": 1, "identbox": "0", "seed": 7, "steps": 0, "seconds": 0.0, **empty}
+    (run / "results.json").write_text(json.dumps(record))
     assert record_scores(run, {"image": found, "text": found})
     again = scores_of_file(file, only=["MCC"], periods={"hue": 1.0})
     assert record_scores(run, {"image": again})
