@@ -152,12 +152,22 @@ def load(folder: Path, dataset: Path | None = None, **options: Any) -> tuple[Pai
     if not good or type(seed) is not int:
         raise IdentboxError(f"{folder}: expected a run of identbox train, got another")
     experiment = Experiment.from_preset("thesis", table, str(folder))
-    data = open_data(dataset or Path(there["folder"]), experiment.data, **options)
-    if data.sha256 != there["sha256"]:
-        raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
+    data = open_data(dataset_of_run(folder, there, dataset), experiment.data, **options)
     learner = PairLearner(experiment, data.train, seed=seed)
     training.load_model(folder, learner)
     return learner, data
+
+
+def dataset_of_run(folder: Path, there: Mapping[str, Any], dataset: Path | None) -> Path:
+    """The folder of the dataset that a run's config.toml names, or ``dataset`` where it was moved there.
+
+    Raises IdentboxError where that is no dataset, or another one: before its images are decoded, since pixels are kept
+    beside them, and a run from a stranger may name any folder of the user's.
+    """
+    place = dataset or Path(str(there.get("folder")))
+    if fingerprint(place) != there.get("sha256"):
+        raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {place}")
+    return place
 
 
 def probe_pairs(learner: PairLearner, data: Data) -> dict[str, Any]:

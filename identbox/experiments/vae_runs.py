@@ -30,6 +30,7 @@ from identbox.experiments.generative import (
     bound_record,
     vae_folder,
 )
+from identbox.experiments.image_text import dataset_of_run
 from identbox.experiments.judges import Judges, judges_of
 from identbox.experiments.multiview import MultiviewData, open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
@@ -124,10 +125,7 @@ def data_of_run(
     folder: Path, there: Mapping[str, Any], dataset: Path | None, settings: DataSettings
 ) -> MultiviewData:
     """The dataset that a run was trained on, perhaps in another place. Raises IdentboxError where it is another."""
-    data = open_multiview_data(dataset or Path(str(there.get("folder"))), settings)
-    if data.sha256 != there.get("sha256"):
-        raise IdentboxError(f"{folder}: expected the dataset it was trained on, got another in {data.folder}")
-    return data
+    return open_multiview_data(dataset_of_run(folder, there, dataset), settings)
 
 
 def _measured_vae(

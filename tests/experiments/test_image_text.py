@@ -213,8 +213,11 @@ def test_a_folder_keeps_its_configuration_and_dataset(finished, data, squares, t
     other = image_text.open_data(make_dataset(tmp_path / "other", seed=1), made().data)
     with pytest.raises(IdentboxError, match=r"differs in dataset.sha256"):
         image_text.run_experiment(made(), other, finished, seed=0)
+    # A run of a stranger's may name any folder: nothing is decoded there before it is known to be the run's dataset.
+    another = make_dataset(tmp_path / "another", seed=2)
     with pytest.raises(IdentboxError, match="expected the dataset it was trained on"):
-        image_text.load(finished, tmp_path / "other")
+        image_text.load(finished, another)
+    assert not (another / ".cache").exists()
 
 
 def test_a_dataset_that_moved_is_the_same_dataset(finished, squares, tmp_path):
