@@ -149,14 +149,14 @@ def _read_folders(place: Path, folders: list[Path]) -> PublishedPolyMnist:
 
 
 def _read_tensors(place: Path, paths: list[Path]) -> PublishedPolyMnist:
-    labels = _tensor(place / "labels.pt")
+    labels = read_tensor(place / "labels.pt")
     if labels.ndim != 1 or labels.is_floating_point() or not len(labels) or labels.min() < 0:
         raise IdentboxError(
             f"{place / 'labels.pt'}: expected whole numbers (n,), got {labels.dtype} {tuple(labels.shape)}"
         )
 
     def images(path: Path) -> Iterator[np.ndarray]:
-        values = _tensor(path)
+        values = read_tensor(path)
         if tuple(values.shape) != (len(labels), 3, DIGIT_SIDE, DIGIT_SIDE):
             raise IdentboxError(
                 f"{path}: expected {(len(labels), 3, DIGIT_SIDE, DIGIT_SIDE)}, one image for each label, "
@@ -172,7 +172,7 @@ def _read_tensors(place: Path, paths: list[Path]) -> PublishedPolyMnist:
     )
 
 
-def _tensor(path: Path) -> torch.Tensor:
+def read_tensor(path: Path) -> torch.Tensor:
     """A tensor that torch saved; nothing else is loaded, and no code is run."""
     try:
         with files.open_regular(path, LARGEST_TENSOR) as file:

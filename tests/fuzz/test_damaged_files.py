@@ -4,15 +4,21 @@ Valid files are changed at random: keys and values of tables, rows of text, byte
 cases; ``make fuzz`` sets FUZZ to 10 000 and counts the outcomes.
 """
 
+import io
 import json
 import math
 import shutil
 import struct
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import meshfiles
 from conftest import ROOT
@@ -25,8 +31,11 @@ from fuzzing import (
     write_toml,
 )
 from identbox import Multimodal3DIdent, config, seeding
-from identbox.data import exports
+from identbox.csvfiles import read_csv
+from identbox.data import exports, published_polymnist
 from identbox.data import shards as shard_readers
+from identbox.data.arrays import map_array, read_arrays
+from identbox.data.photographs import read_photograph
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, records, simulation, sweeps
@@ -180,8 +189,6 @@ def test_shards(shards, data):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    import torch
-
     folder = tmp_path_factory.mktemp("fuzz-run")
     model = torch.nn.Linear(3, 2)
     training.minimise(
@@ -196,8 +203,6 @@ def checkpoint(tmp_path_factory) -> Path:
 @cases()
 @given(data=st.data())
 def test_checkpoints(checkpoint, data):
-    import torch
-
     path = checkpoint / training.CHECKPOINT
     whole = path.read_bytes()
     for other in checkpoint.glob("*previous*"):
@@ -209,6 +214,48 @@ def test_checkpoints(checkpoint, data):
         )
     finally:
         path.write_bytes(whole)
+
+
+def files_of_others() -> dict[str, tuple[bytes, Callable[[Path], object]]]:
+    """What other programs write, whole, and the reader of each kind."""
+    levels = np.arange(20 * 18 * 3, dtype=np.uint8).reshape(20, 18, 3)
+    made: dict[str, tuple[bytes, Callable[[Path], object]]] = {}
+
+    def add(name: str, write: Callable[[io.BytesIO], object], reader: Callable[[Path], object]) -> None:
+        content = io.BytesIO()
+        write(content)
+        made[name] = content.getvalue(), reader
+
+    for form in ("PNG", "JPEG"):
+        add(f"a.{form.lower()}", partial(Image.fromarray(levels).save, format=form), a_photograph)
+    add("a.npy", lambda file: np.save(file, levels), lambda path: map_array(path).sum())
+    add("a.npz", lambda file: np.savez(file, a=levels, b=levels[0]), read_arrays)
+    add("a.pt", lambda file: torch.save(torch.arange(9), file), published_polymnist.read_tensor)
+    lists = b'image_id,"a, b",c\n1.jpg,1,-1\n2.jpg,-1,1\n'
+    made["a.csv"], made["b.csv"] = (lists, read_csv), (lists.replace(b'"a, b"', b"a"), read_csv)
+    return made
+
+
+def a_photograph(path: Path) -> object:
+    return read_photograph(path, "a photograph")
+
+
+OTHERS = files_of_others()
+
+
+@cases()
+@given(name=st.sampled_from(sorted(OTHERS)), data=st.data())
+def test_files_of_other_programs(scratch, name, data):
+    whole, reader = OTHERS[name]
+    path = scratch / name
+    path.write_bytes(data.draw(damaged([whole])))
+    expect_a_result_or_one_line(name, lambda: reader(path))
+
+
+def test_files_of_other_programs_are_read_before_they_are_damaged(tmp_path):
+    for name, (content, reader) in OTHERS.items():
+        (tmp_path / name).write_bytes(content)
+        reader(tmp_path / name)
 
 
 CUBE = (

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from conftest import identbox
 from drawn_squares import make_dataset
-from fuzzing import cases, expect_a_result_or_one_line, names, scalars, values, words
+from fuzzing import cases, expect_a_result_or_one_line, names, outcomes, scalars, values, words
 from identbox import Multimodal3DIdent, documents, texts
 from identbox.data import cards, checks, exports
 from identbox.data.arrays import read_arrays
@@ -289,6 +289,7 @@ def table_of(name: str) -> Table:
 @cases(4)
 @given(name=names)
 def test_a_name_is_text_in_every_format_of_a_table(name):
+    outcomes["a name in a table: tried"] += 1
     shown, plain = table_of(name), table_of("x")
     expect_shown(str(shown))
     html = shown.html() + documents.page(name, name, shown, kicker=name, lead=name)
@@ -309,6 +310,7 @@ def test_a_name_is_text_in_every_format_of_a_table(name):
 @cases()
 @given(name=names)
 def test_a_name_is_text_in_the_card_of_a_dataset(name, data):
+    outcomes["a name in a card: tried"] += 1
     recipe = Recipe.read(data)
     assert recipe is not None
 
@@ -361,6 +363,7 @@ def test_a_name_is_text_in_the_graph_of_a_process(name, other, parts):
 @cases(0.1)
 @given(title=names, scope=names)
 def test_a_name_is_text_in_the_report_of_a_sweep(scratch, title, scope):
+    outcomes["a name in a report: tried"] += 1
     folder = scratch / "sweep"
     shutil.rmtree(folder, ignore_errors=True)
     write_sweep(folder, {"one": {"process.causal": False, "process.scope": scope}}, title=title)
