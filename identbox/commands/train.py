@@ -87,9 +87,9 @@ def train_command(
 ) -> None:
     """Train an image and a text encoder on a dataset folder DATA, and probe what they encode.
 
-    With --model a multimodal VAE is trained instead. DATA may then also be a dataset of identbox data, or the word
-    simulation, for the vectors of a numerical simulation as identbox simulate has them. After an interruption the same
-    command continues where it stopped.
+    With --model a multimodal VAE is trained instead. DATA may then also be a dataset of identbox data, the word
+    simulation, for the vectors of a numerical simulation as identbox simulate has them, or the TOML file of a discrete
+    law, whose likelihoods are known exactly. After an interruption the same command continues where it stopped.
     """
     if model is not None:
         changes = {**changes, "model": model}
@@ -100,6 +100,8 @@ def train_command(
         _train_dmvae(data, preset, changes, where, workers, **options)
     elif str(data) == SIMULATION:
         _train_vae_on_world(preset, changes, where, **options)
+    elif data.suffix == ".toml":
+        _train_vae_on_law(data, preset, changes, where, **options)
     else:
         _train_vae_on_dataset(data, preset, changes, where, workers, **options)
     show_run(out)
@@ -140,6 +142,16 @@ def _train_vae_on_world(
     experiment = generative.Generative.from_preset(preset, changes, where)
     with _training_bar(experiment.training.steps, _content) as callbacks:
         generative.run_vae_on_world(experiment, out, seed=seed, device=device, callbacks=callbacks)
+
+
+def _train_vae_on_law(
+    law: Path, preset: str, changes: dict[str, Any], where: str, *, seed: int, out: Path, device: str
+) -> None:
+    from identbox.experiments import generative, law_vaes
+
+    experiment = generative.Generative.from_preset(preset, changes, where)
+    with _training_bar(experiment.training.steps, _validation) as callbacks:
+        law_vaes.run_vae_on_law(experiment, law, out, seed=seed, device=device, callbacks=callbacks)
 
 
 def _train_dmvae(

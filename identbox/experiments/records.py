@@ -34,6 +34,24 @@ PROBE_KEYS = {"probes", "probes_train_mode", "probes_subsets", "from_content", "
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exact:
+    """A multimodal VAE beside the law that it was trained on, in nats."""
+
+    log_evidence: float  # E[log p(x)]
+    bound: float  # E[L], with beta 1
+    error: float  # the standard error of the bound, from sampling z
+    states: int  # over which the bound is a mean
+    likelihood: tuple[
+        float, ...
+    ] = ()  # beside each estimate of the record, the exact one of the same samples
+    # The objective and decoders of Theorem 1, and which gap no model of these is below: as proved, and as printed.
+    objective: str = ""
+    decoder: str = ""
+    least_gap: float | None = None
+    printed_gap: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The record of a run, as far as reports need it."""
 
@@ -63,6 +81,8 @@ class Run:
     probes_subsets: tuple[Score, ...] = ()
     bound: str = ""
     likelihood: tuple[dict[str, Any], ...] = ()
+    # Of multimodal VAEs on a law that is known: the bound and the log-likelihoods beside the exact ones, in nats.
+    exact: Exact | None = None
     # Of simulations: the run beside the optimum of the theorem's proof, or why there is none.
     optimum: Any = None
     # On a dataset: what is generated from subsets of modalities and from the prior, and judged.
@@ -217,6 +237,9 @@ def run_of(record: Any, path: Path) -> Run:
         if not isinstance(rows, list):
             raise IdentboxError(f"{path}: {key}: expected a list, got {rows!r}")
         table[key] = [of_record(row, f"{path}: {key}[{place}]") for place, row in enumerate(rows)]
+    if "exact" in table:
+        where = f"{path}: exact"
+        table["exact"] = build(Exact, known(Exact, table["exact"], where), where)
     return build(Run, table, str(path))
 
 

@@ -182,6 +182,56 @@ class Classes:
         return f"{self.classes} classes{masked}"
 
 
+@settings
+class Components:
+    """Components that are one of several classes each, of different numbers of classes.
+
+    Data are whole numbers (n, components), and the decoder's output logits (..., n, most classes, components). Those of
+    classes that a component has not are left out.
+
+    >>> import torch
+    >>> Components(sizes=(2, 3)).log_density(torch.zeros(1, 3, 2), torch.tensor([[1, 2]])).exp() * 6
+    tensor([1.0000])
+    """
+
+    sizes: tuple[Annotated[int, at_least(1)], ...]
+
+    @property
+    def classes(self) -> Classes:
+        """The same, as if each component had the most classes."""
+        return Classes(classes=max(2, *self.sizes))
+
+    def outputs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.classes.outputs(shape)
+
+    def log_density(
+        self, parameters: Float[Tensor, "*more n classes components"], x: Shaped[Tensor, "n components"]
+    ) -> Float[Tensor, "*more n"]:
+        return self.classes.log_density(self._possible(parameters), x)
+
+    def mean(self, parameters: Float[Tensor, "n classes components"]) -> Shaped[Tensor, "n components"]:
+        return self.classes.mean(self._possible(parameters))
+
+    def sample(
+        self, parameters: Float[Tensor, "n classes components"], generator: torch.Generator
+    ) -> Shaped[Tensor, "n components"]:
+        return self.classes.sample(self._possible(parameters), generator)
+
+    def expect(self, x: Shaped[Tensor, "n components"], where: str) -> None:
+        if x.shape[1:] != (len(self.sizes),):
+            raise IdentboxError(f"{where}: expected {len(self.sizes)} components, got {tuple(x.shape[1:])}")
+        for place, size in enumerate(self.sizes):
+            Classes(classes=max(2, size)).expect(x[:, place], f"{where}, component {place}")
+
+    def __str__(self) -> str:
+        return f"classes ({', '.join(map(str, self.sizes))})"
+
+    def _possible(self, parameters: Float[Tensor, "*more classes components"]) -> Float[Tensor, ...]:
+        sizes = torch.tensor(self.sizes, device=parameters.device)
+        beyond = torch.arange(parameters.shape[-2], device=parameters.device)[:, None] >= sizes
+        return parameters.masked_fill(beyond, -torch.inf)
+
+
 def _expect_all(holds: Tensor, x: Tensor, where: str, what: str) -> None:
     if not holds.all():
         place = int(holds.flatten().int().argmin())

@@ -20,7 +20,7 @@ from identbox.tables import Table
 
 def subset_tables(run: Run) -> list[Table]:
     """What embeddings of several modalities, and the specific dimensions of each, predict; what a model generates."""
-    return [*_subset_table(run), *_agreement_table(run), *_likelihood_table(run)]
+    return [*_subset_table(run), *_agreement_table(run), *_likelihood_table(run), *_exact_table(run)]
 
 
 def _subset_table(run: Run) -> list[Table]:
@@ -74,6 +74,38 @@ def _likelihood_table(run: Run) -> list[Table]:
     return [Table("Log-likelihoods on held-out data", head, rows, align="lrrr", dense=True)]
 
 
+def _exact_table(run: Run) -> list[Table]:
+    """What a model says of a law that is known, beside what is so."""
+    exact = run.exact
+    if exact is None:
+        return []
+    rows = [("E[L], the bound", exact.bound, exact.error, exact.log_evidence)]
+    for one, known in zip(run.likelihood, exact.likelihood, strict=False):
+        rows.append((str(one["what"]).partition(" by ")[0], one["mean"], one["error"], known))
+    cells = [
+        (what, f"{mean:.3f} ± {error:.3f}", f"{known:.3f}", f"{known - mean:.3f}")
+        for what, mean, error, known in rows
+    ]
+    head = ("in nats", "model", "exact", "lost")
+    return [Table("Beside the exact law", head, cells, align="lrrr", dense=True)]
+
+
+def _exact_notes(run: Run) -> list[str]:
+    exact = run.exact
+    if exact is None:
+        return []
+    notes = [
+        f"The bound is a mean over {exact.states} states of the law; beside it stands E[log p(x)], which no bound is "
+        "above. Log-likelihoods are of the same samples in both columns."
+    ]
+    if exact.least_gap is not None and exact.printed_gap is not None:
+        notes.append(
+            f"With these subsets, {exact.decoder} decoders and the objective {exact.objective}, no model loses less "
+            f"than {exact.least_gap:.3f} of E[log p(x)]. Eq. 7.5 as printed says {exact.printed_gap:.3f}."
+        )
+    return notes
+
+
 def bound_notes(run: Run) -> list[str]:
     """Which bound the losses are of, and how likelihoods were estimated."""
     notes = _dmvae_notes(run)
@@ -85,7 +117,7 @@ def bound_notes(run: Run) -> list[str]:
         notes.append(
             f"Log-likelihoods are by {how}, with the raw likelihoods and beta 1; errors are from sampling z."
         )
-    return notes
+    return [*notes, *_exact_notes(run)]
 
 
 def _dmvae_notes(run: Run) -> list[str]:
