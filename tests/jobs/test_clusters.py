@@ -128,15 +128,15 @@ def test_a_scheduler_does_not_keep_a_note_of_each_task(
         until(lambda: client.run_on_scheduler(notes) <= 10)
 
 
-def test_images_rendered_while_all_of_a_cluster_is_killed_are_those_of_an_undisturbed_run(
+def test_images_rendered_while_a_cluster_is_killed_are_those_of_an_undisturbed_run(
     small: Path, tmp_path: Path
 ):
     pytest.importorskip("distributed")
     out = tmp_path / "out"
     words = [*map(str, SMALL), "--offline", "--workers", "1"]
-    kills = ((0.1, "worker"), (0.6, "scheduler"))  # after the scheduler the same client continues on another
-    killed = render_with_kills(words, 19, out, tmp_path, shard=14, kills=kills)
-    assert [what.split(" at ")[0] for what in killed] == ["the worker", "the scheduler"]
+    kills = ((0.3, "scheduler"),)  # the same command continues on another cluster
+    (killed,) = render_with_kills(words, 19, out, tmp_path, shard=14, kills=kills)
+    assert killed.startswith("the scheduler at ")
     assert "the dataset is whole" in (tmp_path / "client.log").read_text()
     assert differing(files(small), files(out)) == []
     assert identbox("check", out, "--placement", 0).returncode == 0

@@ -71,7 +71,7 @@ def test_a_sample_does_not_depend_on_how_many_there_are(small: Path, tmp_path: P
 
 
 def test_killed_workers_are_replaced_and_no_pixel_differs(tmp_path: Path, pack: dict):
-    count, goals, chance = 60, (6, 18, 30), random.Random(1)
+    count, goals, chance = 30, (4, 10), random.Random(1)
     make_run(tmp_path / "calm", count, pack).execute(1)
     run = make_run(tmp_path / "storm", count, pack)
     killed = []
@@ -85,7 +85,7 @@ def test_killed_workers_are_replaced_and_no_pixel_differs(tmp_path: Path, pack: 
 
     thread = threading.Thread(target=storm, daemon=True)
     thread.start()
-    outcome = run.execute(3)
+    outcome = run.execute(2)
     thread.join(timeout=5)
     assert len(killed) == len(goals), "the run was over before the workers could be killed"
     assert outcome.done == count
@@ -97,23 +97,20 @@ def test_killed_workers_are_replaced_and_no_pixel_differs(tmp_path: Path, pack: 
 def test_a_killed_run_continues_and_renders_no_image_again(small: Path, tmp_path: Path):
     words = [*map(str, SMALL), "--workers", "1", "--out", str(tmp_path / "out")]
     images = tmp_path / "out" / "train" / "images"
-    stamps: dict[str, int] = {}
-    for goal in (3, 8):
-        parent = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.time() + 60
-        while len(list(images.glob("*.png"))) < goal and time.time() < deadline:
-            time.sleep(0.02)
-        parent.kill()
-        parent.wait()
-        time.sleep(1.0)  # the orphan finishes the image at hand, finds nobody listening, and ends
-        now = {path.name: path.stat().st_mtime_ns for path in images.glob("*.png")}
-        assert goal <= len(now) < 14
-        assert stamps.items() <= now.items(), "a whole image was rendered again"
-        stamps = now
+    parent = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 60
+    while len(list(images.glob("*.png"))) < 3 and time.time() < deadline:
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    time.sleep(1.0)  # the orphan finishes the image at hand, finds nobody listening, and ends
+    stamps = {path.name: path.stat().st_mtime_ns for path in images.glob("*.png")}
+    assert 3 <= len(stamps) < 14
     (images / ".13.png.99999.part").write_bytes(b"what a killed worker leaves")
     done = identbox("render", *words)
     assert done.returncode == 0, done.stderr
-    assert stamps.items() <= {path.name: path.stat().st_mtime_ns for path in images.glob("*.png")}.items()
+    now = {path.name: path.stat().st_mtime_ns for path in images.glob("*.png")}
+    assert stamps.items() <= now.items(), "a whole image was rendered again"
     assert files(tmp_path / "out") == files(small)
 
 
