@@ -219,6 +219,9 @@ def test_the_command_passes_and_writes_its_report(made, tmp_path):
     text = (tmp_path / "verification.md").read_text()
     assert "Every prediction came true (1 of 1)." in text
     assert "| smooth, invertible mixing | holds |" in text
+    page = (tmp_path / "verification.html").read_text()
+    assert "What moves the encodings" in page  # each variable permuted in the run's world
+    assert "permute:style" in page
 
 
 def test_the_command_says_where_nothing_was_predicted(made, tmp_path):
