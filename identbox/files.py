@@ -1,8 +1,7 @@
 """Files and folders: read with bounds, written whole or not at all, and never outside the folder that is meant.
 
-What is read may come from a stranger. So only regular files are opened, none is larger than its kind may be, and a name
-from within a file becomes a path by `inside` alone. What is written gets a temporary name that cannot be guessed, in a
-file that this process made: a link that waits there is not followed.
+What is read may come from a stranger: only regular files are opened, none is larger than its kind may be, and a name
+from within a file becomes a path by `inside` alone. What is written gets a temporary name that cannot be guessed.
 """
 
 from __future__ import annotations
@@ -33,9 +32,8 @@ LEFT_OVER = 3600  # seconds without a write after which a temporary file is that
 MIB = 1 << 20
 # The most bytes that a file of each kind may have.
 LARGEST_TABLE = 8 * MIB  # TOML
-LARGEST_RECORD = 64 * MIB  # JSON, and lines of it
+LARGEST_RECORD = LARGEST_IMAGE = 64 * MIB  # JSON, and lines of it
 LARGEST_TEXT = 1024 * MIB  # CSV and sentences
-LARGEST_IMAGE = 64 * MIB
 LARGEST_INTEGER = 10**300  # in a table or a record; one of thousands of digits cannot even be printed
 LONGEST_FILE_NAME = 255  # bytes of a file's name
 

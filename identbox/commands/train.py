@@ -100,11 +100,16 @@ def train_command(
         _train_dmvae(data, preset, changes, where, workers, **options)
     elif str(data) == SIMULATION:
         _train_vae_on_world(preset, changes, where, **options)
-    elif data.suffix == ".toml":
+    elif _is_law(data):
         _train_vae_on_law(data, preset, changes, where, **options)
     else:
         _train_vae_on_dataset(data, preset, changes, where, workers, **options)
     show_run(out)
+
+
+def _is_law(data: Path) -> bool:
+    """Whether the data are a law that a TOML file describes."""
+    return data.suffix == ".toml"
 
 
 def _validation(metrics: dict[str, Any]) -> str:
@@ -149,7 +154,7 @@ def _train_vae_on_law(
 ) -> None:
     from identbox.experiments import generative, law_vaes
 
-    experiment = generative.Generative.from_preset(preset, changes, where)
+    experiment = generative.Generative.from_preset(preset, changes, where, on="law")
     with _training_bar(experiment.training.steps, _validation) as callbacks:
         law_vaes.run_vae_on_law(experiment, law, out, seed=seed, device=device, callbacks=callbacks)
 
@@ -169,6 +174,8 @@ def _train_dmvae(
     from identbox.experiments.multiview import data_kind
 
     on_world = str(data) == SIMULATION
+    if _is_law(data):
+        raise IdentboxError(f"--model {DMVAE}: expected simulation or a dataset, got the law {data}")
     kind = data_kind(None if on_world else data)
     experiment = dmvae.DMVAESettings.from_preset(preset, changes, where, on=kind)
     options: dict[str, Any] = {"seed": seed, "device": device}

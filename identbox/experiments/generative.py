@@ -64,6 +64,7 @@ PARTITION = {"encoder": {"specific": 2}}
 # Sizes of a partitioned model on each kind of data; on PolyMNIST those of MMVAE+.
 PARTITIONS: dict[DataKind, dict[str, int]] = {
     "simulation": {"specific": 2},
+    "law": {"specific": 1},
     "pairs": {"specific": 2},
     "multiview": {"encoding_size": 32, "specific": 32},
 }
@@ -146,7 +147,7 @@ class Generative:
     ) -> Generative:
         """The configuration of a preset and of the model that ``table`` names, changed by the rest of it.
 
-        ``on`` says what it is trained on: presets differ for simulations, image-text pairs and other datasets.
+        ``on`` says what it is trained on: presets differ for simulations, laws, image-text pairs and other datasets.
 
         Raises IdentboxError for an unknown preset or model, and for keys and values that do not fit.
         """
@@ -182,6 +183,7 @@ GENERATIVE_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "thesis": {
         "all": {},
         "simulation": {},
+        "law": {},
         "pairs": {
             "training": {"steps": 100_000, "batch": 256, "learning_rate": 5e-4},
             "encoder": {"image": "resnet18"},
@@ -203,6 +205,12 @@ GENERATIVE_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "probes": {"samples": 1024},
         },
         "simulation": {},
+        # A few classes: with more layers the posterior stays at the prior.
+        "law": {
+            "encoder": {"widths": [8]},
+            "decoder": {"widths": [16, 16]},
+            "training": {"steps": 1500, "learning_rate": 0.02},
+        },
         "pairs": {
             "process": {"content": 5, "style": 5, "specific": 5},
             "encoder": {"encoding_size": 16},

@@ -24,7 +24,7 @@ from identbox.experiments.pair_learner import DataSettings
 from identbox.process.presets import SHAPE_NAMES
 from identbox.process.tables import process_from_table
 
-DataKind = Literal["simulation", "pairs", "multiview"]
+DataKind = Literal["simulation", "law", "pairs", "multiview"]
 Parser = Callable[[str], Mapping[str, int]]  # the classes that a text names, by factor; raises IdentboxError
 
 

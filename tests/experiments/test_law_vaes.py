@@ -13,7 +13,7 @@ from identbox.experiments.generative import Generative
 from identbox.learning.likelihoods import Components
 from identbox.process.exact import DiscreteProcess
 
-SMALL = {
+SMALL = {  # of the quick preset
     "encoder": {"widths": [4]},
     "decoder": {"widths": [8]},
     "training": {"steps": 150, "batch": 64, "learning_rate": 0.03, "log_every": 150},
@@ -64,7 +64,7 @@ def test_a_run_goes_on_with_its_law_alone(finished, tmp_path):
     folder, _ = finished
     other = tmp_path / "other.toml"
     other.write_text(LAW.replace("0.25, 0.25", "0.5, 0.0"))
-    experiment = Generative.from_preset("quick", SMALL)
+    experiment = Generative.from_preset("quick", SMALL, on="law")
     with pytest.raises(IdentboxError, match=r"differs in law\.sha256"):
         law_vaes.run_vae_on_law(experiment, other, folder / "run", seed=0)
 
@@ -72,7 +72,7 @@ def test_a_run_goes_on_with_its_law_alone(finished, tmp_path):
 def test_the_bound_is_that_of_a_sum_over_states_and_draws():
     """Against a loop over single states, weighted by their probabilities."""
     law = DiscreteProcess({"x1": ["a"], "x2": ["one", "b"]}, TABLE)
-    experiment = Generative.from_preset("quick", {**SMALL, "model": "mvae", "elbo": {"beta": 3.0}})
+    experiment = Generative.from_preset("quick", {**SMALL, "model": "mvae", "elbo": {"beta": 3.0}}, on="law")
     learner = law_vaes.law_vae(experiment, law, seed=0)
     found = law_vaes.gap_record(learner, experiment)
     states, p = law.support()
@@ -107,6 +107,8 @@ def test_a_law_of_numbers_is_refused(tmp_path):
     done = identbox("train", tmp_path / "law.toml", "--model", "mvae", "--out", tmp_path / "run")
     assert done.returncode == 1
     assert "expected a law of classes, got a covariance" in done.stderr
+    done = identbox("train", tmp_path / "law.toml", "--model", "dmvae", "--out", tmp_path / "run")
+    assert "--model dmvae: expected simulation or a dataset, got the law" in done.stderr
     done = identbox("train", tmp_path / "nowhere.toml", "--model", "mvae", "--out", tmp_path / "run")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
