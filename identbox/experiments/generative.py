@@ -341,11 +341,15 @@ def likelihoods(
     if not estimate.data:
         return []
     options: dict[str, Any] = {"samples": estimate.samples, "seed": learner.seed}
-    found = [log_likelihood(learner.vae, x, **options)]
-    for name in x:
-        others = [other for other in x if other != name]
-        found.append(log_likelihood(learner.vae, x, [name], given=others, **options))
-    return [one.record() for one in found]
+    return [
+        log_likelihood(learner.vae, x, names, given=given, **options).record()
+        for names, given in likelihoods_asked(tuple(x))
+    ]
+
+
+def likelihoods_asked(names: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Of which modalities, given which, log-likelihoods are estimated: all, then each given the others."""
+    return [(names, ()), *(((n,), tuple(other for other in names if other != n)) for n in names)]
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from identbox import config, seeding
 from identbox.errors import IdentboxError
-from identbox.experiments.generative import Generative, bound_record, vae_folder
+from identbox.experiments.generative import Generative, bound_record, likelihoods_asked, vae_folder
 from identbox.experiments.run import Trainable
 from identbox.experiments.vae_learners import VaeLearner, embeddings
 from identbox.experiments.vae_networks import VaeDecoderSettings, VaeEncoderSettings
@@ -56,7 +56,7 @@ def load_law(path: Path) -> DiscreteProcess:
 
 def fingerprint(law: DiscreteProcess) -> str:
     """A hash of the modalities and of every probability."""
-    names = json.dumps(law.modalities, sort_keys=False).encode()
+    names = json.dumps(law.modalities).encode()
     return hashlib.sha256(names + law.joint.tobytes()).hexdigest()
 
 
@@ -170,18 +170,12 @@ def _measured(learner: LawVae, trained: Trained, experiment: Generative) -> dict
         "exact": {
             **gap_record(learner, experiment),
             "likelihood": [
-                exact_log_likelihood(law, held_out, one["modalities"], one["given"])
-                for one in _asked(law, record["likelihood"])
+                exact_log_likelihood(law, held_out, names, given)
+                for names, given in likelihoods_asked(tuple(law.modalities))
+                if record["likelihood"]
             ],
         },
     }
-
-
-def _asked(law: DiscreteProcess, estimates: list[dict[str, Any]]) -> list[dict[str, tuple[str, ...]]]:
-    """Which modalities, given which, the estimates are of, in their order: all, then each given the others."""
-    names = tuple(law.modalities)
-    single = [{"modalities": (n,), "given": tuple(other for other in names if other != n)} for n in names]
-    return [{"modalities": names, "given": ()}, *single] if estimates else []
 
 
 def exact_log_likelihood(

@@ -41,9 +41,8 @@ class Exact:
     bound: float  # E[L], with beta 1
     error: float  # the standard error of the bound, from sampling z
     states: int  # over which the bound is a mean
-    likelihood: tuple[
-        float, ...
-    ] = ()  # beside each estimate of the record, the exact one of the same samples
+    # Beside each estimate of the record, the exact log-likelihood of the same samples.
+    likelihood: tuple[float, ...] = ()
     # The objective and decoders of Theorem 1, and which gap no model of these is below: as proved, and as printed.
     objective: str = ""
     decoder: str = ""

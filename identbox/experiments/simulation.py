@@ -160,9 +160,8 @@ def learner_of(
     if world is None:
         world = World(process, seed=seed, mixing=simulation.mixing, shared_mixing=shared)
     outputs = simulation.encoder.encoding_size or simulation.objective.encoding_size(world.content_size)
-    alike = (
-        simulation.encoder.start == "he"
-    )  # encoders that start alike find sooner what their views have in common
+    # Encoders that start alike find sooner what their views have in common.
+    alike = simulation.encoder.start == "he"
     encoders = {
         name: MLP(
             mixed.dim, outputs, simulation.encoder, seed=seed, name="encoder" if alike else f"encoder/{name}"
