@@ -19,7 +19,7 @@ import meshfiles
 from meshes import MeshError
 
 LARGEST = 256 << 20  # bytes of a file
-MOST_TRIANGLES = 400_000  # each takes up to 12 microseconds, and up to 1 kB in a .glb
+MOST_TRIANGLES = 360_000  # each takes up to 12 microseconds, and up to 1 kB in a .glb
 COARSEST = 1e-4  # of the extent: the most that float32 may round the coordinates of a .glb or .blend
 HIDDEN_KINDS = (
     "MESH",

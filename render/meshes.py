@@ -23,24 +23,35 @@ class MeshError(ValueError):
 def measure(vertices: np.ndarray, faces: np.ndarray) -> dict:
     """Figures that describe a mesh.
 
-    Returns a dict with ``vertices`` and ``triangles`` (counts), ``extent`` (largest side of the bounding
-    box), ``volume`` (signed, about the middle of the box), ``centre`` and ``centre_of`` (see `find_centre`),
-    ``open_edges`` (edges of one face), ``tangled_edges`` (edges of three or more faces, or of two faces that
-    disagree on its direction) and ``parts`` (connected components).
+    Returns those of `measure_surface`, and ``volume`` (signed, about the middle of the box), ``centre`` and
+    ``centre_of`` (see `placing.find_centre`).
     """
     seen, _ = used(vertices, faces)
     middle = (seen.min(axis=0) + seen.max(axis=0)) / 2
-    open_edges, tangled_edges = _count_edges(faces)
     wound, part = placing.wind_outward(vertices - middle, faces)
     centre, kind = placing.find_centre(vertices - middle, wound, part)
+    return {
+        **measure_surface(vertices, faces),
+        "volume": placing.volume(vertices - middle, faces),
+        "centre": (centre + middle).tolist(),
+        "centre_of": kind,
+    }
+
+
+def measure_surface(vertices: np.ndarray, faces: np.ndarray) -> dict:
+    """Figures of a surface, wherever it lies and whichever side of it is outside.
+
+    Returns a dict with ``vertices`` and ``triangles`` (counts), ``extent`` (largest side of the bounding box),
+    ``open_edges`` (edges of one face), ``tangled_edges`` (edges of three or more faces, or of two faces that disagree
+    on its direction) and ``parts`` (connected components).
+    """
+    seen, _ = used(vertices, faces)
+    open_edges, tangled_edges = _count_edges(faces)
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     return {
         "vertices": len(vertices),
         "triangles": len(faces),
         "extent": float(np.ptp(seen, axis=0).max()),
-        "volume": placing.volume(vertices - middle, faces),
-        "centre": (centre + middle).tolist(),
-        "centre_of": kind,
         "open_edges": open_edges,
         "tangled_edges": tangled_edges,
         "parts": len(np.unique(placing.label(len(vertices), edges)[faces])),

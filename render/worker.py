@@ -149,12 +149,12 @@ def convert(header: dict, items: list[dict], report: Reports) -> None:
 
 
 def measure(header: dict, items: list[dict], report: Reports) -> None:
-    """Report the figures of each ``mesh``.npz."""
+    """Report the figures of the surface of each ``mesh``.npz."""
     import meshes
 
     report(ready=True)
     for number, item in enumerate(items):
-        report(done=number, **meshes.measure(*meshes.load(item["mesh"])))
+        report(done=number, **meshes.measure_surface(*meshes.load(item["mesh"])))
 
 
 def render(header: dict, items: list[dict], report: Reports) -> None:

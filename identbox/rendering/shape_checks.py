@@ -8,7 +8,7 @@ from math import pi
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 
 from identbox import seeding
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ZOOM = 35 / 50  # lens over sensor
 SIZE = 224  # pixels a side of the images whose covered pixels are counted
+MOST_DRAWN = 1_000_000  # triangles of a mesh over all turns, some microseconds each; turns beyond are left out
 FINER = 2  # masks are drawn so many times larger, since PIL widens a polygon by half a pixel
 # Balanced accuracy from which a class counts as identified by its size: one mistake in ten. Natural outlines differ by
 # more than chance (0.5, or 0.62 at the 5% level of Kuiper's test with 64 orientations), so with less every pack would
@@ -61,7 +62,7 @@ def measure_pack(
 ) -> list[ShapeFigures]:
     """The figures of each shape of a pack; covered pixels over ``turns`` orientations, the same for each shape.
 
-    ``on_turn`` is called after each orientation of each shape.
+    ``on_turn`` is called at each orientation of each shape.
     """
     reports = run_once(blender, {"task": "measure"}, [{"mesh": str(path)} for path in pack.files.values()])
     measured = [report for report in reports if "done" in report]
@@ -102,61 +103,70 @@ def covered(
     rotations: Float[np.ndarray, "n 3 3"],
     *,
     on_turn: Callable[[], None] = lambda: None,
-) -> Float[np.ndarray, " n"]:
+) -> Float[np.ndarray, " k"]:
     """Pixels of an image of SIZE x SIZE that a mesh in metres at the origin covers, for each rotation.
 
-    Shadows, the ground and all colours are left out: only the size of the outline counts. A triangle smaller than a
-    pixel covers the pixels of its corners, so that a mesh of millions takes no drawing of each. ``on_turn`` is called
-    after each rotation.
+    A mesh of very many triangles larger than a pixel is drawn for the first rotations alone, see MOST_DRAWN.
+
+    Shadows, the ground and all colours are left out: only the size of the outline counts. Each vertex covers its pixel,
+    so that a triangle smaller than a pixel need not be drawn. ``on_turn`` is called at each rotation.
     """
     side = SIZE * FINER
     forward = -np.array(CAMERA) / np.linalg.norm(CAMERA)
     right = np.array([0.0, 1.0, 0.0])
-    up = np.cross(right, forward)
-    tiny = _always_small(vertices, faces, side)
-    dots_of_tiny = np.zeros(len(vertices), dtype=bool)
-    dots_of_tiny[faces[tiny]] = True
-    faces = faces[~tiny]
-    corners_of_faces = np.ascontiguousarray(faces.T)
-    counts = []
+    axes = np.stack([right, np.cross(right, forward), forward], axis=1)
+    faces, reach = _not_always_small(vertices, faces, side)
+    counts: list[float] = []
+    drawn_already = 0
     for rotation in rotations:
-        seen = vertices @ rotation.T - CAMERA
-        scale = ZOOM * side / (seen @ forward)
-        points = np.stack([side / 2 + scale * (seen @ right), side / 2 - scale * (seen @ up)], axis=1)
-        small = np.ones(len(faces), dtype=bool)
-        for axis in points.T:
-            a, b, c = (axis[corner] for corner in corners_of_faces)
-            small &= np.maximum(np.maximum(a, b), c) - np.minimum(np.minimum(a, b), c) < 1
+        on_turn()
+        if drawn_already > MOST_DRAWN:
+            continue
+        x, y, depth = (vertices @ (rotation.T @ axes) - CAMERA @ axes).T
+        scale = ZOOM * side / depth
+        points = side / 2 + scale * x, side / 2 - scale * y
         drawn = Image.new("1", (side, side))
         draw = ImageDraw.Draw(drawn)
-        for corners in points[faces[~small]].reshape(-1, 6).tolist():
+        large = _large(points, faces[:, reach >= depth[faces[0]]])
+        drawn_already += len(large)
+        for corners in large.tolist():
             draw.polygon(corners, fill=1)
         mask = np.array(drawn)
-        dots = dots_of_tiny.copy()
-        dots[faces[small]] = True
-        columns, rows = np.floor(points[dots]).astype(int).T
+        columns, rows = np.floor(points).astype(int)
         inside = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
         mask[rows[inside], columns[inside]] = True
         counts.append(np.count_nonzero(mask) / FINER**2)
-        on_turn()
     return np.array(counts)
 
 
-def _always_small(
+def _not_always_small(
     vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], side: int
-) -> Bool[np.ndarray, " f"]:
-    """Which triangles are smaller than a pixel from wherever they are seen, by their longest edge.
+) -> tuple[Int[np.ndarray, "3 k"], Float[np.ndarray, " k"]]:
+    """The triangles that may be larger than a pixel, and the depth of their first corner from which on none is.
 
-    An edge of length L at distance d is at most ZOOM side L / d pixels long, and 1 + r / d times as long at r beside
-    the middle of the image.
+    An edge of length L that begins at depth d is at most ZOOM side L / (d - L) pixels long, and 1 + r / d times as long
+    at r beside the middle of the image. Depths are at least that of the nearest point of a sphere about the mesh.
     """
-    farthest = float(np.linalg.norm(vertices, axis=1).max(initial=0.0))
-    nearest = np.linalg.norm(CAMERA) - farthest
-    if nearest <= 0:
-        return np.zeros(len(faces), dtype=bool)
     a, b, c = (vertices[corner] for corner in faces.T)
-    longest = np.sqrt(np.max([np.square(x - y).sum(axis=1) for x, y in ((a, b), (b, c), (c, a))], axis=0))
-    return ZOOM * side / nearest * (1 + farthest / nearest) * longest < 1
+    edges = np.sqrt(np.max([np.square(x - y).sum(axis=1) for x, y in ((a, b), (b, c), (c, a))], axis=0))
+    farthest = float(np.linalg.norm(vertices, axis=1).max(initial=0.0))
+    nearest = float(np.linalg.norm(CAMERA)) - farthest
+    if nearest <= 0:
+        return np.ascontiguousarray(faces.T), np.full(len(faces), np.inf)
+    reach = edges + ZOOM * side * (1 + farthest / nearest) * edges
+    large = reach >= nearest
+    return np.ascontiguousarray(faces[large].T), reach[large]
+
+
+def _large(
+    points: tuple[Float[np.ndarray, " v"], Float[np.ndarray, " v"]], faces: Int[np.ndarray, "3 k"]
+) -> Float[np.ndarray, "n 6"]:
+    """The corners of the triangles that reach over a pixel or more along an axis: x and y of each."""
+    corners = [[axis[corner] for corner in faces] for axis in points]
+    large = np.zeros(faces.shape[1], dtype=bool)
+    for a, b, c in corners:
+        large |= np.maximum(np.maximum(a, b), c) - np.minimum(np.minimum(a, b), c) >= 1
+    return np.stack([axis[large] for both in zip(*corners, strict=True) for axis in both], axis=1)
 
 
 def accuracy_by_size(pixels: dict[str, np.ndarray]) -> dict[str, float]:

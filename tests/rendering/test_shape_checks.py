@@ -41,6 +41,15 @@ def test_a_mesh_of_triangles_smaller_than_pixels_covers_the_same_pixels():
     )  # a polygon of 80 corners is 0.1% smaller than a circle
 
 
+def test_a_mesh_of_very_many_large_triangles_is_drawn_for_fewer_turns(monkeypatch: pytest.MonkeyPatch):
+    rotations = shape_checks.orientations(64, seed=0)
+    whole = shape_checks.covered(*sphere(2.1), rotations)
+    monkeypatch.setattr(shape_checks, "MOST_DRAWN", 10_000)
+    some = shape_checks.covered(*sphere(2.1), rotations)
+    assert len(whole) == 64 and 1 < len(some) < 8
+    np.testing.assert_array_equal(some, whole[: len(some)])
+
+
 def test_covered_pixels_are_those_that_the_renderer_fills(tmp_path: Path):
     pack = shapes.load_pack("builtin", ("hare",), blender.Blender())
     record = shape_pictures.picture_records(("hare",), 224)[1]
