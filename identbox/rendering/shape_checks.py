@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 ZOOM = 35 / 50  # lens over sensor
 SIZE = 224  # pixels a side of the images whose covered pixels are counted
-MOST_DRAWN = 1_000_000  # triangles of a mesh over all turns, some microseconds each; turns beyond are left out
+MOST_DRAWN = (
+    1_000_000  # triangles of a mesh over all turns, some microseconds each; turns beyond are left out
+)
 FINER = 2  # masks are drawn so many times larger, since PIL widens a polygon by half a pixel
 # Balanced accuracy from which a class counts as identified by its size: one mistake in ten. Natural outlines differ by
 # more than chance (0.5, or 0.62 at the 5% level of Kuiper's test with 64 orientations), so with less every pack would
