@@ -8,6 +8,8 @@ import pytest
 from conftest import identbox
 from identbox.data.checks import check_dataset
 from identbox.data.formats import fingerprint
+from identbox.rendering import generation, shards
+from identbox.rendering.additions import plan_counterfactuals
 
 SPLIT = "train.permute.object_color.first4"
 ADD = ("render", "--intervene", "permute:object_color:first=4", "--of", "train", "--workers", 1, "--out")
@@ -59,3 +61,20 @@ def test_what_the_dataset_answers_is_not_asked_again(added: Path, tmp_path: Path
     assert (done.returncode, "expected a variable among" in done.stderr) == (1, True)
     done = identbox("render", "--out", tmp_path / "new")
     assert (done.returncode, "Missing option '--n'" in done.stderr) == (1, True)
+
+
+def test_jobs_of_a_cluster_make_the_same_images(
+    added: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "IMAGES_PER_JOB", 2)
+    folder = shutil.copytree(small, tmp_path / "again")
+    plan = plan_counterfactuals(folder, ["permute:object_color:first=4"], of="train", offline=True)
+    generation.prepare_folder(folder, plan.recipe)
+    jobs = list(shards.shard_jobs(folder, plan.recipe, plan.part, plan.pack_name, plan.blender, offline=True))
+    assert [job.name for job in jobs] == [f"{SPLIT} 1/2", f"{SPLIT} 2/2"]
+    for job in jobs:
+        assert not job.done()
+        job.claim()
+        shards._render_shard(list(job.command[1:]))
+        assert job.done()
+    assert images(folder) == images(added)
