@@ -11,6 +11,8 @@ from unittest import mock
 
 import pytest
 
+import checked_shapes  # noqa: F401  before any module of identbox
+
 ROOT = Path(__file__).resolve().parent.parent
 REAL_MESHES = ROOT.parent / "shared" / "meshes"  # classic meshes, where the machine has them
 
