@@ -1,63 +1,106 @@
 """A few faults on the command simulate; `make faults` has hundreds, on all commands.
 
-Killed renderings are in rendering/test_workers.py, killed clusters in jobs/test_clusters.py. That a training continues
-bit by bit is tested in process, in learning/test_training.py.
+What is disturbed is a process. What takes over, or finds a full disk, is the same command in this process, which need
+not import torch again. Killed renderings are in rendering/test_workers.py, killed clusters in jobs/test_clusters.py.
+That a training continues bit by bit is tested in process, in learning/test_training.py.
 """
 
 import random
+import shutil
 import subprocess
+import time
 
 import pytest
 
 import faults
-from lives import Machine
+from conftest import identbox
+from identbox.jobs import leases
+from lives import Command, Life, Machine, end, tree
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def simulate(tmp_path_factory):
-    return faults.commands(tmp_path_factory.mktemp("commands"), with_images=False)["simulate"]
+    """The command of the harness, with a fifth of its steps."""
+    file = tmp_path_factory.mktemp("commands") / "run.toml"
+    file.write_text(
+        faults.RUN.replace("steps = 1000", "steps = 200").replace("log_every = 20", "log_every = 5")
+    )
+    return Command(arguments=("simulate", "--config", str(file)), content=faults.runs)
+
+
+def run(command, out):
+    """What the command leaves when it is run in this process."""
+    done = identbox(*command.arguments, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return command.content(out)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(simulate, tmp_path_factory):
-    """What an undisturbed simulation leaves, and the seconds that it took."""
-    folder = tmp_path_factory.mktemp("simulated")
-    seconds = faults.undisturbed(simulate, folder / "out", folder / "log")
-    return simulate.content(folder / "out"), seconds
+    """What an undisturbed simulation leaves."""
+    expected = run(simulate, tmp_path_factory.mktemp("simulated") / "out")
+    assert expected
+    return expected
 
 
 def test_a_run_that_was_killed_leaves_what_an_undisturbed_one_leaves(simulate, undisturbed, tmp_path):
-    """Weights, metrics and scores, after a kill at a moment that the clock chooses."""
-    expected, seconds = undisturbed
-    assert expected
-    done = faults.disturbed(
-        simulate, tmp_path / "out", tmp_path / "log", kills=1, within=seconds / 2, rng=random.Random(0)
-    )
-    assert sum(done[kind] for kind in faults.KILLS) == 1
-    assert faults.differing(expected, simulate.content(tmp_path / "out")) == []
+    """Weights, metrics and scores, after a kill at a moment that the clock chooses, with a checkpoint to go on from."""
+    out = tmp_path / "out"
+    life = Life(simulate, out, tmp_path / "log")
+    while life.child.poll() is None and not (out / "checkpoint.pt").exists():
+        time.sleep(0.02)
+    time.sleep(random.Random(0).uniform(0, 0.05))
+    life.kill_all()
+    assert life.child.returncode == -9
+    assert not (out / "results.json").exists()
+    assert faults.differing(undisturbed, run(simulate, out)) == []
 
 
-def test_a_process_that_wakes_after_another_took_its_lease_changes_nothing(simulate, undisturbed, tmp_path):
-    """With leases of three seconds instead of a minute."""
+def test_a_process_that_wakes_after_another_took_its_lease_changes_nothing(
+    simulate, undisturbed, tmp_path, monkeypatch
+):
+    """With leases of a second instead of a minute; stopped in the middle of its training."""
+    monkeypatch.setattr(leases, "STALE", 1.0)
+    monkeypatch.setattr(leases, "BEAT", 0.2)
     code = (
-        "from identbox.jobs import leases; leases.STALE, leases.BEAT = 3.0, 0.5;"
+        "from identbox.jobs import leases; leases.STALE, leases.BEAT = 1.0, 0.2;"
         "from identbox.commands.main import main; main()"
     )
-    faults.frozen(
-        simulate, tmp_path / "out", tmp_path / "log", after=0.3, machine=Machine(program=("-c", code))
-    )
-    assert faults.differing(undisturbed[0], simulate.content(tmp_path / "out")) == []
+    out, log = tmp_path / "out", tmp_path / "log"
+    first = Life(simulate, out, log, Machine(program=("-c", code)))
+    while first.child.poll() is None and not (out / "checkpoint.pt").exists():
+        time.sleep(0.02)
+    asleep = tree(first.child)
+    for process in asleep:
+        process.suspend()
+    assert not (out / "results.json").exists()
+    assert faults.differing(undisturbed, run(simulate, out)) == []
+    for process in asleep:
+        process.resume()
+    assert end(first.child) in (0, 1), log.read_text()
+    assert faults.differing(undisturbed, simulate.content(out)) == []
 
 
 def test_a_full_disk_is_reported_and_the_same_command_continues_with_more_space(
     simulate, undisturbed, tmp_path
 ):
-    (tmp_path / "tried").mkdir()
-    tried = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "tried")], capture_output=True)
-    if tried.returncode:
+    disk, full = tmp_path / "disk", 0
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], capture_output=True
+    ).returncode:
         pytest.skip("a disk in memory may not be mounted here")
-    subprocess.run(["umount", str(tmp_path / "tried")], check=True)
-    assert faults.squeezed(simulate, tmp_path / "disk", tmp_path / "log", growth=4) >= 2
-    assert faults.differing(undisturbed[0], simulate.content(tmp_path / "disk-content")) == []
+    try:
+        while (done := identbox(*simulate.arguments, "--out", disk / "out")).returncode:
+            assert done.returncode == 1
+            assert done.stderr.splitlines()[-1].startswith("identbox: ")
+            full += 1
+            size = f"remount,size={16 * 4**full}k"
+            subprocess.run(["mount", "-o", size, str(disk)], check=True)
+        shutil.copytree(disk / "out", tmp_path / "content")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert full >= 2
+    assert faults.differing(undisturbed, simulate.content(tmp_path / "content")) == []
