@@ -14,7 +14,7 @@ from identbox.jobs import execution
 def test_controls_are_not_identified(tmp_path):
     """A few steps each in this process; one as the command does it, in a process of its own."""
     base = experiments_simulation.Simulation.from_preset(
-        "quick", config.merge(SMALL, {"training": {"steps": 20}, "probes": {"samples": 150}})
+        "quick", config.merge(SMALL, {"training": {"steps": 20}, "probes": {"samples": 150, "bootstrap": 10}})
     )
     folders = []
     for name in controls.CONTROLS:
