@@ -13,6 +13,7 @@ from hand_made_learners import SMALL, Cheating, Everything, Perfect
 from conftest import ROOT
 from identbox import config
 from identbox.commands import verify as commands
+from identbox.commands.main import cli
 from identbox.commands.verify import verify_command
 from identbox.errors import IdentboxError
 from identbox.experiments import controls, optimum, trials, verification
@@ -21,6 +22,7 @@ from identbox.experiments.trials import Trial
 from identbox.identifiability import controls as planted
 from identbox.identifiability import oracle
 from identbox.identifiability.verdicts import Margins
+from identbox.jobs import execution
 from identbox.metrics import elbow
 from identbox.process import presets
 
@@ -241,7 +243,20 @@ def test_the_command_fails_where_a_prediction_does(made, tmp_path):
 
 
 def test_all_from_nothing_and_again_without_training(tmp_path, monkeypatch):
-    """Too few steps to converge: nothing is predicted of encodings that have the size of content, or are larger."""
+    """Too few steps to converge: nothing is predicted of encodings that have the size of content, or are larger.
+
+    The runs of the sweep are done in this process, where torch is imported already; the control in one of its own.
+    """
+    in_a_process = execution.perform
+
+    def perform(work, **options):
+        module, *arguments = work.command
+        if module != "identbox":
+            return in_a_process(work, **options)
+        cli.main(args=arguments, standalone_mode=False)
+        return execution.WorkOutcome(state="done")
+
+    monkeypatch.setattr(execution, "perform", perform)
     fewer = tmp_path / "fewer_sizes.toml"
     fewer.write_text((ROOT / "simulations" / commands.ALL).read_text().replace("3, 4, 5, 6]", "3, 4]"))
     monkeypatch.setattr(commands, "ALL", str(fewer))
@@ -251,7 +266,7 @@ def test_all_from_nothing_and_again_without_training(tmp_path, monkeypatch):
         monkeypatch.setattr(planted, name, {kept: getattr(planted, name)[kept]})
     small = ["process.style=1", "process.specific=1", "mixing.pool=200", "encoder.widths=[4]"]
     small += ["training.steps=5", "training.batch=64", "probes.samples=60", "probes.bootstrap=20"]
-    options = ["--preset", "quick", "--seeds", "0", "--out", str(tmp_path / "all"), "--workers", "2"]
+    options = ["--preset", "quick", "--seeds", "0", "--out", str(tmp_path / "all"), "--workers", "1"]
     options += [word for key in small for word in ("--set", key)]
     done = CliRunner().invoke(verify_command, options)
     assert done.exit_code == 0, done.output
