@@ -276,7 +276,8 @@ def test_real_meshes_render(real_meshes: Path, tmp_path: Path):
 
 def test_a_process_of_the_user_is_rendered(tmp_path: Path):
     example = ROOT / "simulations" / "shape_causes_background.toml"
-    done = identbox("render", "--process", example, *SMALL, "--out", tmp_path)
+    few = ("--n", 4, "--val", 1, "--test", 1, "--size", 32, "--samples", 1, "--workers", 1)
+    done = identbox("render", "--process", example, *few, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     checked = identbox("check", tmp_path, "--placement", 0)
     assert checked.returncode == 0, checked.stdout
