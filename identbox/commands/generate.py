@@ -52,7 +52,7 @@ def generate_command(
 
     names = {"given": _names(given), "made": _names(made)}
     request = build(GenerationRequest, {**names, **asked}, "options")
-    learner, data = load_generator(run, dataset)
+    learner, data, _ = load_generator(run, dataset)
     rows = generated_sheet(learner.to(torch_device(device)), data, request)
     picture = picture_sheet(rows, labels_of(data, request))
     with files.whole(out) as part:

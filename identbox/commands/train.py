@@ -236,16 +236,9 @@ def _train_vae_on_dataset(
 @device_option
 def probe_command(run: Path, dataset: Path | None, workers: int | None, device: str) -> None:
     """Probe the encodings of a RUN of identbox train again, from its last checkpoint, and renew its record."""
-    from identbox.experiments import image_text, records
-    from identbox.experiments import run as experiments_run
+    from identbox.experiments.reprobing import probe_again
 
-    device = torch_device(device)
-    if not (run / records.RESULTS).exists():
-        raise IdentboxError(f"{run}: expected a finished run of identbox train, got none")
-    record = experiments_run.read_results(run / records.RESULTS)
-    learner, data = image_text.load(run, dataset, workers=workers or cores(), on_message=warn)
-    record |= image_text.probe_pairs(learner.to(device), data)
-    experiments_run.write_results(run / records.RESULTS, record)
+    probe_again(run, dataset, workers=workers or cores(), device=torch_device(device), on_message=warn)
     show_run(run)
 
 

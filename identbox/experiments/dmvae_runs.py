@@ -14,6 +14,7 @@ from identbox.experiments import dmvae
 from identbox.experiments.dmvae import SPECIFIC_FOLDER, DMVAESettings, Measures, Stages
 from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, WorldSource
 from identbox.experiments.dmvae_measures import generated_content, probes_of
+from identbox.experiments.generative import Generative
 from identbox.experiments.identification import identification_record
 from identbox.experiments.multiview import MultiviewData
 from identbox.experiments.run import CONFIG_FILE
@@ -174,14 +175,17 @@ def assembled_on_dataset(
     return DatasetVae(splits, model, VaeObjective(), experiment.specific.training, seed=seed)
 
 
-def load_generator(folder: Path, dataset: Path | None = None) -> tuple[DatasetVae, MultiviewData]:
-    """What a run on a dataset generates with: its multimodal VAE, or both stages of its DMVAE as one.
+def load_generator(
+    folder: Path, dataset: Path | None = None
+) -> tuple[DatasetVae, MultiviewData, Generative | DMVAESettings]:
+    """What a run on a dataset generates with, its data and its configuration: a multimodal VAE, or both stages of a
+    DMVAE as one.
 
     Raises IdentboxError as `load_vae` does, and where a part of a DMVAE has no checkpoint.
     """
     table = config.read_toml(folder / CONFIG_FILE)
     if "shared" not in table or not isinstance(table.get("dataset"), dict):
-        return load_vae(folder, dataset)[:2]
+        return load_vae(folder, dataset)
     there, seed = table.pop("dataset"), int(table.pop("seed", 0))
     experiment = DMVAESettings.from_preset("thesis", table, str(folder))
     data = data_of_run(folder, there, dataset, experiment.data).only(experiment.modalities)
@@ -189,7 +193,7 @@ def load_generator(folder: Path, dataset: Path | None = None) -> tuple[DatasetVa
     training.load_model(folder / dmvae.SHARED, stages.first)
     for view, second in stages.seconds.items():
         training.load_model(folder / SPECIFIC_FOLDER.format(view), second)
-    return assembled_on_dataset(experiment, stages, data, seed=seed), data
+    return assembled_on_dataset(experiment, stages, data, seed=seed), data, experiment
 
 
 def _on_dataset(

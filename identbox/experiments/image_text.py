@@ -18,13 +18,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox import config
+from identbox.data.factors import VIEWS
 from identbox.data.folder import SPLITS
 from identbox.data.formats import fingerprint
 from identbox.data.pixels import Split, open_split
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
 from identbox.experiments.counterfactual_evidence import evidence_record
-from identbox.experiments.factors import identification_of_split, probes
+from identbox.experiments.factors import EncodeSplit, FactorProbeSettings, identification_of_split, probes
 from identbox.experiments.pair_learner import DataSettings, Experiment, PairLearner, expect_a_batch
 from identbox.experiments.records import IMAGE_TEXT, SHUFFLED_PAIRS
 from identbox.experiments.run import CONFIG_FILE, RunFolder, Trainable
@@ -171,31 +172,45 @@ def dataset_of_run(folder: Path, there: Mapping[str, Any], dataset: Path | None)
 
 
 def probe_pairs(learner: PairLearner, data: Data) -> dict[str, Any]:
-    """What can be read from a learner's encodings, as the record has it; see `factors.probes`."""
-    settings = learner.experiment.probes
-    made = probes(learner.encodings, data.train, data.test, settings, process=data.process, seed=learner.seed)
+    """What can be read from a learner's encodings, as the record has it."""
+    return probe_split(learner.encodings, data, learner.experiment.probes, seed=learner.seed)
+
+
+def probe_split(
+    encode: EncodeSplit, data: Data, settings: FactorProbeSettings, *, seed: int
+) -> dict[str, Any]:
+    """What encodings of the test split predict (see `factors.probes`), how far they identify content, and, where the
+    dataset has counterfactual splits, what moves them and what they predict then.
+
+    Content is judged by the encodings of images and of sentences; ``encode`` may give others beside them.
+    """
+    made = probes(encode, data.train, data.test, settings, process=data.process, seed=seed)
     rows = min(len(data.test), settings.samples)
     process = process_from_table(data.process, f"{data.folder}: process")
-    held_out = learner.encodings(data.test, rows)
-    pairs = counterfactual_pairs(learner, data)
+    held_out = encode(data.test, rows, False)
+    pairs = counterfactual_pairs(lambda split: encode(split, len(split), False), data)
     exact = content_redrawn(pairs, process)
     return {
         **made,
         "identification": identification_of_split(
-            process, held_out, data.test, redrawn=None if exact is None else exact.encoded_after
+            process,
+            {view: held_out[view] for view in VIEWS},
+            data.test,
+            redrawn=None if exact is None else exact.encoded_after,
         ),
-        **evidence_record(pairs, process=data.process, bootstrap=settings.bootstrap, seed=learner.seed),
+        **evidence_record(pairs, process=data.process, bootstrap=settings.bootstrap, seed=seed),
     }
 
 
-def counterfactual_pairs(learner: PairLearner, data: Data) -> list[Pairs]:
-    """The counterfactual splits that a dataset has of its test split, with a learner's encodings."""
+def counterfactual_pairs(
+    encode: Callable[[Split], Mapping[str, Float[Tensor, "n d"]]], data: Data
+) -> list[Pairs]:
+    """The counterfactual splits that a dataset has of its test split; ``encode`` gives each view's encodings of one."""
 
-    def encode(name: str) -> Mapping[str, Float[Tensor, "n d"]]:
-        split = data.test if name == data.test.name else open_like(data.test, data.folder, name)
-        return learner.encodings(split, len(split))
+    def encoded(name: str) -> Mapping[str, Float[Tensor, "n d"]]:
+        return encode(data.test if name == data.test.name else open_like(data.test, data.folder, name))
 
-    return read_pairs(data.folder, encode, of=data.test.name)
+    return read_pairs(data.folder, encoded, of=data.test.name)
 
 
 def open_like(split: Split, folder: Path, name: str) -> Split:

@@ -16,6 +16,7 @@ from identbox.data.multiview import (
     read_recipe,
 )
 from identbox.data.pairs import sentence_of_words, split_of_pairs
+from identbox.data.pixels import Split
 from identbox.data.recipe import Recipe
 from identbox.data.text import parse_sentence
 from identbox.errors import IdentboxError
@@ -136,6 +137,11 @@ def open_multiview_data(dataset: Path, settings: DataSettings, **options: Any) -
     )
 
 
+def two_modalities(split: Split, data: image_text.Data) -> MultiviewSplit:
+    """A split of a rendered dataset, perhaps a counterfactual one, with sentences as long as those of its training."""
+    return split_of_pairs(split, data.process, data.train.tokens.shape[1])
+
+
 def data_of_pairs(data: image_text.Data) -> MultiviewData:
     """Image-text pairs as a dataset of two modalities."""
     recipe = Recipe.read(data.folder)
@@ -145,8 +151,7 @@ def data_of_pairs(data: image_text.Data) -> MultiviewData:
         found = parse_sentence(sentence_of_words(text), shapes)
         return {name: value for name, value in found.items() if isinstance(value, int)}
 
-    length = data.train.tokens.shape[1]
-    splits = [split_of_pairs(split, data.process, length) for split in (data.train, data.val, data.test)]
+    splits = [two_modalities(split, data) for split in (data.train, data.val, data.test)]
     return MultiviewData(
         folder=data.folder,
         sha256=data.sha256,

@@ -14,9 +14,9 @@ from identbox.data.arrays import expect_arrays, read_arrays
 from identbox.data.factors import CIRCULAR, VIEWS
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, trials
+from identbox.experiments.dmvae_runs import load_generator
 from identbox.experiments.records import RESULTS, run_of
 from identbox.experiments.run import CONFIG_FILE, read_results, write_results
-from identbox.experiments.vae_runs import load_vae
 from identbox.metrics.disentanglement import scores
 from identbox.metrics.disentanglement_records import DisentanglementScores
 from identbox.metrics.targets import seen
@@ -58,7 +58,8 @@ def scores_of_run(
     """
     table = config.read_toml(run / CONFIG_FILE) if (run / CONFIG_FILE).exists() else {}
     if "dataset" in table:
-        return (_of_modalities if "model" in table else _of_pairs)(run, dataset, only, seed)
+        contrastive = not {"model", "shared"} & set(table)
+        return (_of_pairs if contrastive else _of_modalities)(run, dataset, only, seed)
     trial = trials.read(run)
     learner = trial.learner()
     if learner is None:
@@ -105,7 +106,7 @@ def _of_pairs(
     run: Path, dataset: Path | None, only: Sequence[str] | None, seed: int
 ) -> dict[str, DisentanglementScores]:
     learner, data = image_text.load(run, dataset)
-    pairs = image_text.counterfactual_pairs(learner, data)
+    pairs = image_text.counterfactual_pairs(lambda split: learner.encodings(split, len(split)), data)
     rows = min(len(data.test), SCORED_SAMPLES)
     encodings = learner.encodings(data.test, rows)
     columns = {"image": data.test.image_latents, "text": data.test.text_latents}
@@ -132,7 +133,7 @@ def _of_modalities(
     run: Path, dataset: Path | None, only: Sequence[str] | None, seed: int
 ) -> dict[str, DisentanglementScores]:
     """Of a multimodal VAE on a dataset: the embedding given each modality, against the factors that it shows."""
-    learner, data, _ = load_vae(run, dataset)
+    learner, data, _ = load_generator(run, dataset)
     rows = min(len(data.test), SCORED_SAMPLES)
     encodings = learner.encodings(data.test, rows)
     found = {}

@@ -22,7 +22,7 @@ from identbox.data.cub import encoded_caption
 from identbox.data.factors import VIEWS
 from identbox.data.multiview import MultiviewSplit
 from identbox.errors import IdentboxError
-from identbox.experiments.factors import FactorProbeSettings, identification_of_split, probes
+from identbox.experiments.factors import FactorProbeSettings
 from identbox.experiments.generative import (
     NO_OPTIMUM,
     GenerationSettings,
@@ -30,9 +30,9 @@ from identbox.experiments.generative import (
     bound_record,
     vae_folder,
 )
-from identbox.experiments.image_text import dataset_of_run
+from identbox.experiments.image_text import dataset_of_run, probe_split
 from identbox.experiments.judges import Judges, judges_of
-from identbox.experiments.multiview import MultiviewData, open_multiview_data
+from identbox.experiments.multiview import MultiviewData, open_multiview_data, two_modalities
 from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.run import CONFIG_FILE, Trainable
 from identbox.experiments.simulation import ProbeSettings
@@ -47,7 +47,6 @@ from identbox.metrics.likelihood import log_likelihood
 from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe_targets
 from identbox.metrics.targets import Target
-from identbox.process.tables import process_from_table
 
 
 @runtime_checkable
@@ -153,25 +152,19 @@ def dataset_probes(learner: DatasetVae, data: MultiviewData, experiment: Measure
 
 
 def _probed_pairs(learner: DatasetVae, data: MultiviewData, experiment: Measured) -> dict[str, Any]:
-    """Probes of image-text pairs, as contrastive encoders get them, and how far content is identified."""
+    """Probes of image-text pairs as contrastive encoders get them, how far content is identified, and what moves it."""
     pairs = data.pairs
     assert pairs is not None
-    views = {"train": data.train, "test": data.test}
     settings = FactorProbeSettings(samples=experiment.probes.samples, bootstrap=experiment.probes.bootstrap)
 
     def encode(split: Any, n: int, mode: bool) -> Mapping[str, Tensor]:
-        return learner.encodings(views[split.name], n, mode)
+        return learner.encodings(two_modalities(split, pairs), n, mode)
 
-    made = probes(encode, pairs.train, pairs.test, settings, process=pairs.process, seed=learner.seed)
-    encoded = encode(pairs.test, min(len(data.test), settings.samples), False)
-    process = process_from_table(pairs.process, f"{data.folder}: process")
+    made = probe_split(encode, pairs, settings, seed=learner.seed)
     return {
+        **made,
         "probes": [one for one in made["probes"] if one["view"] in VIEWS],
         "probes_subsets": [one for one in made["probes"] if one["view"] not in VIEWS],
-        "from_content": made["from_content"],
-        "identification": identification_of_split(
-            process, {view: encoded[view] for view in VIEWS}, pairs.test
-        ),
         "optimum": NO_OPTIMUM,
     }
 

@@ -156,7 +156,7 @@ def test_a_dataset_is_modelled_generated_and_judged(digits, tmp_path):
     assert picture.stat().st_size > 1000
     stages = dmvae_runs.dataset_stages(experiment, digits, seed=0)
     learner = dmvae_runs.assembled_on_dataset(experiment, stages, digits, seed=0)
-    loaded, _ = dmvae_runs.load_generator(tmp_path / "run")
+    loaded, *_ = dmvae_runs.load_generator(tmp_path / "run")
     weights = training.model_state(tmp_path / "run" / "specific-m2")
     for name, value in loaded.vae.decoders["m2"].state_dict().items():
         assert torch.equal(value, weights[f"vae.decoder.{name}"])

@@ -4,12 +4,14 @@ import json
 import math
 from types import SimpleNamespace
 
+import drawn_counterfactuals
 import pytest
 import torch
 
 from conftest import identbox
+from drawn_squares import make_dataset
 from identbox.errors import IdentboxError
-from identbox.experiments import records, trials
+from identbox.experiments import counterfactual_evidence, image_text, records, trials
 from identbox.experiments.generative import (
     MODEL_NAMES,
     Generative,
@@ -221,6 +223,28 @@ def test_images_and_sentences_are_modelled_probed_and_reported(squares, tmp_path
     assert "image+text" in shown
     found = verify_trials([trials.read(tmp_path / "run")], [], Margins())
     assert found.findings[0].seeds[0].judgements[0].outcome in ("not identified", "undecided")
+
+
+def test_counterfactual_splits_that_came_after_the_training_are_in_the_record_of_a_probe(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(image_text, "probes", lambda *_, **__: {"probes": []})
+    monkeypatch.setattr(counterfactual_evidence, "intervention_scores", lambda *_, **__: [])
+    dataset = make_dataset(tmp_path / "squares", {"train": 60, "val": 24, "test": 48})
+    changes = {**PAIRS, "generation": {"samples": 0}, "likelihood": {"data": 0}}
+    experiment = Generative.from_preset("quick", changes, on="pairs")
+    data = data_of_pairs(open_data(dataset, experiment.data))
+    record = run_vae(experiment, data, tmp_path / "run", seed=0)
+    assert "displacement" not in record
+    drawn_counterfactuals.add(dataset, "permute:object_color")
+    done = identbox("probe", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    run = records.read_run(tmp_path / "run" / records.RESULTS)
+    views = ("image", "text", "image+text", "image, specific", "text, specific")
+    assert {(one.intervention, one.view) for one in run.displacement} == {
+        ("permute:object_color", view) for view in views
+    }
+    assert run.losses == record["losses"]
 
 
 def test_data_for_images_that_a_model_cannot_have_are_refused():

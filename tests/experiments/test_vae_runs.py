@@ -1,7 +1,9 @@
 """Runs of multimodal VAEs on datasets of any modalities: their record, and what bad input gets."""
 
 import dataclasses
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from identbox.experiments.generative import Generative
 from identbox.experiments.judges import judges_of, text_judge, values_of
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
+from identbox.experiments.reprobing import probe_again
 from identbox.experiments.scored_codes import scores_of_run
 from identbox.experiments.vae_runs import color_coherence, dataset_vae, load_vae, run_vae
 from identbox.learning.judges import Judge, JudgeSettings, train_judge
@@ -79,6 +82,19 @@ def test_a_run_is_loaded_again_with_its_weights(trained, folder):
     (place.parent / "other" / "config.toml").write_text("seed = 0\n")
     with pytest.raises(IdentboxError, match=r"expected a run of identbox train DATA --model"):
         load_vae(place.parent / "other")
+
+
+def test_a_run_is_probed_again_and_the_rest_of_its_record_stays(trained, tmp_path):
+    place, record = trained
+    again = shutil.copytree(place, tmp_path / "again")
+    (again / records.RESULTS).write_text(json.dumps({**record, "probes": [], "probes_subsets": []}))
+    probe_again(again)
+    assert json.loads((again / records.RESULTS).read_text()) == json.loads(
+        (place / records.RESULTS).read_text()
+    )
+    (again / records.RESULTS).unlink()
+    with pytest.raises(IdentboxError, match=r"again: expected a finished run of identbox train, got none"):
+        probe_again(again)
 
 
 def test_some_of_the_modalities_alone_are_modelled(folder, tmp_path):
