@@ -33,6 +33,8 @@ def probe_again(
     if not path.exists():
         raise IdentboxError(f"{run}: expected a finished run of identbox train, got none")
     record = read_results(path)
+    if "dataset" not in record:
+        raise IdentboxError(f"{run}: expected a run on a dataset, got one of kind {record.get('kind')}")
     if record.get("kind") == IMAGE_TEXT:
         learner, data = image_text.load(run, dataset, workers=workers, on_message=on_message)
         record |= image_text.probe_pairs(learner.to(device), data)
