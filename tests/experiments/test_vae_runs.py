@@ -92,6 +92,12 @@ def test_a_run_is_probed_again_and_the_rest_of_its_record_stays(trained, tmp_pat
     assert json.loads((again / records.RESULTS).read_text()) == json.loads(
         (place / records.RESULTS).read_text()
     )
+    elsewhere = {key: value for key, value in record.items() if key != "dataset"}
+    (again / records.RESULTS).write_text(json.dumps(elsewhere))
+    with pytest.raises(
+        IdentboxError, match=r"again: expected a run on a dataset, got one of kind generative"
+    ):
+        probe_again(again)
     (again / records.RESULTS).unlink()
     with pytest.raises(IdentboxError, match=r"again: expected a finished run of identbox train, got none"):
         probe_again(again)
