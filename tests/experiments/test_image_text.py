@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +23,7 @@ from identbox.experiments.records import read_run
 from identbox.identifiability.verdicts import Margins
 from identbox.learning import training
 from identbox.learning.training import Callbacks
+from identbox.metrics import probing
 from identbox.reports import runs
 
 SHORT = {
@@ -147,7 +150,20 @@ def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp
 
 
 @pytest.fixture(scope="module")
-def short(data: image_text.Data, tmp_path_factory) -> dict:
+def few_epochs() -> Iterator[None]:
+    """Predictors of classes that are trained for ten epochs, where no score is looked at."""
+    train = probing.shallow_mlp
+
+    def briefly(*arguments, settings, **options):
+        return train(*arguments, settings=replace(settings, epochs=10), **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probing, "shallow_mlp", briefly)
+        yield
+
+
+@pytest.fixture(scope="module")
+def short(data: image_text.Data, tmp_path_factory, few_epochs) -> dict:
     """The record of a run of six steps, probed in both modes."""
     return image_text.run_experiment(made(SHORT), data, tmp_path_factory.mktemp("short") / "run", seed=0)
 
@@ -226,8 +242,6 @@ def test_a_dataset_that_moved_is_the_same_dataset(finished, squares, tmp_path):
     assert opened.folder == moved
     assert all(torch.equal(learner.state_dict()[k], v) for k, v in weights(finished).items())
     record = json.loads((finished / "results.json").read_text())
-    again = image_text.probe_pairs(learner, opened)
-    assert again["probes"] == record["probes"]
     assert image_text.run_experiment(made(), opened, finished, seed=0) == record
 
 
