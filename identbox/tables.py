@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Literal
 from identbox.texts import csv_cell, escape_markdown, visible
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import Console, ConsoleOptions, Group, RenderableType
+    from rich.table import Table as RichTable
     from rich.text import Text
 
 CellFace = Literal["", "bold", "italic", "dim"]
@@ -93,8 +94,8 @@ class Table:
     A cell is a `TableCell`, a string or a number; None continues the cell above it. ``align`` has a letter for each
     column: l, r or c. ``sections`` maps the number of a row to the heading above it; an empty heading is only a line.
     ``dense`` is for tables of numbers in the terminal: gaps are narrow, no cell is broken into lines, and intervals
-    behind the first column are written without a space. ``style`` is the class of the table in HTML. A table without
-    columns is its title and its notes.
+    behind the first column are written without a space. Where the terminal is narrow, the columns are shown in blocks.
+    ``style`` is the class of the table in HTML. A table without columns is its title and its notes.
 
     Raises ValueError for a row that does not have a cell for each column.
     """
@@ -122,35 +123,43 @@ class Table:
 
     def terminal(self) -> Group:
         """The table as rich prints it."""
-        from rich import box
         from rich.console import Group
-        from rich.table import Table as RichTable
         from rich.text import Text
 
         parts: list[RenderableType] = [Text(visible(self.title), "bold")] if self.title else []
         if self.columns:
-            shown = RichTable(
-                box=box.SIMPLE_HEAD,
-                pad_edge=False,
-                padding=(0, 1, 0, 0) if self.dense else (0, 1),
-                header_style="" if self.dense else None,
-            )
-            for name, letter in zip(self.columns, self.align or "l" * len(self.columns), strict=True):
-                shown.add_column(
-                    as_cell(name).rich(),
-                    justify=TERMINAL_ALIGNMENTS[letter],
-                    no_wrap=self.dense,
-                    overflow="ellipsis" if self.dense else "fold",
-                )
-            for place, row in enumerate(self.rows):
-                if self.sections.get(place):
-                    shown.add_row(TableCell(self.sections[place], face="bold").rich())
-                cells = [as_cell(cell) for cell in row]
-                if self.dense:
-                    cells[1:] = [replace(cell, text=cell.text.replace(", ", ",")) for cell in cells[1:]]
-                shown.add_row(*(cell.rich() for cell in cells), end_section=place + 1 in self.sections)
-            parts.append(shown)
+            parts.append(_Blocks(self) if self.dense else self.grid(range(len(self.columns))))
         return Group(*parts, *(as_cell(note).rich() for note in self.notes))
+
+    def grid(self, places: Iterable[int]) -> RichTable:
+        """Some of the columns as a table of rich, without title and notes."""
+        from rich import box
+        from rich.table import Table as RichTable
+
+        shown = RichTable(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0) if self.dense else (0, 1),
+            header_style="" if self.dense else None,
+        )
+        chosen = list(places)
+        for column in chosen:
+            shown.add_column(
+                as_cell(self.columns[column]).rich(),
+                justify=TERMINAL_ALIGNMENTS[self.align[column] if self.align else "l"],
+                no_wrap=self.dense,
+                overflow="ellipsis" if self.dense else "fold",
+            )
+        for place, row in enumerate(self.rows):
+            if self.sections.get(place):
+                shown.add_row(TableCell(self.sections[place], face="bold").rich())
+            cells = [as_cell(cell) for cell in row]
+            if self.dense:
+                cells[1:] = [replace(cell, text=cell.text.replace(", ", ",")) for cell in cells[1:]]
+            shown.add_row(
+                *(cells[column].rich() for column in chosen), end_section=place + 1 in self.sections
+            )
+        return shown
 
     __rich__ = terminal
 
@@ -223,6 +232,26 @@ class Table:
         while place + reach < len(self.rows) and self.rows[place + reach][column] is None:
             reach += 1
         return reach
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """A table that is broken between columns where the terminal is narrow; the first column is in each block."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
+        endless = options.update(width=10_000)
+        count, begin = len(self.table.columns), 1
+        while begin < count or begin == 1:
+            end = min(begin + 1, count)
+            while end < count and (
+                console.measure(self.table.grid([0, *range(begin, end + 1)]), options=endless).maximum
+                <= options.max_width
+            ):
+                end += 1
+            yield self.table.grid([0, *range(begin, end)])
+            begin = max(end, begin + 1)
 
 
 def as_cell(content: CellContent | None) -> TableCell:

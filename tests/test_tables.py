@@ -109,3 +109,16 @@ def test_tables_load_no_library_before_they_are_shown():
     code = "import sys, identbox.tables, identbox.documents; print({'rich', 'jinja2', 'torch'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_dense_table_wider_than_the_terminal_is_shown_in_blocks_of_columns():
+    columns = ("intervention", *(f"factor {place}" for place in range(30)))
+    rows = [(f"permute:{name}", *(f"{name}{place}" for place in range(30))) for name in "abc"]
+    text = printed(Table("Wide", columns, rows, align="l" + "r" * 30, dense=True))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for row in rows:
+        assert re.findall(rf"\b{row[0][-1]}\d+", text) == list(row[1:])
+    assert text.count("intervention") == text.count("permute:a") > 2
+    alone = printed(Table("One", ("name",), [("a",), ("b",)], dense=True))
+    assert [line.strip() for line in alone.splitlines() if line.strip()][0::2] == ["One", "─" * 4, "b"]
