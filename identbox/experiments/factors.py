@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
-from torch.nn import functional
 
 from identbox import config, seeding
-from identbox.data.factors import CIRCLE, CIRCULAR, TEXT, role
-from identbox.data.folder import Columns
+from identbox.data.factor_columns import LatentSplit, content_columns, factors, numbers
+from identbox.data.factors import CIRCLE, CIRCULAR
 from identbox.identifiability.encodings import latents_of
 from identbox.identifiability.measures import measured_from_arrays, weakness, with_weakness
 from identbox.identifiability.predictions import declared
@@ -34,17 +32,6 @@ class FactorProbeSettings:
     samples: Annotated[int, at_least(10)] = 4096  # at most, of each
     bootstrap: Count = 200  # resamples of the intervals
     train_mode: bool = False  # once more with batch norm in training mode, as earlier code left it
-
-
-@runtime_checkable
-class LatentSplit(Protocol):
-    """A split of a dataset with its ground truth: a row a sample."""
-
-    @property
-    def image_latents(self) -> Columns: ...
-    @property
-    def text_latents(self) -> Columns: ...
-    def __len__(self) -> int: ...
 
 
 # the first n samples of a split, perhaps with batch norm in training mode -> encodings (n, d) by view
@@ -103,29 +90,6 @@ def probes(
     return records
 
 
-def factors(splits: Sequence[LatentSplit]) -> list[dict[str, np.ndarray]]:
-    """Every factor of either view by name, of each split; numbers only.
-
-    A factor that both views have is there once, or where they differ in some sample also as NAME (text).
-    """
-    images, texts = ([_numbers(columns) for columns in views] for views in zip(
-        *((split.image_latents, split.text_latents) for split in splits), strict=True
-    ))  # fmt: skip
-    named = {}
-    for name in texts[0]:
-        shared = name in images[0]
-        if not (shared and all(np.array_equal(i[name], t[name]) for i, t in zip(images, texts, strict=True))):
-            named[name] = name + TEXT if shared else name
-    return [
-        {**image, **{new: text[name] for name, new in named.items()}}
-        for image, text in zip(images, texts, strict=True)
-    ]
-
-
-def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: column for name, column in columns.items() if column.dtype.kind in "if"}
-
-
 def targets(train: LatentSplit, test: LatentSplit, fit: int, score: int) -> list[Target]:
     """What probes predict: every factor that varies, of the first ``fit`` and ``score`` samples.
 
@@ -139,8 +103,8 @@ def targets(train: LatentSplit, test: LatentSplit, fit: int, score: int) -> list
             continue
         if column.dtype.kind == "i":
             # Numbered anew: of a thousand names of colours one in ten occurs, and the others would cost as much.
-            numbers = torch.from_numpy(np.unique(np.concatenate([one, other]), return_inverse=True)[1])
-            learned, held = numbers[:, None].split([len(one), len(other)])
+            classes = torch.from_numpy(np.unique(np.concatenate([one, other]), return_inverse=True)[1])
+            learned, held = classes[:, None].split([len(one), len(other)])
             factors_to_predict.append(Target(name=name, train=learned, test=held, kind="discrete"))
             continue
         learned, held = torch.from_numpy(one)[:, None], torch.from_numpy(other)[:, None]
@@ -153,38 +117,10 @@ def targets(train: LatentSplit, test: LatentSplit, fit: int, score: int) -> list
     return factors_to_predict
 
 
-def content_columns(
-    splits: Sequence[LatentSplit], counts: Sequence[int], process: Mapping[str, Any] | None = None
-) -> list[Float[Tensor, "n k"]]:
-    """Content of the first samples of each split, so many as ``counts`` says.
-
-    Classes are a column of 0 and 1 each, hues a cosine and a sine, other numbers themselves; what is constant is
-    left out.
-    """
-    known = [_numbers(split.image_latents) for split in splits]
-    columns: list[list[Tensor]] = [[] for _ in splits]
-    for name in known[0]:
-        whole = np.concatenate([split[name] for split in known])
-        if role(name, process or {}) != "content" or len(np.unique(whole)) < 2:
-            continue
-        values = [torch.from_numpy(split[name][:n]) for split, n in zip(known, counts, strict=True)]
-        for column, value in zip(columns, values, strict=True):
-            if whole.dtype.kind == "i":
-                column.append(functional.one_hot(value, 1 + int(whole.max())))
-            elif name in CIRCULAR:
-                angle = value * (2 * math.pi / CIRCULAR[name])
-                column.append(torch.stack([angle.cos(), angle.sin()], 1))
-            else:
-                column.append(value[:, None])
-    if not columns[0]:
-        return [torch.zeros(n, 0, dtype=torch.float64) for n in counts]
-    return [torch.cat(column, dim=1).double() for column in columns]
-
-
 def split_latents(process: Process, split: LatentSplit) -> dict[str, Shaped[np.ndarray, " n"]]:
     """The variables of a process that a split has columns of, by name: classes as whole numbers."""
     columns = {**split.text_latents, **split.image_latents}
-    return {v.name: columns[v.name] for v in process.variables if v.name in _numbers(columns)}
+    return {v.name: columns[v.name] for v in process.variables if v.name in numbers(columns)}
 
 
 def identification_of_split(

@@ -17,9 +17,8 @@ from identbox.data.factors import VIEWS
 from identbox.data.formats import sentences_of
 from identbox.data.recipe import Recipe
 from identbox.errors import IdentboxError
-from identbox.identifiability.counterfactuals import content_redrawn, displacements, read_pairs
+from identbox.identifiability.counterfactuals import Pairs, content_redrawn, read_pairs
 from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix
-from identbox.metrics.displacement_records import Displacement
 from identbox.process import presets
 from identbox.process.model import Process
 
@@ -37,7 +36,7 @@ class DatasetEvidence:
     encodings: dict[str, Tensor]  # of the test split, by view
     latents: dict[str, np.ndarray]
     redrawn: Mapping[str, Tensor] | None  # of the same content with everything else redrawn
-    displacements: tuple[Displacement, ...]
+    pairs: tuple[Pairs, ...]  # the counterfactual splits
     note: str  # what it is, in words
 
 
@@ -73,7 +72,7 @@ def dataset_evidence(
         encodings=matrices,
         latents={name: column for name, column in known.items() if column.dtype.kind in "if"},
         redrawn=None if exact is None else exact.encoded_after,
-        displacements=tuple(displacements(pairs)),
+        pairs=tuple(pairs),
         note=f"those of the {JUDGED} split" + ("" if exact is None else f" and of {exact.intervention}"),
     )
 

@@ -21,8 +21,11 @@ from torch import Tensor
 from identbox.errors import IdentboxError, first_few
 from identbox.files import write_whole
 from identbox.identifiability.assumptions import LearnerFacts, assumptions
-from identbox.identifiability.datasets import dataset_evidence
+from identbox.identifiability.counterfactual_scores import intervention_scores
+from identbox.identifiability.counterfactuals import displacements
+from identbox.identifiability.datasets import DatasetEvidence, dataset_evidence
 from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix, expect_views, latents_of
+from identbox.identifiability.intervention_tables import intervention_tables
 from identbox.identifiability.measures import (
     Measure,
     measured_from_arrays,
@@ -42,6 +45,7 @@ from identbox.identifiability.verdicts import (
 )
 from identbox.learning.contrastive import Objective
 from identbox.metrics.displacement_records import Displacement, displacement_table
+from identbox.metrics.scores import Score
 from identbox.process.model import Process
 from identbox.process.world import World, unique_mixings
 from identbox.tables import Table, TableCell
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
 
 LEAST_ROWS = 50  # rows of arrays, and samples of a world
 WORLD_SAMPLES = 2048  # drawn from a world
+RESAMPLES = 50  # for the intervals of what is predicted after an intervention
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,9 +78,10 @@ class Verdict:
     margins: Margins
     prediction: Prediction | None = None  # what the theorem says of the process, where it is known
     power: Power | None = None  # what this verdict would have seen, where controls were asked for
-    displacements: tuple[
-        Displacement, ...
-    ] = ()  # what moves the encodings of a dataset, by its counterfactual splits
+    # By the counterfactual splits of a dataset: what moves the encodings, and what they predict after each
+    # intervention, beside what content alone predicts (view "content").
+    displacements: tuple[Displacement, ...] = ()
+    interventions: tuple[Score, ...] = ()
 
     @property
     def on_support(self) -> Outcome:
@@ -103,8 +109,9 @@ class Verdict:
         )
 
     def tables(self) -> list[Table]:
-        """The table of conditions, and that of displacements where there are some."""
-        return [self.table(), *([displacement_table(self.displacements)] if self.displacements else [])]
+        """The table of conditions; of a dataset with counterfactual splits also displacements and predictions."""
+        moved = [displacement_table(self.displacements)] if self.displacements else []
+        return [self.table(), *moved, *intervention_tables(self.interventions)]
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self.tables()))
@@ -183,7 +190,8 @@ def verify(
 
     With ``dataset``, the folder of a rendered one, there is no world. Its test split is judged, and its counterfactual
     splits are used where they are there (`identbox render --intervene redraw:style,specific`): the verdict has the
-    ``displacements`` of the encoding under each of them. ``encoders`` take images (n, 3, h, w) in [0, 1] or the indices
+    ``displacements`` of the encoding under each of them, and with ``interventions`` what it predicts then, which takes
+    some seconds a split. ``encoders`` take images (n, 3, h, w) in [0, 1] or the indices
     of words (n, length); ``encodings`` are named SPLIT/VIEW, as ``test/image``.
 
     With the ``objective`` that trained the encoders, encodings are read as it sees them: with cosine similarity by
@@ -216,8 +224,12 @@ def verify(
         verdict = _verify_arrays(
             made.process, made.encodings, made.latents, made.redrawn or {}, objective, margins, controls
         )
-        evidence = f"{verdict.evidence}, {made.note}"
-        return replace(verdict, evidence=evidence, displacements=made.displacements)
+        return replace(
+            verdict,
+            evidence=f"{verdict.evidence}, {made.note}",
+            displacements=tuple(displacements(made.pairs)),
+            interventions=tuple(_predicted(made, seed)) if interventions else (),
+        )
     if world is None:
         raise IdentboxError("verify: expected a world, a process or a dataset, got none of them")
     if encodings is not None:
@@ -231,6 +243,12 @@ def verify(
         raise IdentboxError(f"samples: expected at least {LEAST_ROWS}, got {samples}")
     settings = _InWorld(world, encoders or {}, seed, samples, interventions, objective)
     return _verify_callables(settings, margins, controls)
+
+
+def _predicted(made: DatasetEvidence, seed: int) -> list[Score]:
+    """What encodings of a dataset, and content, predict after each intervention."""
+    roles = {"variables": {v.name: {"role": v.role} for v in made.process.variables}}
+    return intervention_scores(made.pairs, process=roles, bootstrap=RESAMPLES, seed=seed)
 
 
 def read_by(objective: Objective | None, encodings: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from typing import Any
 from identbox.data import factors
 from identbox.data.factors import VIEWS
 from identbox.experiments.records import Cell, Run, Runs, Sweep
+from identbox.identifiability.intervention_tables import intervention_tables
 from identbox.metrics.displacement_records import displacement_table
-from identbox.metrics.scores import PRIME, Score
+from identbox.metrics.scores import Score
 from identbox.reports import figures
 from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Panel, Series
@@ -42,33 +43,7 @@ def factor_tables(run: Run) -> list[Table]:
     tables += _tables_by_metric("With batch norm in training mode", run.probes_train_mode, run)
     if run.displacement:
         tables.append(displacement_table(run.displacement, "What moves the encodings"))
-    return tables + [intervention_table(run, view) for view in VIEWS if run.interventions]
-
-
-def intervention_table(run: Run, view: str) -> Table:
-    """Interventions by factors: what a view's encodings predict after each, beside what content alone predicts."""
-    at = {
-        (score.intervention, score.view, score.label): score for score in run.interventions if score.nonlinear
-    }
-    names = list(dict.fromkeys(score.intervention for score in run.interventions if score.view == view))
-    targets = by_role((score.label for score in run.interventions if not score.permuted), run.process)
-    rows = []
-    for name in names:
-        row = []
-        for target in targets:
-            # What the intervention put in place, where it changed the factor.
-            label = target + PRIME if (name, view, target + PRIME) in at else target
-            own, ceiling = at.get((name, view, label)), at.get((name, "content", label))
-            text = MISSING if own is None else fixed_digits(own.score)
-            row.append(text if ceiling is None else f"{text} ({fixed_digits(ceiling.score)})")
-        rows.append([str(name), *row])
-    notes = [
-        "R² or accuracy of nonlinear probes, fitted on one half of the split and scored on the other; in brackets what "
-        "content alone predicts. Of a factor that the intervention changed the new values are predicted."
-    ]
-    columns = ["intervention", *(factors.factor_label(target) for target in targets)]
-    title = f"Predicted from the {view} encoding after each intervention"
-    return Table(title, columns, rows, notes=notes, align="l" + "r" * len(targets), dense=True)
+    return tables + intervention_tables(run.interventions)
 
 
 def _tables_by_metric(title: str, probes: Sequence[Score], run: Run) -> list[Table]:

@@ -10,8 +10,9 @@ import torch
 from drawn_squares import make_dataset
 from identbox import IdentboxError, Multimodal3DIdent, verify
 from identbox.data.recipe import Recipe
-from identbox.experiments.counterfactual_evidence import evidence_record, intervention_scores
+from identbox.experiments.counterfactual_evidence import evidence_record
 from identbox.experiments.image_text import process_of
+from identbox.identifiability.counterfactual_scores import intervention_scores
 from identbox.identifiability.counterfactuals import content_redrawn, displacements, read_pairs
 
 N = 400
@@ -100,7 +101,7 @@ def test_a_verdict_on_a_dataset_rests_on_its_counterfactual_splits(folder: Path)
         first = [(line * (100 - places)).amax(1) for line in (rows, columns)]
         return torch.stack([*first, rows.sum(1), columns.sum(1)], dim=1)
 
-    verdict = verify(encoders={"image": shown}, dataset=folder)
+    verdict = verify(encoders={"image": shown}, dataset=folder, interventions=False)
     leak = next(c.measure for v in verdict.views for c in v.conditions if c.measure.quantity == "leak")
     assert (leak.how, leak.high) == ("pairs", 0)
     assert "redraw:style,specific" in verdict.evidence
@@ -108,6 +109,7 @@ def test_a_verdict_on_a_dataset_rests_on_its_counterfactual_splits(folder: Path)
     assert moved["permute:object_color"] == 0
     assert moved["permute:object_xpos"] > 0.9
     assert "permute:object_xpos" in str(verdict)
+    assert verdict.interventions == ()
     colour = {
         f"{name}/image": Multimodal3DIdent(folder, name).image_latents["object_color"][:, None]
         for name in ("test", "test.redraw.style.specific")
@@ -115,6 +117,11 @@ def test_a_verdict_on_a_dataset_rests_on_its_counterfactual_splits(folder: Path)
     verdict = verify(encodings=colour, dataset=folder)
     assert verdict.outcome == "not identified"
     assert [one.intervention for one in verdict.displacements] == ["redraw:style,specific"]
+    scores = {(one.view, one.label): one.score for one in verdict.interventions if one.nonlinear}
+    assert {view for view, _ in scores} == {"image", "content"}
+    assert scores["image", "object_color'"] > 0.99  # the hue as it is now
+    assert 0.6 < scores["content", "object_color'"] < 0.95  # eight ninths
+    assert "Predicted from the image encoding after each intervention" in str(verdict)
 
 
 def test_a_dataset_and_a_world_are_not_both_judged(folder: Path) -> None:
