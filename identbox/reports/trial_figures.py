@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from identbox.errors import IdentboxError
 from identbox.metrics.disentanglement_records import DisentanglementScore
 from identbox.metrics.displacement_records import Displacement, strongest_first
 from identbox.metrics.scores import PRIME, Score
@@ -101,7 +102,12 @@ def _above_chance(score: Score) -> float:
 
 @matplotlib.rc_context(FIGURE_STYLE)
 def draw_heat_maps(maps: Sequence[HeatMap], *, title: str, stacked: bool = False) -> Figure:
-    """Heat maps with the same rows side by side, or with the same columns below each other."""
+    """Heat maps with the same rows side by side, or with the same columns below each other.
+
+    Raises IdentboxError where there is none.
+    """
+    if not any(one.rows for one in maps):
+        raise IdentboxError(f"{title}: expected something to draw, got nothing")
     longest = LETTER * max(len(row) for one in maps for row in one.rows)
     names = max(len(column) for one in maps for column in one.columns)
     upright = LETTER * names <= WIDE

@@ -109,3 +109,9 @@ def test_a_chart_of_scores_says_them_in_words_too() -> None:
     spots = [float(dot.attributes["cx"]) for dot in chart.all("circle")]
     assert spots == [pytest.approx(200 + 0.8 * 96, abs=0.1), pytest.approx(200 + 0.5 * 96, abs=0.1)]
     assert TRIAL.scores[0].reference == "Hyvärinen and Morioka 2016"
+
+
+def test_nothing_to_draw_is_said_in_one_line():
+    for draw in (trial_figures.displacement_figure, trial_figures.intervention_figure):
+        with pytest.raises(IdentboxError, match="expected something to draw, got nothing"):
+            draw([])
