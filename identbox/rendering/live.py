@@ -24,6 +24,7 @@ from identbox.rendering.workers import FALSE_STARTS, RenderSettings
 
 ATTEMPTS = 2  # workers that one image may kill
 SLOWEST = 120.0  # seconds that one image may take, and the start of a worker
+ENDING = 10.0  # seconds that the reader of a worker may take to see that it has ended
 KEPT_IMAGES = 64  # images that are kept in memory
 MOST_PLACES = 64  # that wait at a time
 IMAGE = "live.png"
@@ -134,7 +135,9 @@ class LiveRenderer:
         header = {"task": "live", "folder": str(folder), "settings": self._settings}
         child = Child(self._runner, header, [], folder / "log", takes_requests=True)
         self.pid, self._ready, given = child.pid, False, False
-        threading.Thread(target=self._listen, args=(child,), daemon=True).start()
+        listener = threading.Thread(target=self._listen, args=(child,), daemon=True)
+        listener.start()
+        ended = False
         try:
             while True:
                 try:
@@ -144,7 +147,8 @@ class LiveRenderer:
                 except queue.Empty:
                     child.stop()
                     continue
-                if kind == "close" or (kind == "end" and sender is child):
+                ended = kind == "end" and sender is child
+                if ended or kind == "close":
                     break
                 if kind == "report" and sender is child:
                     self._ready = self._false_start_over()
@@ -152,6 +156,9 @@ class LiveRenderer:
                 if self._ready and not given:
                     given = self._give(child)
         finally:
+            if not ended:
+                child.stop()
+            listener.join(ENDING)  # before the pipe that it reads is closed
             code = child.close()
         if not self._closed:
             self._bury(child.death(code))
