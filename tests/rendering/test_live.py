@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hare_records import records
 from identbox.data import png
 from identbox.errors import IdentboxError
-from identbox.rendering.blender import Blender
+from identbox.rendering.blender import Blender, Child
 from identbox.rendering.live import LiveRenderer, Superseded
 from identbox.rendering.shapes import load_pack
 from identbox.rendering.workers import RenderSettings
@@ -83,3 +84,21 @@ def test_without_a_blender_each_request_says_so():
     with pytest.raises(IdentboxError, match="expected an executable Blender"):
         made.request("a", records(1)[0], **SIZE).result(10)
     made.close()
+
+
+def test_the_thread_that_reads_reports_has_ended_before_their_pipe_is_closed(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before, reading = set(threading.enumerate()), []
+    close = Child.close
+
+    def noted(child: Child) -> int:
+        reading.append([t for t in threading.enumerate() if t not in before and "_listen" in t.name])
+        return close(child)
+
+    monkeypatch.setattr(Child, "close", noted)
+    shapes = load_pack("builtin", ("hare",), Blender()).files
+    made = LiveRenderer(Blender(), shapes, RenderSettings(**SIZE, threads=1))
+    made.request("a", records(1)[0], **SIZE).result(60)
+    made.close()
+    assert reading == [[]]
