@@ -131,7 +131,9 @@ class Table:
             parts.append(_Blocks(self) if self.dense else self.grid(range(len(self.columns))))
         return Group(*parts, *(as_cell(note).rich() for note in self.notes))
 
-    def grid(self, places: Iterable[int]) -> RichTable:
+    __rich__ = terminal
+
+    def grid(self, places: Sequence[int]) -> RichTable:
         """Some of the columns as a table of rich, without title and notes."""
         from rich import box
         from rich.table import Table as RichTable
@@ -142,8 +144,7 @@ class Table:
             padding=(0, 1, 0, 0) if self.dense else (0, 1),
             header_style="" if self.dense else None,
         )
-        chosen = list(places)
-        for column in chosen:
+        for column in places:
             shown.add_column(
                 as_cell(self.columns[column]).rich(),
                 justify=TERMINAL_ALIGNMENTS[self.align[column] if self.align else "l"],
@@ -157,11 +158,9 @@ class Table:
             if self.dense:
                 cells[1:] = [replace(cell, text=cell.text.replace(", ", ",")) for cell in cells[1:]]
             shown.add_row(
-                *(cells[column].rich() for column in chosen), end_section=place + 1 in self.sections
+                *(cells[column].rich() for column in places), end_section=place + 1 in self.sections
             )
         return shown
-
-    __rich__ = terminal
 
     def __str__(self) -> str:
         """The table in plain text, as a terminal of 80 characters shows it without colours."""
@@ -242,16 +241,15 @@ class _Blocks:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
         endless = options.update(width=10_000)
-        count, begin = len(self.table.columns), 1
-        while begin < count or begin == 1:
-            end = min(begin + 1, count)
-            while end < count and (
-                console.measure(self.table.grid([0, *range(begin, end + 1)]), options=endless).maximum
-                <= options.max_width
-            ):
-                end += 1
-            yield self.table.grid([0, *range(begin, end)])
-            begin = max(end, begin + 1)
+        blocks: list[list[int]] = [[0]]
+        for column in range(1, len(self.table.columns)):
+            wider = self.table.grid([*blocks[-1], column])
+            fits = console.measure(wider, options=endless).maximum <= options.max_width
+            if fits or blocks[-1] == [0]:
+                blocks[-1].append(column)
+            else:
+                blocks.append([0, column])
+        yield from map(self.table.grid, blocks)
 
 
 def as_cell(content: CellContent | None) -> TableCell:

@@ -92,3 +92,13 @@ def yaml_string(text: str) -> str:
     "a: \\"b\\""
     """
     return json.dumps(visible(" ".join(text.split())), ensure_ascii=False)
+
+
+def fixed_digits(x: float, digits: int = 2, *, sign: bool = False) -> str:
+    """A number with fixed digits, never a negative zero.
+
+    >>> fixed_digits(-0.001), fixed_digits(-0.12), fixed_digits(0.5, sign=True)
+    ('0.00', '-0.12', '+0.50')
+    """
+    text = f"{x:+.{digits}f}" if sign else f"{x:.{digits}f}"
+    return text if float(text) else text.lstrip("+-")

@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from identbox.data.dataset import Multimodal3DIdent
+from identbox.data.factor_columns import numbers
 from identbox.data.factors import VIEWS
 from identbox.data.formats import sentences_of
 from identbox.data.recipe import Recipe
@@ -70,7 +71,7 @@ def dataset_evidence(
     return DatasetEvidence(
         process=process,
         encodings=matrices,
-        latents={name: column for name, column in known.items() if column.dtype.kind in "if"},
+        latents=numbers(known),
         redrawn=None if exact is None else exact.encoded_after,
         pairs=tuple(pairs),
         note=f"those of the {JUDGED} split" + ("" if exact is None else f" and of {exact.intervention}"),

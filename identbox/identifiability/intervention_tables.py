@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from identbox.data.factors import FACTOR_ROLES, factor_label
 from identbox.metrics.scores import PRIME, Score
 from identbox.tables import Table
+from identbox.texts import fixed_digits
 
 NOTE = (
     "R² or accuracy of nonlinear probes, fitted on one half of the split and scored on the other; in brackets what "
@@ -31,16 +32,11 @@ def intervention_tables(scores: Sequence[Score]) -> list[Table]:
                 # What the intervention put in place, where it changed the factor.
                 label = target + PRIME if (name, view, target + PRIME) in at else target
                 own, ceiling = at.get((name, view, label)), at.get((name, "content", label))
-                text = "–" if own is None else _digits(own.score)
-                row.append(text if ceiling is None else f"{text} ({_digits(ceiling.score)})")
+                text = "–" if own is None else fixed_digits(own.score)
+                row.append(text if ceiling is None else f"{text} ({fixed_digits(ceiling.score)})")
             rows.append([str(name), *row])
         columns = ["intervention", *map(factor_label, targets)]
         title = f"Predicted from the {view} encoding after each intervention"
         align = "l" + "r" * len(targets)
         tables.append(Table(title, columns, rows, notes=[NOTE], align=align, dense=True))
     return tables
-
-
-def _digits(x: float) -> str:
-    """Two digits, never a negative zero."""
-    return f"{round(x, 2) + 0.0:.2f}"

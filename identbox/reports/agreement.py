@@ -17,7 +17,8 @@ from typing import Literal
 
 from identbox.metrics.estimates import holm
 from identbox.reports.statistics import SEED_CONFIDENCE, SeedScores
-from identbox.reports.wording import cell_label, fixed_digits, p_text
+from identbox.reports.wording import cell_label, p_text
+from identbox.texts import fixed_digits
 
 PUBLISHED_ROUNDING = 0.005  # half a unit of the last digit of published figures
 ZERO_CEILING = 0.01  # up to which content counts as predicting nothing

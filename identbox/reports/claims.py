@@ -12,8 +12,8 @@ from itertools import pairwise
 from statistics import fmean
 
 from identbox.reports.statistics import SeedScores
-from identbox.reports.wording import fixed_digits
 from identbox.tables import Table, TableCell
+from identbox.texts import fixed_digits
 
 FLAT = 0.05  # a difference of shares below which a curve counts as flat, and two numbers as equal; of nats a share
 Means = dict[tuple[str, float | None, str], float]  # by model, value of x and quantity

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from identbox.reports.agreement import Agreement
 from identbox.reports.statistics import SeedScores
-from identbox.reports.wording import MISSING, NO, YES, block_cell, fixed_digits, p_text
+from identbox.reports.wording import MISSING, NO, YES, block_cell, p_text
 from identbox.tables import CellContent, CellFace, CellState, Table, TableCell
+from identbox.texts import fixed_digits
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from identbox.experiments.records import Cell, Run, Runs
-from identbox.reports.wording import fixed_digits
 from identbox.tables import CellContent, Table, TableCell
+from identbox.texts import fixed_digits
 
 # Nats above the minimum of Eq. 8.9 within which a run counts as converged.
 CONVERGED = 0.1

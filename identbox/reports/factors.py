@@ -18,15 +18,9 @@ from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Panel, Series
 from identbox.reports.report import SPREAD, SweepContents, mean_points
 from identbox.reports.statistics import Published, SeedScores
-from identbox.reports.wording import (
-    METRIC_NAMES,
-    MISSING,
-    fixed_digits,
-    number_table,
-    setting_name,
-    value_text,
-)
+from identbox.reports.wording import METRIC_NAMES, MISSING, number_table, setting_name, value_text
 from identbox.tables import Table
+from identbox.texts import fixed_digits
 
 FACTORS_ABREAST = 3  # factors side by side, so that a table fits a terminal of 80 characters
 FACTOR_LEAD = (

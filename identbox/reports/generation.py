@@ -18,8 +18,9 @@ from identbox.reports.comparisons import Comparison
 from identbox.reports.generation_figures import FrontierPoint, LinePanel, LineSeries
 from identbox.reports.report import SPREAD, SweepContents
 from identbox.reports.statistics import Published, SeedScores
-from identbox.reports.wording import cell_label, fixed_digits, setting_name, value_text
+from identbox.reports.wording import cell_label, setting_name, value_text
 from identbox.tables import Table
+from identbox.texts import fixed_digits
 
 SPECIFIC = ", specific"  # what the name of an embedding of a modality's own dimensions ends with
 

@@ -14,8 +14,9 @@ from identbox.reports.generation import (
     probe_of,
     unconditional_frechet,
 )
-from identbox.reports.wording import METRIC_NAMES, MISSING, fixed_digits, number_table
+from identbox.reports.wording import METRIC_NAMES, MISSING, number_table
 from identbox.tables import Table
+from identbox.texts import fixed_digits
 
 
 def subset_tables(run: Run) -> list[Table]:

@@ -34,8 +34,9 @@ from identbox.reports.curves import run_curves, sweep_curves
 from identbox.reports.figures import Panel, Point, Series
 from identbox.reports.report import Report, SweepContents, made_with
 from identbox.reports.statistics import Published, SeedScores, read_published
-from identbox.reports.wording import METRIC_NAMES, MISSING, fixed_digits, number_table
+from identbox.reports.wording import METRIC_NAMES, MISSING, number_table
 from identbox.tables import Table
+from identbox.texts import fixed_digits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

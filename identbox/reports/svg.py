@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from identbox.reports.wording import fixed_digits
-from identbox.texts import visible
+from identbox.texts import fixed_digits, visible
 
 WIDTH = 340.0  # of a figure, in its own units
 

@@ -18,16 +18,9 @@ from identbox.reports.curves import TargetMetric
 from identbox.reports.figures import ElbowMark, Panel, Series
 from identbox.reports.report import SPREAD, SweepContents, mean_points
 from identbox.reports.statistics import Published, SeedScores, entries, loss_entries
-from identbox.reports.wording import (
-    METRIC_NAMES,
-    MISSING,
-    cell_label,
-    fixed_digits,
-    number_table,
-    setting_name,
-    value_text,
-)
+from identbox.reports.wording import METRIC_NAMES, MISSING, cell_label, number_table, setting_name, value_text
 from identbox.tables import Table
+from identbox.texts import fixed_digits
 
 SETTING_TITLES = {"multiview": "Multi-view setting", "multimodal": "Multimodal setting"}
 SYMBOLS = {"content": "content c", "content'": "content c'", "style": "style s", "modality": "modality m"}

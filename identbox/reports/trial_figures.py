@@ -34,8 +34,7 @@ from identbox.reports.figures import (
     _figure,
     draw_dots,
 )
-from identbox.reports.wording import fixed_digits
-from identbox.texts import figure_text
+from identbox.texts import figure_text, fixed_digits
 
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f5f7f9", "#a6cdee", BLUE])
 DARK = 0.75  # from this value on, numbers are white

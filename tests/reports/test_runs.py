@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from identbox import config, files
+from identbox import config, files, texts
 from identbox.experiments import records, sweeps
 from identbox.process.presets import numerical_simulation
 from identbox.process.tables import table_from_process
-from identbox.reports import runs, statistics, wording
+from identbox.reports import runs, statistics
 from made_records import (
     ROWS,
     SEEDS,
@@ -130,8 +130,8 @@ def test_small_negative_scores_are_zero_in_tables_and_themselves_in_csv(tmp_path
     ("x", "text"), [(-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "-0.01"), (0.994999, "0.99")]
 )
 def test_numbers_have_fixed_digits_and_no_negative_zero(x: float, text: str):
-    assert wording.fixed_digits(x) == text
-    assert wording.fixed_digits(x, sign=True).lstrip("+") == text
+    assert texts.fixed_digits(x) == text
+    assert texts.fixed_digits(x, sign=True).lstrip("+") == text
 
 
 def test_the_terminal_table_fits_eighty_characters_without_a_cut(table: Path):
