@@ -267,7 +267,7 @@ class Lab:
 
     def figure(self, number: int, place: int) -> bytes:
         """A figure of a report that was read, as SVG."""
-        from identbox.reports.figures import encode
+        from identbox.reports.drawing import encode
 
         report = self._reports[number]
         if not 0 <= place < len(report.figures):

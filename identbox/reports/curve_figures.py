@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from identbox.reports.drawing import FAINT_GREY, color, face, few_ticks, legend_line, new_figure, styled
+from identbox.reports.figures import Panel, score_label, unit_range
 
-from identbox.reports.figures import (
-    FAINT_GREY,
-    FIGURE_STYLE,
-    Panel,
-    _figure,
-    _score_label,
-    _unit,
-    color,
-    face,
-)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS_ABREAST = 5  # panels beside each other
 TITLE_WIDTH = 26  # letters in a line above a panel
@@ -32,30 +22,30 @@ STYLES: dict[str, Any] = {
 }  # of the lines; other blocks have "-."
 
 
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_curves(panels: Sequence[Panel], *, title: str) -> Figure:
     """Small panels of scores over steps, five to a line: the means, in bands from the lowest to the highest seed."""
     wide = min(len(panels), PANELS_ABREAST)
     rows = -(-len(panels) // wide)
     single = len(panels) == 1
     size = (4.6, 3.4) if single else (0.7 + 1.75 * wide, 1.3 + 1.75 * rows)
-    figure = _figure(*size, title)
+    figure = new_figure(*size, title)
     grid = figure.subplots(rows, wide, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(panels) :]:
         ax.set_visible(False)
     for place, (ax, panel) in enumerate(zip(grid.flat, panels, strict=False)):
         _draw_panel(ax, panel)
-        ax.xaxis.set_major_locator(MaxNLocator(5 if single else 3, integer=True))
+        ax.xaxis.set_major_locator(few_ticks(5 if single else 3, integer=True))
         # Below the last panel of a column there may be none that shows the steps.
         ax.tick_params(labelbottom=place + wide >= len(panels))
         if place + wide >= len(panels):
             ax.set_xlabel("steps of training", fontsize=8)
     series = [series for panel in panels for series in panel.series]
-    _unit(grid[0][0], series, "y")
-    figure.supylabel(_score_label(series), fontsize=9)
+    unit_range(grid[0][0], series, "y")
+    figure.supylabel(score_label(series), fontsize=9)
     names = list(dict.fromkeys(one.block for one in series))
     handles = [
-        Line2D([], [], color=color(block, place), linestyle=STYLES.get(block, "-."), label=block)
+        legend_line(color=color(block, place), linestyle=STYLES.get(block, "-."), label=block)
         for place, block in enumerate(names)
     ]
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))

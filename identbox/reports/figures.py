@@ -1,58 +1,40 @@
-"""Figures of reports, as PNG and SVG: scores beside published ones, scores over a value, losses with their elbow.
+"""Figures of reports: scores beside published ones, scores over a value, losses with their elbow.
 
-Colours are those of Okabe and Ito, which people with any colour vision can distinguish; markers differ as well.
-Legends and titles name content in bold and style in italics, as the thesis does. Equal input gives equal bytes: the
-font comes with matplotlib, and SVG has no date and a fixed salt for its identifiers.
+Legends and titles name content in bold and style in italics, as the thesis does.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-
+from identbox.reports.drawing import (
+    BLACK,
+    BLUE,
+    COLORS,
+    FAINT_GREY,
+    GREY,
+    MANY_COLORS,
+    MANY_MARKERS,
+    MARKERS,
+    ORANGE,
+    VERMILION,
+    color,
+    face,
+    few_ticks,
+    legend_line,
+    new_figure,
+    styled,
+)
 from identbox.texts import figure_text
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-GREY, FAINT_GREY = "#6b6b6b", "#dcdcdc"
-COLORS = {"content": BLUE, "content'": SKY, "style": VERMILION, "modality": GREEN}
-SPARE_COLORS = (PURPLE, ORANGE, BLACK)
-MARKERS = {"content": "o", "content'": "o", "style": "s", "modality": "^"}
-WINE, OLIVE = "#882255", "#999933"  # of Tol, as far from the others as any
-# Where series are many.
-MANY_COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY, WINE, OLIVE)
-MANY_MARKERS = "osD^vP*Xdh"
-DPI = 200
-FIGURE_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.edgecolor": GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": BLACK,
-    "ytick.labelcolor": BLACK,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "mathtext.default": "regular",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "identbox",
-}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
 METRIC_LABELS = {"r2": "$R^2$", "accuracy": "accuracy"}
 
 
@@ -109,26 +91,13 @@ class Panel:
         object.__setattr__(self, "rows", tuple(map(figure_text, self.rows)))
 
 
-def face(block: str) -> dict[str, Any]:
-    """How a block's name is set: content bold, style italic."""
-    return {
-        "fontweight": "bold" if block.startswith("content") else "normal",
-        "fontstyle": "italic" if block.startswith("style") else "normal",
-    }
-
-
-def color(block: str, place: int = 0) -> str:
-    """The colour of a block, or a spare one by its place."""
-    return COLORS.get(block, SPARE_COLORS[place % len(SPARE_COLORS)])
-
-
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_dots(grid: Sequence[tuple[str, Sequence[Panel]]], *, title: str) -> Figure:
     """Rows of panels, each with its title: labelled rows of dots with error bars, the series of a row side by side."""
     wide = max(len(panels) for _, panels in grid)
     heights = [0.34 * max(len(panels[0].rows), 1) + 0.55 for _, panels in grid]
     longest = max(len(label) for _, panels in grid for label in panels[0].rows)
-    figure = _figure(1.2 + 0.065 * longest + 2.05 * wide, sum(heights) + 1.1, title)
+    figure = new_figure(1.2 + 0.065 * longest + 2.05 * wide, sum(heights) + 1.1, title)
     axes = figure.subplots(len(grid), wide, squeeze=False, height_ratios=heights)
     for line, (name, panels) in zip(axes, grid, strict=True):
         for place, ax in enumerate(line):
@@ -161,9 +130,9 @@ def _dot_panel(ax: Axes, panel: Panel, *, labelled: bool) -> None:
     ax.set_yticks(range(len(panel.rows)), panel.rows if labelled else [""] * len(panel.rows))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    _unit(ax, panel.series, "x")
+    unit_range(ax, panel.series, "x")
     ax.set_title(panel.title, **face(panel.title))
-    ax.set_xlabel(_score_label(panel.series))
+    ax.set_xlabel(score_label(panel.series))
 
 
 def _dot_legend(figure: Figure, series: Sequence[Series]) -> None:
@@ -179,38 +148,38 @@ def _dot_legend(figure: Figure, series: Sequence[Series]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(names))
 
 
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_lines(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     """Panels side by side of scores over a value: a line for each series, one sd as error bars, chance dotted."""
-    figure = _figure(0.6 + 2.75 * len(panels), 3.35, title)
+    figure = new_figure(0.6 + 2.75 * len(panels), 3.35, title)
     axes = _side_by_side(figure, panels, xlabel)
     for ax, panel in zip(axes, panels, strict=True):
         for number, series in enumerate(panel.series):
             _plot_line(ax, series, number)
             if series.chance:
                 ax.plot(*zip(*series.chance, strict=True), ":", color=BLACK, linewidth=1.1, zorder=4)
-        _unit(ax, [series for panel in panels for series in panel.series], "y")
+        unit_range(ax, [series for panel in panels for series in panel.series], "y")
         _whole_numbers(ax, panel)
-    axes[0].set_ylabel(_score_label([series for panel in panels for series in panel.series]))
+    axes[0].set_ylabel(score_label([series for panel in panels for series in panel.series]))
     names = list(dict.fromkeys((series.name, series.block) for panel in panels for series in panel.series))
     handles = [
-        Line2D([], [], color=color(block, i), marker=MARKERS.get(block, "D"), markersize=5, label=name)
+        legend_line(color=color(block, i), marker=MARKERS.get(block, "D"), markersize=5, label=name)
         for i, (name, block) in enumerate(names)
     ]
-    handles.append(Line2D([], [], color=BLACK, linestyle=":", linewidth=1.1, label="chance"))
+    handles.append(legend_line(color=BLACK, linestyle=":", linewidth=1.1, label="chance"))
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     for text, (_, block) in zip(legend.get_texts(), names, strict=False):
         text.set(**face(block))
     return figure
 
 
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     """Panels side by side of scores over a value, as Figure 8.3: a line for each series, in a band of one sd.
 
     Colours and markers distinguish the series; content is bold in the legend, style in italics.
     """
-    figure = _figure(0.6 + 5.4 * len(panels), 3.4, title)
+    figure = new_figure(0.6 + 5.4 * len(panels), 3.4, title)
     axes = _side_by_side(figure, panels, xlabel)
     for ax, panel in zip(axes, panels, strict=True):
         for place, series in enumerate(panel.series):
@@ -225,20 +194,20 @@ def draw_bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
             ax.plot(
                 at, values, color=tint, marker=marker, markersize=4.5, label=f"{series.name} ({described})"
             )
-        _unit(ax, [series for panel in panels for series in panel.series], "y")
+        unit_range(ax, [series for panel in panels for series in panel.series], "y")
         _whole_numbers(ax, panel)
         if panel.series:
             legend = ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
             for text, series in zip(legend.get_texts(), panel.series, strict=True):
                 text.set(**face(series.block))
-    axes[0].set_ylabel(_score_label([series for panel in panels for series in panel.series]))
+    axes[0].set_ylabel(score_label([series for panel in panels for series in panel.series]))
     return figure
 
 
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_elbow(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     """Panels side by side of a loss over encoding sizes: a band of one sd, the estimate and its interval marked."""
-    figure = _figure(0.8 + 3.6 * len(panels), 3.3, title)
+    figure = new_figure(0.8 + 3.6 * len(panels), 3.3, title)
     axes = _side_by_side(figure, panels, xlabel)
     for ax, panel in zip(axes, panels, strict=True):
         handles: list[Line2D | Patch] = []
@@ -253,10 +222,10 @@ def draw_elbow(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
                 linewidth=0,
             )
             ax.plot(at, [point.value for point in series.points], "o-", color=BLUE, markersize=4.5)
-            handles.append(Line2D([], [], color=BLUE, marker="o", markersize=4.5, label=series.name))
+            handles.append(legend_line(color=BLUE, marker="o", markersize=4.5, label=series.name))
             if series.chance:
                 ax.plot(*zip(*series.chance, strict=True), ":", color=GREY, linewidth=1.2)
-                handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
+                handles.append(legend_line(color=GREY, linestyle=":", label="chance"))
         handles += _plot_elbow_mark(ax, panel.mark)
         _whole_numbers(ax, panel)
         ax.margins(y=0.1)
@@ -275,42 +244,23 @@ def _plot_elbow_mark(ax: Axes, mark: ElbowMark | None) -> list[Line2D | Patch]:
             ax.axvspan(mark.low - 0.15, mark.high + 0.15, color=ORANGE, alpha=0.25, linewidth=0, zorder=0)
             label += f" [{mark.low}, {mark.high}]"
         ax.axvline(mark.size, color=VERMILION, linewidth=1.4, zorder=1)
-        handles.append(Line2D([], [], color=VERMILION, linewidth=1.4, label=label))
+        handles.append(legend_line(color=VERMILION, linewidth=1.4, label=label))
     elif mark.at_least is not None:
         ax.axvline(mark.at_least, color=VERMILION, linewidth=1.4, linestyle="--", zorder=1)
         label = f"at least {mark.at_least}"
-        handles.append(Line2D([], [], color=VERMILION, linewidth=1.4, linestyle="--", label=label))
+        handles.append(legend_line(color=VERMILION, linewidth=1.4, linestyle="--", label=label))
     elif mark.judged:
+        from matplotlib.patches import Patch
+
         handles.append(Patch(alpha=0, label="no elbow"))
     if mark.truth is not None:
         (low, _), axis = ax.get_ylim(), ax.get_xaxis_transform()
         ax.plot([mark.truth], [0], "^", color=BLACK, markersize=7, transform=axis, clip_on=False, zorder=5)
         ax.set_ylim(bottom=low)
         handles.append(
-            Line2D([], [], color=BLACK, marker="^", linestyle="", markersize=7, label=f"true: {mark.truth}")
+            legend_line(color=BLACK, marker="^", linestyle="", markersize=7, label=f"true: {mark.truth}")
         )
     return handles
-
-
-def encode(figure: Figure) -> dict[str, bytes]:
-    """The figure as the bytes of its files, by suffix; equal figures give equal bytes."""
-    files = {}
-    with matplotlib.rc_context(FIGURE_STYLE), warnings.catch_warnings():
-        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-            buffer = io.BytesIO()
-            # A sign that the font lacks is drawn as a box.
-            warnings.filterwarnings("ignore", "Glyph", UserWarning)
-            figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
-            files[suffix] = buffer.getvalue()
-    return files
-
-
-def _figure(width: float, height: float, title: str) -> Figure:
-    """A figure (inches) on the Agg canvas, apart from pyplot's state."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(figure_text(title), fontsize=11)
-    return figure
 
 
 def _side_by_side(figure: Figure, panels: Sequence[Panel], xlabel: str) -> list[Axes]:
@@ -361,13 +311,13 @@ def _plot_line(ax: Axes, series: Series, number: int) -> None:
     )
 
 
-def _score_label(series: Sequence[Series]) -> str:
+def score_label(series: Sequence[Series]) -> str:
     """The label of an axis of scores."""
     metrics = {one.metric for one in series if one.points}
     return " or ".join(name for metric, name in METRIC_LABELS.items() if metric in metrics)
 
 
-def _unit(ax: Axes, series: Sequence[Series], axis: str) -> None:
+def unit_range(ax: Axes, series: Sequence[Series], axis: str) -> None:
     """The range of scores: from 0 to 1, and further only where something lies there."""
     values = [bound for one in series for point in one.points for bound in (point.low, point.high)]
     ends = min([0.0, *values]), max([1.0, *values])
@@ -380,9 +330,9 @@ def _whole_numbers(ax: Axes, panel: Panel) -> None:
     if len(at) <= 12:
         ax.set_xticks(at, [f"{value:g}" for value in at])
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(few_ticks(integer=True))
 
 
 def _handle(name: str, tint: str, marker: str, hollow: bool) -> Line2D:
     filled = "white" if hollow else tint
-    return Line2D([], [], color=tint, marker=marker, markerfacecolor=filled, linewidth=1.3, label=name)
+    return legend_line(color=tint, marker=marker, markerfacecolor=filled, linewidth=1.3, label=name)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
-
-from identbox.reports.figures import FAINT_GREY, FIGURE_STYLE, MANY_COLORS, MANY_MARKERS, _figure
+from identbox.reports.drawing import (
+    FAINT_GREY,
+    MANY_COLORS,
+    MANY_MARKERS,
+    few_ticks,
+    legend_line,
+    new_figure,
+    styled,
+)
 from identbox.texts import figure_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ABREAST = 4  # panels beside each other
 
@@ -54,12 +61,12 @@ class FrontierPoint:
         return replace(self, best=best)
 
 
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_panels(panels: Sequence[LinePanel], *, title: str) -> Figure:
     """Panels with lines, bands of one standard deviation, and hollow markers for published figures."""
     wide = max(1, min(ABREAST, len(panels)))
     rows = max(1, -(-len(panels) // wide))
-    figure = _figure(max(5.0, 0.8 + 2.9 * wide), 1.0 + 2.6 * rows, title)
+    figure = new_figure(max(5.0, 0.8 + 2.9 * wide), 1.0 + 2.6 * rows, title)
     grid = figure.subplots(rows, wide, squeeze=False)
     for ax in grid.flat[len(panels) :]:
         ax.set_visible(False)
@@ -73,7 +80,7 @@ def draw_panels(panels: Sequence[LinePanel], *, title: str) -> Figure:
         if values and all(x == int(x) for x in values) and len(values) <= 12:
             ax.set_xticks(sorted(values))
         else:
-            ax.xaxis.set_major_locator(MaxNLocator(5))
+            ax.xaxis.set_major_locator(few_ticks(5))
     names = {series.name: series.color for panel in panels for series in panel.series if series.name}
     _legend(figure, names)
     return figure
@@ -99,17 +106,17 @@ def _look(number: int) -> tuple[str, str]:
 
 def _legend(figure: Figure, names: Mapping[str, int]) -> None:
     handles = [
-        Line2D([], [], color=_look(number)[0], marker=_look(number)[1], label=figure_text(name))
+        legend_line(color=_look(number)[0], marker=_look(number)[1], label=figure_text(name))
         for name, number in names.items()
     ]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
 
 
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_frontier(sides: Mapping[str, Sequence[FrontierPoint]], *, title: str) -> Figure:
     """Distance (better to the left) against coherence (better above); the frontier is a line through full markers."""
-    figure = _figure(1.0 + 3.9 * len(sides), 4.2, title)
+    figure = new_figure(1.0 + 3.9 * len(sides), 4.2, title)
     axes = figure.subplots(1, len(sides), squeeze=False)[0]
     for ax, (side, points) in zip(axes, sides.items(), strict=True):
         for point in points:

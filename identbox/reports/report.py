@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from identbox import files as files_
 from identbox.errors import IdentboxError, first_few
 from identbox.experiments.records import Run
-from identbox.reports import figures as reports_figures
 from identbox.reports.agreement import Agreement
 from identbox.reports.comparisons import Comparison
+from identbox.reports.drawing import encode
 from identbox.reports.figures import Point
 from identbox.reports.statistics import SeedScores
 from identbox.reports.wording import csv_value
@@ -108,9 +108,7 @@ class Report:
         """Write report.md, table.csv and every figure as PNG and SVG, each whole or not at all."""
         files = {"report.md": self.markdown().encode(), "table.csv": self.csv().encode()}
         for name, draw in self.figures.items():
-            files |= {
-                f"{name}.{suffix}": content for suffix, content in reports_figures.encode(draw()).items()
-            }
+            files |= {f"{name}.{suffix}": content for suffix, content in encode(draw()).items()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in files.items():

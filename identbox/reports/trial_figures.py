@@ -13,30 +13,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from identbox.errors import IdentboxError
 from identbox.metrics.disentanglement_records import DisentanglementScore
 from identbox.metrics.displacement_records import Displacement, strongest_first
 from identbox.metrics.scores import PRIME, Score
-from identbox.reports.figures import (
-    BLACK,
-    BLUE,
-    FIGURE_STYLE,
-    GREY,
-    Panel,
-    Point,
-    Series,
-    _figure,
-    draw_dots,
-)
+from identbox.reports.drawing import BLACK, BLUE, GREY, new_figure, styled
+from identbox.reports.figures import Panel, Point, Series, draw_dots
 from identbox.texts import figure_text, fixed_digits
 
-HEAT = LinearSegmentedColormap.from_list("heat", ["#f5f7f9", "#a6cdee", BLUE])
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEAT = ("#f5f7f9", "#a6cdee", BLUE)  # from 0 to 1
 DARK = 0.75  # from this value on, numbers are white
 WIDE, HIGH = 0.62, 0.3  # inches of a cell
 ABOVE = 0.35  # inches for a title
@@ -99,7 +90,7 @@ def _above_chance(score: Score) -> float:
     return max(0.0, (score.score - score.chance) / (1 - score.chance))
 
 
-@matplotlib.rc_context(FIGURE_STYLE)
+@styled
 def draw_heat_maps(maps: Sequence[HeatMap], *, title: str, stacked: bool = False) -> Figure:
     """Heat maps with the same rows side by side, or with the same columns below each other.
 
@@ -114,10 +105,10 @@ def draw_heat_maps(maps: Sequence[HeatMap], *, title: str, stacked: bool = False
     wide = [max(WIDE * len(one.columns), LETTER * len(one.title)) for one in maps]
     high = [HIGH * len(one.rows) + ABOVE for one in maps]
     if stacked:
-        figure = _figure(longest + max(wide) + 0.4, sum(high) + below + ABOVE, title)
+        figure = new_figure(longest + max(wide) + 0.4, sum(high) + below + ABOVE, title)
         axes = figure.subplots(len(maps), 1, squeeze=False, height_ratios=high)[:, 0]
     else:
-        figure = _figure(longest + sum(wide) + 0.4 * len(maps), max(high) + below + ABOVE, title)
+        figure = new_figure(longest + sum(wide) + 0.4 * len(maps), max(high) + below + ABOVE, title)
         axes = figure.subplots(1, len(maps), squeeze=False, width_ratios=wide)[0]
     for place, (ax, one) in enumerate(zip(axes, maps, strict=True)):
         named = not stacked or place + 1 == len(maps)
@@ -127,8 +118,11 @@ def draw_heat_maps(maps: Sequence[HeatMap], *, title: str, stacked: bool = False
 
 def _heat_map(ax: Axes, one: HeatMap, *, labelled: bool, named: bool, upright: bool) -> None:
     """One heat map with the names of its rows and columns, unless another has them; long names go upwards."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    heat = LinearSegmentedColormap.from_list("heat", HEAT)
     shown = [[float("nan") if value is None else value for value in row] for row in one.values]
-    ax.pcolormesh(shown, cmap=HEAT, vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
+    ax.pcolormesh(shown, cmap=heat, vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
     for y, row in enumerate(one.values):
         for x, value in enumerate(row):
             if value is not None:

@@ -31,7 +31,8 @@ from identbox.identifiability.counterfactuals import content_redrawn, displaceme
 from identbox.identifiability.datasets import process_of_dataset
 from identbox.learning import training
 from identbox.metrics.displacement_records import displacement_of_record, displacement_table
-from identbox.reports import figures, trial_figures
+from identbox.reports import trial_figures
+from identbox.reports.drawing import encode
 
 CONTENT = ("object_shape", "object_xpos", "object_ypos")
 COMPONENTS = 20  # of the pixels
@@ -141,7 +142,7 @@ def write(record: dict, out: Path) -> None:
         images += [replace(moved, view=name) for moved in found if moved.view == "image"]
     (out / "displacement.md").write_text("\n\n".join(tables) + "\n")
     drawn = trial_figures.displacement_figure(images, "What moves encodings of images")
-    (out / "displacement.png").write_bytes(figures.encode(drawn)["png"])
+    (out / "displacement.png").write_bytes(encode(drawn)["png"])
 
 
 def main() -> None:
