@@ -7,6 +7,7 @@ on a descriptor of its own. Its standard output and error, with all of Blender's
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import selectors
@@ -234,8 +235,12 @@ def last_words(log: Path) -> str:
     return (missing or lines or ["no message"])[-1]
 
 
+@functools.cache
 def describe_blender(blender: Blender) -> WorkerReport:
-    """``blender`` (version), ``build``, and ``devices``: names by backend."""
+    """``blender`` (version), ``build``, and ``devices``: names by backend. A process asks each Blender once.
+
+    Raises IdentboxError where it does not run.
+    """
     return run_once(blender, {"task": "probe"}, [])[0]
 
 

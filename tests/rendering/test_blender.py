@@ -37,7 +37,7 @@ def test_the_error_has_the_last_line_of_a_dying_worker(tmp_path: Path):
 
 def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    blender.describe_blender(blender.Blender())
+    blender.run_once(blender.Blender(), {"task": "probe"}, [])
     assert list(tmp_path.iterdir()) == []
 
 
