@@ -60,10 +60,10 @@ class Dask:
             *("--local-directory", self.folder),
         )
 
-    def two_workers(self) -> list[subprocess.Popen]:
-        """Start two workers, and wait until the scheduler knows them."""
-        workers = [self.worker(), self.worker()]
-        until(lambda: self.workers() == 2)
+    def start_workers(self, count: int) -> list[subprocess.Popen]:
+        """Start workers, and wait until the scheduler knows them."""
+        workers = [self.worker() for _ in range(count)]
+        until(lambda: self.workers() == count)
         return workers
 
     def workers(self) -> int:
@@ -98,11 +98,13 @@ def render_with_kills(
     *,
     shard: int,
     kills: Sequence[tuple[float, str]] = KILLS,
+    workers: int = 2,
 ) -> list[str]:
     """Render ``images`` images into ``out`` while workers, client and scheduler are killed; returns what was killed.
 
     ``arguments`` are those of `identbox render` without --out and --cluster; ``shard`` is the images of one job.
-    ``kills`` are shares of the images, and what is killed when they are there; the last is the scheduler.
+    ``kills`` are shares of the images, and what is killed when they are there; the last is the scheduler. The first
+    cluster has so many ``workers``, the second has one.
     Raises RuntimeError where the command does not end as it should.
     """
     first, second, client_log = Dask(scratch / "first"), None, scratch / "client.log"
@@ -123,12 +125,12 @@ def render_with_kills(
         until(lambda: rendered() >= goal, PATIENCE)
 
     try:
-        workers = first.two_workers()
+        running = first.start_workers(workers)
         process = client(first)
         for share, what in kills:
             wait_for(share)
             if what == "worker":
-                kill(workers.pop())
+                kill(running.pop())
                 first.worker()
             elif what == "client":
                 kill(process)
@@ -141,8 +143,7 @@ def render_with_kills(
             raise RuntimeError(f"expected one line about the scheduler, got {client_log.read_text()[-800:]}")
         first.close()
         second = Dask(scratch / "second")
-        second.worker()
-        until(lambda: second.workers() == 1)
+        second.start_workers(1)
         if client(second).wait(timeout=PATIENCE):
             raise RuntimeError(client_log.read_text()[-800:])
     finally:

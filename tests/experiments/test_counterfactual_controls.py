@@ -17,7 +17,7 @@ SCRIPT = ROOT / "tests" / "benchmarks" / "counterfactual_controls.py"
 
 @pytest.mark.slow
 def test_shuffled_pairs_and_true_content_in_one_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_epochs
 ) -> None:
     """The training on shuffled pairs is a run beside the other; true content moves with content alone."""
     monkeypatch.setattr(image_text, "probe_pairs", lambda learner, data: {})  # which no encoder here needs

@@ -209,7 +209,7 @@ def test_autoregressive_and_residual_networks_are_trained_on_images_and_sentence
 
 
 @pytest.mark.slow
-def test_images_and_sentences_are_modelled_probed_and_reported(squares, tmp_path):
+def test_images_and_sentences_are_modelled_probed_and_reported(squares, tmp_path, few_epochs):
     experiment = Generative.from_preset("quick", {**PAIRS, "model": "mopoe-vae"}, on="pairs")
     data = data_of_pairs(open_data(squares, experiment.data))
     record = run_vae(experiment, data, tmp_path / "run", seed=0)

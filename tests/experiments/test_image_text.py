@@ -3,8 +3,6 @@
 import json
 import math
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +21,6 @@ from identbox.experiments.records import read_run
 from identbox.identifiability.verdicts import Margins
 from identbox.learning import training
 from identbox.learning.training import Callbacks
-from identbox.metrics import probing
 from identbox.reports import runs
 
 SHORT = {
@@ -147,19 +144,6 @@ def test_a_run_that_was_stopped_and_continued_ends_in_the_same_weights(data, tmp
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert any("running_mean" in key for key in one)
-
-
-@pytest.fixture(scope="module")
-def few_epochs() -> Iterator[None]:
-    """Predictors of classes that are trained for ten epochs, where no score is looked at."""
-    train = probing.shallow_mlp
-
-    def briefly(*arguments, settings, **options):
-        return train(*arguments, settings=replace(settings, epochs=10), **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probing, "shallow_mlp", briefly)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from identbox.experiments.judges import judges_of, text_judge, values_of
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.reprobing import probe_again
-from identbox.experiments.scored_codes import scores_of_run
 from identbox.experiments.vae_runs import color_coherence, dataset_vae, load_vae, run_vae
 from identbox.learning.judges import Judge, JudgeSettings, train_judge
 from identbox.metrics import color_proxy
@@ -231,8 +230,8 @@ def test_images_of_birds_are_judged_by_the_colour_of_their_caption(tmp_path):
 def test_the_usual_scores_are_of_the_factors_that_a_modality_shows(trained):
     done = identbox("scores", trained[0], "--only", "MIG")
     assert done.returncode == 0, done.stderr
-    found = scores_of_run(trained[0], only=["MIG"])
-    assert set(found) == {"m0", "m1", "m2"}
+    found = records.read_run(trained[0] / records.RESULTS).disentanglement
+    assert {score.view for score in found} == {"m0", "m1", "m2"}
 
 
 def test_a_text_is_judged_by_its_parser_and_says_nothing_where_it_cannot_be_parsed():

@@ -77,7 +77,7 @@ def test_one_seed_of_three_that_fails_is_one_of_three(made):
 
 def test_scores_stand_beside_their_ceilings(made):
     """A perfect encoder lets style be predicted as far as content tells it."""
-    group = judged(made(Perfect, **CAUSAL))
+    group = judged(made(Perfect, **CAUSAL, probes={"samples": 400}))
     assert group.found(("content",)) == ["identified"]
     (seed,) = group.seeds
     style = {

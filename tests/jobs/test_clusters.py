@@ -49,8 +49,7 @@ def dask(job, tmp_path: Path) -> Iterator[Dask]:
 
 
 def test_jobs_are_done_on_a_dask_cluster(dask: Dask, job: Callable, tmp_path: Path):
-    workers = [dask.worker(), dask.worker()]
-    until(lambda: dask.workers() == 2)
+    workers = dask.start_workers(2)
     jobs = [job(f"job{k}", fail="error" if k == 3 else "no") for k in range(6)]
     told: list[str] = []
     with clusters.connect(Cluster(address=dask.address), tmp_path) as pool:
@@ -67,8 +66,7 @@ def test_jobs_are_done_on_a_dask_cluster(dask: Dask, job: Callable, tmp_path: Pa
 
 
 def test_a_job_whose_worker_is_killed_is_done_again_by_another(dask: Dask, job: Callable, tmp_path: Path):
-    first = dask.worker()
-    until(lambda: dask.workers() == 1)
+    (first,) = dask.start_workers(1)
     go = tmp_path / "go"
     begun = tmp_path / "one" / "starts"
     client = f"""
@@ -93,7 +91,7 @@ with clusters.connect(clusters.Cluster(address={dask.address!r}), folder) as poo
 
 
 def test_a_client_that_leaves_a_dead_scheduler_prints_no_traceback(dask: Dask, tmp_path: Path):
-    dask.two_workers()
+    dask.start_workers(1)
     client = f"""
 import os, time
 from pathlib import Path
@@ -117,7 +115,7 @@ def test_a_scheduler_does_not_keep_a_note_of_each_task(
         return sum(len(span.metadata["collections"]) for span in spans if span.metadata)
 
     monkeypatch.setattr(clusters, "FORGET", 10)
-    dask.two_workers()
+    dask.start_workers(1)
     with (
         clusters.connect(Cluster(address=dask.address), tmp_path) as pool,
         Client(dask.address, set_as_default=False) as client,
@@ -136,7 +134,7 @@ def test_images_rendered_while_a_cluster_is_killed_are_those_of_an_undisturbed_r
     out = tmp_path / "out"
     words = [*map(str, (*SMALL, "--val", 0, "--test", 0)), "--offline", "--workers", "1"]
     kills = ((0.3, "scheduler"),)  # the same command continues on another cluster
-    (killed,) = render_with_kills(words, 14, out, tmp_path, shard=7, kills=kills)
+    (killed,) = render_with_kills(words, 14, out, tmp_path, shard=7, kills=kills, workers=1)
     assert killed.startswith("the scheduler at ")
     assert "the dataset is whole" in (tmp_path / "client.log").read_text()
     assert differing(files(small / "train"), files(out / "train")) == []
