@@ -15,7 +15,7 @@ from identbox.experiments.image_text import process_of
 from identbox.identifiability.counterfactual_scores import intervention_scores
 from identbox.identifiability.counterfactuals import content_redrawn, displacements, read_pairs
 
-N = 400
+N = 300
 SPECS = ("permute:object_color", "permute:object_xpos", "permute:content", "redraw:style,specific")
 
 

@@ -31,7 +31,7 @@ def split(name: str, n: int, process=None) -> Split:
 
 @pytest.fixture(scope="module")
 def splits() -> tuple[Split, Split]:
-    return split("train", 600), split("test", 600)
+    return split("train", 400), split("test", 400)
 
 
 def perfect(one: Split, n: int, train_mode: bool) -> dict[str, torch.Tensor]:
@@ -41,7 +41,7 @@ def perfect(one: Split, n: int, train_mode: bool) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def probed(splits) -> dict:
-    return probes(perfect, *splits, FactorProbeSettings(samples=600, bootstrap=20), seed=0)
+    return probes(perfect, *splits, FactorProbeSettings(samples=400, bootstrap=20), seed=0)
 
 
 def score(records: list[dict], view: str, target: str) -> float:
@@ -52,24 +52,24 @@ def score(records: list[dict], view: str, target: str) -> float:
 def test_content_predicts_content_and_eight_ninths_of_the_hue(probed):
     """hue = (x + U) / 3: of its variance 1/12 the third of x explains (2/3) / 9 = 8/9 of it.
 
-    600 samples leave a standard error of 0.012 on R2.
+    400 samples leave a standard error of 0.015 on R2.
     """
     for view, key in (("image", "probes"), ("content", "from_content")):
         records = probed[key]
         for target in ("object_shape", "object_xpos", "object_ypos"):
             assert score(records, view, target) > 0.99
-        assert score(records, view, "object_color") == pytest.approx(8 / 9, abs=0.03)
+        assert score(records, view, "object_color") == pytest.approx(8 / 9, abs=0.04)
 
 
 def test_content_predicts_no_specific_factor(probed):
-    """Independent of content: R2 of 0, accuracy of 1/5; three standard errors of 600 samples are 0.05."""
+    """Independent of content: R2 of 0, accuracy of 1/5; three standard errors of 400 samples are 0.06."""
     for target in ("object_alpharot", "spotlight_pos", "spotlight_color", "background_color"):
-        assert abs(score(probed["probes"], "image", target)) < 0.05
+        assert abs(score(probed["probes"], "image", target)) < 0.06
     assert score(probed["probes"], "image", "text_phrasing") == pytest.approx(0.2, abs=0.06)
 
 
 def test_a_hue_is_also_a_point_on_the_circle_and_constants_are_left_out(splits):
-    made = {target.name: target for target in targets(*splits, 600, 600)}
+    made = {target.name: target for target in targets(*splits, 400, 400)}
     assert made["object_color (circle)"].kind == "circular"
     assert made["object_color"].kind == "continuous"
     assert made["object_color_index"].kind == "discrete"
@@ -110,14 +110,14 @@ def test_the_process_says_what_is_content_and_both_versions_of_a_factor_are_kept
         },
     }
     other = process_from_table(table, "test")
-    splits = [split(name, 600, other) for name in ("train", "test")]
+    splits = [split(name, 400, other) for name in ("train", "test")]
     probed = probes(perfect_for(table), *splits, FactorProbeSettings(bootstrap=5), process=table, seed=0)
     names = {r["target"] for r in probed["probes"]}
     assert {"object_xpos", "object_xpos (text)", "object_color (circle)"} <= names
     assert "object_ypos (text)" not in names
-    # Three standard errors of 600 samples are 0.06.
+    # Three standard errors of 400 samples are 0.07.
     for target in ("object_xpos", "object_xpos (text)"):
-        assert score(probed["from_content"], "content", target) == pytest.approx(1 / 3, abs=0.06)
+        assert score(probed["from_content"], "content", target) == pytest.approx(1 / 3, abs=0.07)
     assert score(probed["from_content"], "content", "object_color (circle)") > 0.99
     assert factors.role("object_xpos (text)", table) == "style"
     assert factors.role("object_color_index", table) == "content"

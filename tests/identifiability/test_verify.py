@@ -204,13 +204,13 @@ def test_controls_say_what_the_verdict_would_have_seen(arrays, monkeypatch):
 
 
 def test_a_probe_too_weak_for_a_known_network_refuses_no_positive_control(monkeypatch):
-    """With 5 dimensions and 500 samples no regression reads a network; then the control is undecided."""
+    """With 5 dimensions and 300 samples no regression reads a network; then the control is undecided."""
     monkeypatch.setattr(controls, "LEAKS", {})
     monkeypatch.setattr(controls, "LOSSES", {})
     name = "an invertible network"
     monkeypatch.setattr(controls, "POSITIVE", {name: controls.POSITIVE[name]})
     made = World(numerical_simulation(content=5, style=1, specific=0), seed=0, mixing=ROUGH)
-    verdict = verify(made, {"1": lambda x: made.invert(x, "1")["content"]}, samples=500, controls=True)
+    verdict = verify(made, {"1": lambda x: made.invert(x, "1")["content"]}, samples=300, controls=True)
     assert verdict.power.refused == []
     assert verdict.power.positive == {name: "undecided"}
 

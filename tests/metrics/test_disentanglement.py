@@ -187,7 +187,7 @@ def test_the_interval_covers_chance_for_nearly_all_seeds_of_noise() -> None:
     """Of scores of which no predictor is fitted."""
     missed: dict[str, int] = {}
     for seed in range(20):
-        z, codes = numbers(300, 2, seed=100 + seed), numbers(300, 2, seed=200 + seed)
+        z, codes = numbers(150, 2, seed=100 + seed), numbers(150, 2, seed=200 + seed)
         known = [Factor(name=name, values=values) for name, values in factors_of(z).items()]
         sample = disentanglement._Sample(codes, known, seed)
         for entry in disentanglement._one_by_one(known)[:6]:

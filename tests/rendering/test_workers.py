@@ -23,6 +23,7 @@ from identbox.rendering.generation import Part
 
 COMMAND = [sys.executable, "-m", "identbox", "render"]
 SETTINGS = workers.RenderSettings(size=32, samples=1)
+TRAIN_ONLY = (*SMALL, "--val", 0, "--test", 0)  # samples do not depend on the other splits
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -51,12 +52,12 @@ def test_the_same_files_for_any_number_of_workers_and_shards(small: Path, tmp_pa
     assert identbox("render", *SMALL, "--workers", 2, "--out", tmp_path / "two").returncode == 0
     assert files(tmp_path / "two") == whole
     # As a job array starts them: all at once.
-    words = [*map(str, SMALL), "--workers", "1", "--out", str(tmp_path / "parts"), "--shard"]
+    words = [*map(str, TRAIN_ONLY), "--workers", "1", "--out", str(tmp_path / "parts"), "--shard"]
     shard = subprocess.Popen([*COMMAND, *words, "2/2"], stderr=subprocess.PIPE, text=True)
     assert identbox("render", *words, "1/2").returncode == 0
     _, said = shard.communicate(timeout=120)
     assert shard.returncode == 0, said
-    assert files(tmp_path / "parts") == whole
+    assert files(tmp_path / "parts" / "train") == files(small / "train")
 
 
 def test_a_sample_does_not_depend_on_how_many_there_are(small: Path, tmp_path: Path):
@@ -95,7 +96,7 @@ def test_killed_workers_are_replaced_and_no_pixel_differs(tmp_path: Path, pack: 
 
 
 def test_a_killed_run_continues_and_renders_no_image_again(small: Path, tmp_path: Path):
-    words = [*map(str, SMALL), "--workers", "1", "--out", str(tmp_path / "out")]
+    words = [*map(str, TRAIN_ONLY), "--workers", "1", "--out", str(tmp_path / "out")]
     images = tmp_path / "out" / "train" / "images"
     parent = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.time() + 60
@@ -111,11 +112,11 @@ def test_a_killed_run_continues_and_renders_no_image_again(small: Path, tmp_path
     assert done.returncode == 0, done.stderr
     now = {path.name: path.stat().st_mtime_ns for path in images.glob("*.png")}
     assert stamps.items() <= now.items(), "a whole image was rendered again"
-    assert files(tmp_path / "out") == files(small)
+    assert files(tmp_path / "out" / "train") == files(small / "train")
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_continues(small: Path, tmp_path: Path):
-    words = [*map(str, SMALL), "--workers", "2", "--out", str(tmp_path / "out")]
+    words = [*map(str, TRAIN_ONLY), "--workers", "2", "--out", str(tmp_path / "out")]
     parent = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
     while not list((tmp_path / "out").glob("train/images/*.png")) and time.time() < deadline:
@@ -129,7 +130,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_continues(small: Path, tmp_pa
     assert "Traceback" not in complaint
     assert not subprocess.run(["pgrep", "-f", str(tmp_path / "out")], capture_output=True).stdout
     assert identbox("render", *words).returncode == 0
-    assert files(tmp_path / "out") == files(small)
+    assert files(tmp_path / "out" / "train") == files(small / "train")
 
 
 def scripted_blender(path: Path, body: str) -> blender.Blender:
