@@ -28,7 +28,7 @@ from identbox.experiments.simulation import ProbeSettings, ProcessSettings
 from identbox.experiments.vae_networks import VaeDecoderSettings, VaeEncoderSettings
 from identbox.learning import training
 from identbox.learning.contrastive import Objective
-from identbox.learning.dmvae import ConditionalVAE, Embedding, SharedInference
+from identbox.learning.dmvae import ConditionalVAE, Contrast, Embedding, SharedInference
 from identbox.learning.encoders import MLP
 from identbox.learning.mixture_prior import COMPONENTS, MixturePrior
 from identbox.learning.mutual_information import Discriminator, DiscriminatorSettings
@@ -49,6 +49,9 @@ class SharedStage:
     # samples whose mean and covariance the first layers undo, of views of a simulation; see encoder.whitening there
     whitening: Annotated[int, at_least(100)] | None = None
     embedding: Embedding = "mean"  # what is contrasted, and what the second stage sees: the mean, or a draw
+    against: Contrast = (
+        "whole"  # a subset is contrasted with all modalities (Eq. 9.3), or with those not in it
+    )
     objective: Objective = field(default_factory=Objective)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -229,7 +232,12 @@ def stages_of(
     shared = SharedInference(encoders, Subsets.powerset(len(encoders)), prior_expert=latents.prior_expert)
     stage = experiment.shared
     first = SharedLearner(
-        source, shared, stage.objective, batch=stage.training.batch, embedding=stage.embedding
+        source,
+        shared,
+        stage.objective,
+        batch=stage.training.batch,
+        embedding=stage.embedding,
+        against=stage.against,
     ).to(device)
     own = make(Latents(shared=latents.specific), seeding.derive(seed, "specific"))
     whole = make(latents, seed)

@@ -14,7 +14,7 @@ from identbox.data.multiview import MultiviewSplit
 from identbox.experiments.learner import VALIDATION_BATCHES
 from identbox.experiments.vae_learners import EpochBatches
 from identbox.learning.contrastive import Objective
-from identbox.learning.dmvae import ConditionalVAE, Embedding, SharedInference, subset_info_nce
+from identbox.learning.dmvae import ConditionalVAE, Contrast, Embedding, SharedInference, subset_info_nce
 from identbox.learning.mutual_information import discriminator_information
 from identbox.learning.vae import Data
 from identbox.process.world import World
@@ -53,7 +53,7 @@ class DatasetSource:
 
 
 class SharedLearner(nn.Module):
-    """Stage 1: shared inference by InfoNCE between a random subset of modalities and all of them (Eq. 9.3)."""
+    """Stage 1: shared inference by InfoNCE between a random subset of modalities and all of them, or the others."""
 
     def __init__(
         self,
@@ -63,10 +63,11 @@ class SharedLearner(nn.Module):
         *,
         batch: int,
         embedding: Embedding,
+        against: Contrast = "whole",
     ) -> None:
         super().__init__()
         self.source, self.shared, self.objective = source, shared, objective
-        self.batch, self.embedding = batch, embedding
+        self.batch, self.embedding, self.against = batch, embedding, against
 
     @property
     def device(self) -> torch.device:
@@ -77,7 +78,14 @@ class SharedLearner(nn.Module):
         """The objective on the batch of that step."""
         x = self.source.batch(self.batch, stream, step, self.device)
         generator = seeding.generator(self.source.seed, stream, "embeddings", step, device=self.device)
-        return subset_info_nce(self.shared, x, self.objective, embedding=self.embedding, generator=generator)
+        return subset_info_nce(
+            self.shared,
+            x,
+            self.objective,
+            embedding=self.embedding,
+            generator=generator,
+            against=self.against,
+        )
 
     @torch.no_grad()
     def validation_loss(self) -> float:

@@ -1,9 +1,9 @@
 """DMVAE (two-stage): shared latents by contrastive learning, then a conditional VAE for each modality (chapter 9).
 
 Stage 1 trains q(c | x_A), a mixture of products of experts over all subsets of modalities, by InfoNCE between the
-embedding of a random subset and that of all modalities (Eq. 9.1 to 9.3). Stage 2 leaves it as it is, and trains for
-each modality by itself q(m_i | x_i) and p(x_i | c, m_i), with a penalty on the mutual information of c and m_i (Eq.
-9.4, 9.8). Two other models are called DMVAE as well; this one has two stages.
+embedding of a random subset and that of all modalities (Eq. 9.1 to 9.3), or of the others alone. Stage 2 leaves it as
+it is, and trains for each modality by itself q(m_i | x_i) and p(x_i | c, m_i), with a penalty on the mutual information
+of c and m_i (Eq. 9.4, 9.8). Two other models are called DMVAE as well; this one has two stages.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from identbox.learning.posteriors import Mixture, Subsets, mixture, stacked
 from identbox.learning.vae import Data
 
 Embedding = Literal["sample", "mean"]
+Contrast = Literal[
+    "whole", "rest"
+]  # what the embedding of a subset is told apart from: all modalities, or the others
 
 
 class SharedInference(nn.Module):
@@ -92,6 +95,24 @@ class SharedInference(nn.Module):
         chosen = parts.chosen(parts.draw_subsets(1, generator))
         return chosen.map(itemgetter(0)), self._product_of(experts, present)
 
+    def subset_and_rest(self, x: Data, *, generator: torch.Generator) -> tuple[Density, Density]:
+        """The products (n, d) of a random subset of the modalities, and of those that are not in it.
+
+        One subset is drawn for all samples, by its weight among those that leave something out. Were it drawn for each
+        sample, the number of experts alone would tell which embeddings belong together. Raises IdentboxError where
+        ``x`` lacks a modality, and where no subset leaves one out.
+        """
+        mask = self.subsets.mask
+        weights = torch.tensor(self.subsets.weights) * ~mask.all(1)
+        if not weights.any():
+            raise IdentboxError("subsets: expected one that leaves a modality out, got none")
+        experts, present = self.experts(x)
+        if present is not None:
+            raise IdentboxError(f"x: expected {', '.join(self.names)}; got {', '.join(x)}")
+        drawn = torch.multinomial(weights.to(generator.device), 1, generator=generator).cpu()
+        inside = mask[drawn].to(experts.mean.device).expand(experts.mean.shape[1], -1)
+        return self._product_of(experts, inside), self._product_of(experts, ~inside)
+
     @torch.no_grad()
     def embed(self, x: Data) -> Float[Tensor, "n d"]:
         """The mean of the product of the modalities that ``x`` has: the embedding that is probed."""
@@ -105,17 +126,23 @@ def subset_info_nce(
     *,
     embedding: Embedding,
     generator: torch.Generator,
+    against: Contrast = "whole",
 ) -> Float[Tensor, ""]:
     """InfoNCE between a random subset of modalities and all of them (Eq. 9.3), a mean over samples in nats.
 
     The subset is drawn for each sample by the weights of the mixture. An embedding is the mean of its product of
     experts, or one draw from it. Anchors are the subsets' embeddings, and negatives those of all modalities.
+
+    All modalities contain the subset. So whatever a modality shows helps to tell its own sample from others, and
+    embeddings with room for it hold it. ``against`` the ``rest``, the modalities that are not in the subset, only what
+    modalities share does.
     """
-    parts, whole = shared.subset_and_whole(x, generator=generator)
+    pair = shared.subset_and_whole if against == "whole" else shared.subset_and_rest
+    parts, others = pair(x, generator=generator)
     if embedding == "sample":
-        anchors, targets = (one.from_noise(one.noise(1, generator))[0] for one in (parts, whole))
+        anchors, targets = (one.from_noise(one.noise(1, generator))[0] for one in (parts, others))
     else:
-        anchors, targets = parts.mean, whole.mean
+        anchors, targets = parts.mean, others.mean
     return contrastive.one_sided_info_nce(anchors, targets, objective)
 
 

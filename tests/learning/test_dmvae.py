@@ -66,6 +66,49 @@ def test_an_embedding_is_the_mean_of_the_product_of_what_is_there(names):
     assert made.posterior(there).components.mean.shape == (7, N, SIZE)
 
 
+def test_a_subset_against_the_rest_is_a_subset_against_the_modalities_not_in_it():
+    made, x = shared(Subsets(3, [(0,), (0, 1, 2)], [0.1, 0.9])), data()
+    options = {"embedding": "mean", "generator": torch.Generator().manual_seed(0)}
+    value = subset_info_nce(made, x, Objective(), **options, against="rest")
+    products = [naive_product(made, x, names)[0] for names in ("a", "bc")]
+    torch.testing.assert_close(value, contrastive.one_sided_info_nce(*products, Objective()))
+
+
+def test_what_one_modality_shows_lowers_the_loss_against_all_of_them_and_not_against_the_rest():
+    """Three independent modalities share nothing, and each expert copies what its own shows to a place of its own."""
+    n = 64
+    x = {name: torch.randn(n, 1, generator=torch.Generator().manual_seed(k)) for k, name in enumerate("abc")}
+    encoders = {}
+    for place, name in enumerate(x):
+        encoders[name] = nn.Linear(1, 6)
+        with torch.no_grad():
+            encoders[name].weight.zero_()[place] = 1.0
+            encoders[name].bias.zero_()[3:] = -8.0  # sure of everything
+    made = SharedInference(encoders, Subsets.powerset(3))
+    losses = {
+        against: subset_info_nce(
+            made,
+            x,
+            Objective(),
+            embedding="mean",
+            generator=torch.Generator().manual_seed(0),
+            against=against,
+        ).item()
+        for against in ("whole", "rest")
+    }
+    assert losses["whole"] < math.log(n) - 0.5
+    assert losses["rest"] >= math.log(n) - 0.01
+
+
+def test_a_rest_that_is_nothing_is_refused():
+    options = {"embedding": "mean", "generator": torch.Generator(), "against": "rest"}
+    with pytest.raises(IdentboxError, match="subsets: expected one that leaves a modality out, got none"):
+        subset_info_nce(shared(Subsets.all_modalities(3)), data(), Objective(), **options)
+    some = {name: values for name, values in data().items() if name != "c"}
+    with pytest.raises(IdentboxError, match="x: expected a, b, c; got a, b"):
+        subset_info_nce(shared(), some, Objective(), **options)
+
+
 def test_subsets_are_drawn_for_each_sample_by_their_weights():
     """With all weight on one subset the loss is that of its product against the product of all."""
     made, x = shared(Subsets(3, [(0,), (1, 2)], [0.0, 1.0])), data()
