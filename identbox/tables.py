@@ -267,3 +267,19 @@ def judged_cell(text: str) -> TableCell:
 def markdown_line(cells: Iterable[str]) -> str:
     """A line of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
+
+
+class ShownAsTable:
+    """Something that prints as its table, and shows as HTML in a notebook."""
+
+    def table(self) -> Table:
+        """The table."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table().html()

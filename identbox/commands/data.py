@@ -144,6 +144,18 @@ def render_command(
         whole = generation.is_complete(out, plan.recipe)
         click.echo(f"{out}: " + ("the dataset is whole" if whole else "all that was asked for is rendered"))
         return
+    done = _render_with_bar(out, plan, workers or cores(), overwrite)
+    whole = generation.is_complete(out, plan.recipe)
+    click.echo(
+        f"{out}: {done} images rendered"
+        + (f"; the dataset is whole, see {out / 'gallery.png'}" if whole else "")
+    )
+
+
+def _render_with_bar(out: Path, plan: RenderPlan, workers: int, overwrite: bool) -> int:
+    """Render on this machine, with a bar that moves; returns the number of images."""
+    from identbox.rendering import requests
+
     with images_bar() as progress:
         task = progress.add_task("images", total=None, start=False)
 
@@ -154,17 +166,13 @@ def render_command(
         outcome = requests.render_here(
             out,
             plan,
-            workers=workers or cores(),
+            workers=workers,
             overwrite=overwrite,
             on_start=begin,
             on_image=lambda: progress.advance(task),
             on_message=warn,
         )
-    whole = generation.is_complete(out, plan.recipe)
-    click.echo(
-        f"{out}: {outcome.done} images rendered"
-        + (f"; the dataset is whole, see {out / 'gallery.png'}" if whole else "")
-    )
+    return outcome.done
 
 
 FROM_THE_DATASET = (

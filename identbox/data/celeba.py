@@ -23,8 +23,7 @@ from PIL import Image
 
 from identbox import files, seeding
 from identbox.csvfiles import read_csv
-from identbox.data import multiview_cards
-from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview import DeclaredFactor, ModalitySpec, MultiviewRecipe
 from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.data.photographs import read_photograph
 from identbox.errors import IdentboxError, first_few
@@ -134,10 +133,7 @@ def build_celeba(
         writer.factors(split, {name: listed.attributes[own, k] for k, name in enumerate(ATTRIBUTES)})
         done += len(own)
         on_progress(done, total)
-    if not (folder / CHECKSUMS).exists():
-        multiview_cards.write_multiview_card(folder, recipe)
-        writer.finish()
-    return recipe
+    return writer.finish()
 
 
 def _celeba_recipe(

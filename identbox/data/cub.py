@@ -20,8 +20,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from identbox import files
-from identbox.data import multiview_cards
-from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview import DeclaredFactor, ModalitySpec, MultiviewRecipe
 from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.data.photographs import read_photograph
 from identbox.data.text import tokenize
@@ -87,10 +86,7 @@ def build_cub(
         writer.factors(split, {"class": labels.repeat(EACH)})
         done += len(captions[split])
         on_progress(done, total)
-    if not (folder / CHECKSUMS).exists():
-        multiview_cards.write_multiview_card(folder, recipe)
-        writer.finish()
-    return recipe
+    return writer.finish()
 
 
 def vocabulary_of_captions(captions: list[list[str]]) -> tuple[str, ...]:

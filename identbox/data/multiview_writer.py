@@ -12,6 +12,7 @@ from jaxtyping import Shaped
 from identbox import config, files
 from identbox.data.folder import Columns
 from identbox.data.multiview import CHECKSUMS, FACTORS, TOML, MultiviewRecipe
+from identbox.data.multiview_cards import write_multiview_card
 
 
 class MultiviewWriter:
@@ -52,8 +53,11 @@ class MultiviewWriter:
             with files.whole(path) as part, part.open("wb") as file:
                 np.savez(file, **columns)
 
-    def finish(self) -> None:
-        """Write the checksums of all arrays, which says that the dataset is whole."""
+    def finish(self) -> MultiviewRecipe:
+        """Write the card, then the checksums of all arrays, which say that the dataset is whole; returns its recipe."""
+        if (self.folder / CHECKSUMS).exists():
+            return self.recipe
+        write_multiview_card(self.folder, self.recipe)
         sums = {}
         for split in self.recipe.splits:
             for name in (*(f"{modality}.npy" for modality in self.recipe.modalities), FACTORS):
@@ -61,6 +65,7 @@ class MultiviewWriter:
                 if path.exists():
                     sums[f"{split}/{name}"] = files.sha256(path)
         files.write_whole(self.folder / CHECKSUMS, (json.dumps(sums, indent=1) + "\n").encode())
+        return self.recipe
 
 
 def ranges_of(n: int, size: int) -> Iterator[range]:

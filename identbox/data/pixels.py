@@ -247,7 +247,7 @@ def _read_note(path: Path, task: _Task) -> CacheNote:
     place = path.with_suffix(".json")
     try:
         note = build(CacheNote, files.read_json(place, most=LARGEST_NOTE), str(place))
-        if note.proof != _proof_of(note):
+        if note.proof != _proof(note):
             raise IdentboxError(f"{path}: expected pixels that this user decoded, got another's")
         if (note.format, note.source) != (CACHE_FORMAT, task.source):
             raise IdentboxError(f"{path}: expected the pixels of these images, got those of others")
@@ -273,11 +273,11 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _write_note(place: Path, note: CacheNote) -> None:
-    proved = replace(note, proof=_proof_of(note))
+    proved = replace(note, proof=_proof(note))
     files.write_whole(place, json.dumps(asdict(proved)).encode())
 
 
-def _proof_of(note: CacheNote) -> str:
+def _proof(note: CacheNote) -> str:
     return files.proof("pixels", json.dumps(asdict(replace(note, proof=""))))
 
 

@@ -23,10 +23,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from identbox import seeding
-from identbox.data import backgrounds, multiview_cards
+from identbox.data import backgrounds
 from identbox.data.digits import DIGIT_SIDE, Digits, embedded_digits, read_mnist
 from identbox.data.folder import Columns
-from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview import DeclaredFactor, ModalitySpec, MultiviewRecipe
 from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.errors import IdentboxError
 from identbox.settings import at_least, between, settings
@@ -145,10 +145,7 @@ def build_polymnist(
             done += n
             on_progress(done, total)
         writer.factors(split, made.factors(grounds))
-    if not (folder / CHECKSUMS).exists():
-        multiview_cards.write_multiview_card(folder, recipe)
-        writer.finish()
-    return recipe
+    return writer.finish()
 
 
 def _split_digits(digits: dict[str, Digits], val: int) -> dict[str, Digits]:

@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Int, UInt8
 
 from identbox import files
-from identbox.data import multiview_cards, png
+from identbox.data import png
 from identbox.data.digits import DIGIT_SIDE
-from identbox.data.multiview import CHECKSUMS, DeclaredFactor, ModalitySpec, MultiviewRecipe
+from identbox.data.multiview import DeclaredFactor, ModalitySpec, MultiviewRecipe
 from identbox.data.multiview_writer import MultiviewWriter, ranges_of
 from identbox.errors import IdentboxError, first_few
 from identbox.learning.checkpoints import load_saved
@@ -81,10 +81,7 @@ def import_polymnist(source: Path, folder: Path) -> MultiviewRecipe:
         for name, blocks in one.images.items():
             writer.array(split, name, "u1", blocks())
         writer.factors(split, {"digit": one.labels})
-    if not (folder / CHECKSUMS).exists():
-        multiview_cards.write_multiview_card(folder, recipe)
-        writer.finish()
-    return recipe
+    return writer.finish()
 
 
 def _inner(source: Path) -> Path:

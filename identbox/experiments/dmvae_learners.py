@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from identbox import seeding
 from identbox.data.multiview import MultiviewSplit
-from identbox.experiments.learner import VALIDATION_BATCHES
+from identbox.experiments.learner import VALIDATION_BATCHES, Placed
 from identbox.experiments.vae_learners import EpochBatches
 from identbox.learning.contrastive import Objective
 from identbox.learning.dmvae import ConditionalVAE, Contrast, Embedding, SharedInference, subset_info_nce
@@ -52,7 +52,7 @@ class DatasetSource:
         return self.splits[stream].batch(self._batches.rows(stream, step, size), device=device)
 
 
-class SharedLearner(nn.Module):
+class SharedLearner(Placed):
     """Stage 1: shared inference by InfoNCE between a random subset of modalities and all of them, or the others."""
 
     def __init__(
@@ -68,11 +68,6 @@ class SharedLearner(nn.Module):
         super().__init__()
         self.source, self.shared, self.objective = source, shared, objective
         self.batch, self.embedding, self.against = batch, embedding, against
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
 
     def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
         """The objective on the batch of that step."""

@@ -19,7 +19,7 @@ from identbox.identifiability.blocks import EVALUATION_SAMPLES
 from identbox.identifiability.measures import (
     Encode,
     Measure,
-    freedom,
+    freedom_left,
     measure_of_record,
     measured_in_world,
     weakness,
@@ -112,7 +112,7 @@ def with_freedom(blocks: Blocks, process: Process, *, seed: int) -> Blocks:
     def known(measure: Measure, content: Sequence[Variable]) -> Measure:
         if measure.how != "redrawn" or measure.regime == "cut" or measure.freedom != 1:
             return measure
-        left = freedom(process, measure.view, content, drawn.views[measure.view])
+        left = freedom_left(process, measure.view, content, drawn.views[measure.view])
         return dataclasses.replace(measure, freedom=left)
 
     return {

@@ -40,7 +40,7 @@ from identbox.process.exact import DiscreteProcess
 from identbox.process.exact_tables import load_exact
 
 LATENTS = 2  # shared dimensions, where the configuration names none
-MOST_STATES = 4096  # whose mean is taken exactly; of more, as many are drawn
+EXACT_STATES = 4096  # whose mean is taken exactly; of more, as many are drawn
 MEASUREMENTS = 40  # of the bound, each with its own latent points
 
 
@@ -54,7 +54,7 @@ def load_law(path: Path) -> DiscreteProcess:
     return law
 
 
-def fingerprint(law: DiscreteProcess) -> str:
+def law_sha256(law: DiscreteProcess) -> str:
     """A hash of the modalities and of every probability."""
     names = json.dumps(law.modalities).encode()
     return hashlib.sha256(names + law.joint.tobytes()).hexdigest()
@@ -141,24 +141,17 @@ def run_vae_on_law(
 
     def make() -> Trainable:
         learner = law_vae(experiment, law, seed=seed).to(device)
-        return Trainable(
-            model=learner,
-            loss=learner.loss,
-            settings=experiment.training,
-            watch=lambda: {"validation_loss": learner.validation_loss()},
-            explain=learner.explain,
-            measure=lambda trained: _measured(learner, trained, experiment),
-        )
+        return learner.trainable(lambda trained: _law_measures(learner, trained, experiment))
 
     run = dataclasses.replace(
         vae_folder(folder, experiment, seed=seed),
-        inputs={"law": {"file": str(path), "sha256": fingerprint(law)}},
+        inputs={"law": {"file": str(path), "sha256": law_sha256(law)}},
         movable=("law.file",),
     )
     return run.run(make, callbacks)
 
 
-def _measured(learner: LawVae, trained: Trained, experiment: Generative) -> dict[str, Any]:
+def _law_measures(learner: LawVae, trained: Trained, experiment: Generative) -> dict[str, Any]:
     learner.eval()
     law = learner.law
     held_out = learner.sample(max(1, experiment.likelihood.data), "likelihood")
@@ -232,9 +225,9 @@ def _states(learner: LawVae) -> tuple[dict[str, Tensor], Float[Tensor, " n"]]:
     """Every state of the law with its probability; of too many, a sample in which each counts the same."""
     law = learner.law
     states, p = law.support()
-    if len(p) > MOST_STATES:
-        return learner.sample(MOST_STATES, "states"), torch.full(
-            (MOST_STATES,), 1 / MOST_STATES, dtype=torch.float64, device=learner.device
+    if len(p) > EXACT_STATES:
+        return learner.sample(EXACT_STATES, "states"), torch.full(
+            (EXACT_STATES,), 1 / EXACT_STATES, dtype=torch.float64, device=learner.device
         )
     rows = torch.from_numpy(states).to(learner.device)
     blocks = zip(law.modalities, law.blocks, strict=True)

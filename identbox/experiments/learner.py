@@ -20,7 +20,16 @@ from identbox.process.world import Observed, World, unique_mixings
 VALIDATION_BATCHES = 4
 
 
-class Learner(nn.Module):
+class Placed(nn.Module):
+    """A module that says where its parameters are."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next(self.parameters()).device
+
+
+class Learner(Placed):
     """Encoders that are trained on the views of a world.
 
     ``encoders`` has a module for each view, or one alone that all views share. The mixings of the world are
@@ -40,11 +49,6 @@ class Learner(nn.Module):
         self.world, self.objective, self.batch, self.precision = world, objective, batch, precision
         self.mixings = nn.ModuleDict(unique_mixings(world.mixings))
         self.encoders = nn.ModuleDict(dict(encoders))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
 
     def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
         """g(x) of a view, in float32 whatever the precision inside."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from identbox import config, seeding
@@ -20,6 +20,7 @@ from identbox.data.folder import PAD
 from identbox.data.pixels import Split, batch
 from identbox.errors import IdentboxError
 from identbox.experiments.factors import FactorProbeSettings, targets
+from identbox.experiments.learner import Placed
 from identbox.experiments.records import SCORES_KEY
 from identbox.learning import contrastive
 from identbox.learning.augmentation import lit, moved, turned
@@ -109,7 +110,7 @@ EXPERIMENT_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class PairLearner(nn.Module):
+class PairLearner(Placed):
     """The two encoders, and how they are trained and read."""
 
     def __init__(self, experiment: Experiment, train: Split, *, seed: int) -> None:
@@ -130,10 +131,6 @@ class PairLearner(nn.Module):
             name="encoder/text",
         )
         self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
 
     def forward(
         self, images: Float[Tensor, "n 3 h w"], tokens: Int[Tensor, "m l"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from identbox.data.multiview import MultiviewSplit
 from identbox.errors import first_few
 from identbox.experiments.learner import VALIDATION_BATCHES
 from identbox.experiments.records import SCORES_KEY
+from identbox.experiments.run import Trainable
 from identbox.learning.elbo import BoundTerms, VaeObjective, bound
-from identbox.learning.training import TrainingSettings
+from identbox.learning.training import Trained, TrainingSettings
 from identbox.learning.vae import Data, MultimodalVAE
 from identbox.metrics.curves import curve_scores, is_due
 from identbox.process.world import World, unique_mixings
@@ -69,6 +70,17 @@ class VaeLearner(nn.Module):
             return ""
         broken = [name for name, at in zip(self._terms, self._broken.tolist(), strict=True) if at == step]
         return f"not finite: {first_few(broken)}" if broken else "its terms are finite"
+
+    def trainable(self, measure: Callable[[Trained], dict[str, Any]]) -> Trainable:
+        """What a run trains; ``measure`` has the keys that it adds to its record."""
+        return Trainable(
+            model=self,
+            loss=self.loss,
+            settings=self.training_settings,
+            watch=lambda: {"validation_loss": self.validation_loss()},
+            explain=self.explain,
+            measure=measure,
+        )
 
     @torch.no_grad()
     def validation_loss(self) -> float:

@@ -82,13 +82,8 @@ def run_vae(
     def make() -> Trainable:
         learner = dataset_vae(experiment, data, seed=seed).to(device)
         learner.vae.expect_range(learner.data(0, "train"))
-        return Trainable(
-            model=learner,
-            loss=learner.loss,
-            settings=experiment.training,
-            watch=lambda: {"validation_loss": learner.validation_loss()},
-            explain=learner.explain,
-            measure=lambda trained: _measured_vae(learner, data, trained, experiment, callbacks.on_message),
+        return learner.trainable(
+            lambda trained: _measured_vae(learner, data, trained, experiment, callbacks.on_message)
         )
 
     place = vae_folder(folder, experiment, seed=seed, dataset=(data.folder, data.sha256))

@@ -98,7 +98,7 @@ def measured_in_world(
         for view in views:
             first, second = (encode(one.x[view], view) for one in pair)
             estimate = leak.redrawn_leak(first, second)
-            free = freedom(world.process, view, block, base.z[view]) if regime == "observed" else 1.0
+            free = freedom_left(world.process, view, block, base.z[view]) if regime == "observed" else 1.0
             measures.append(_measure(view, "leak", "redrawn", estimate, regime=regime, freedom=free))
     for view in views:
         measures += recovery_measures(view, encode(base.x[view], view), block, base.z[view])
@@ -233,7 +233,7 @@ def measured_from_arrays(
         estimate = leak.redrawn_leak(encodings[:pairs], redrawn[:pairs])
         measures = [_measure(view, "leak", "pairs", estimate)]
     else:
-        free = freedom(process, view, content, values)
+        free = freedom_left(process, view, content, values)
         estimate = leak.regressed_leak(encodings, cause, rest)
         measures = [_measure(view, "leak", "regression", estimate, freedom=free)]
     measures += recovery_measures(view, encodings, content, values)
@@ -256,7 +256,9 @@ def dependents(process: Process, view: str, block: Sequence[Variable]) -> list[V
     ]
 
 
-def freedom(process: Process, view: str, block: Sequence[Variable], values: VariableValues) -> float | None:
+def freedom_left(
+    process: Process, view: str, block: Sequence[Variable], values: VariableValues
+) -> float | None:
     """The share of variance that a block leaves to what depends on it; None where not all of that is given."""
     dependent = dependents(process, view, block)
     if not dependent:

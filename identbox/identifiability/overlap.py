@@ -22,10 +22,10 @@ from identbox.metrics.normal_scores import whitening
 from identbox.process.interventions import Intervention, Set
 from identbox.process.model import Process, Sample, Variable
 
-REFERENCE_SAMPLES = 2048  # that stand for the data
+DATA_SAMPLES = 2048  # that stand for the data
 NEIGHBOUR = 5  # the distance to this nearest of them tells whether a sample lies among the data
-ROUNDING = 1e-10  # of the variance of a component: directions that vary by less are rounding
-INSIDE = 0.99  # of the data count as inside
+ROUNDING_SHARE = 1e-10  # of the variance of a component: directions that vary by less are rounding
+SHARE_INSIDE = 0.99  # of the data count as inside
 
 
 def outside(process: Process, block: Sequence[Variable], *, seed: int) -> float:
@@ -36,7 +36,7 @@ def outside(process: Process, block: Sequence[Variable], *, seed: int) -> float:
     where nothing depends on the block. Raises IdentboxError for a process whose random parameters are not drawn.
     """
     reference, data, other = (
-        process.sample(REFERENCE_SAMPLES, generator=seeding.generator(seed, "overlap", part))
+        process.sample(DATA_SAMPLES, generator=seeding.generator(seed, "overlap", part))
         for part in ("reference", "data", "other")
     )
     held: list[Intervention] = [Set(v.name, data.values[v.name]) for v in block]
@@ -62,7 +62,7 @@ def _outside(
     varies = reference.std(0, correction=0) > 0
     mean, scale = reference[:, varies].mean(0), reference[:, varies].std(0, correction=0)
     known, *others = ((one[:, varies] - mean) / scale for one in (reference, data, combined))
-    directions = whitening(known, ROUNDING)
+    directions = whitening(known, ROUNDING_SHARE)
     tree = cKDTree((known @ directions).numpy())
     fresh, cut = (tree.query((one @ directions).numpy(), [NEIGHBOUR])[0] for one in others)
-    return float(np.mean(cut > np.quantile(fresh, INSIDE)))
+    return float(np.mean(cut > np.quantile(fresh, SHARE_INSIDE)))

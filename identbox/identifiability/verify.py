@@ -228,7 +228,7 @@ def verify(
             verdict,
             evidence=f"{verdict.evidence}, {made.note}",
             displacements=tuple(displacements(made.pairs)),
-            interventions=tuple(_predicted(made, seed)) if interventions else (),
+            interventions=tuple(_scores_after_interventions(made, seed)) if interventions else (),
         )
     if world is None:
         raise IdentboxError("verify: expected a world, a process or a dataset, got none of them")
@@ -245,7 +245,7 @@ def verify(
     return _verify_callables(settings, margins, controls)
 
 
-def _predicted(made: DatasetEvidence, seed: int) -> list[Score]:
+def _scores_after_interventions(made: DatasetEvidence, seed: int) -> list[Score]:
     """What encodings of a dataset, and content, predict after each intervention."""
     roles = {"variables": {v.name: {"role": v.role} for v in made.process.variables}}
     return intervention_scores(made.pairs, process=roles, bootstrap=RESAMPLES, seed=seed)

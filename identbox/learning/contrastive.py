@@ -26,7 +26,7 @@ Negatives = Literal["other-view", "same-view"]
 # that much: too little to count in a sum, and a CPU is ten times slower where the results are next to zero.
 LOG2_E, LN_2 = math.log2(math.e), math.log(2)
 LOWEST_EXPONENT = -100
-LEAST_VARIANCE = 1e-6  # of a whitened direction, relative to the mean over dimensions
+LEAST_DIRECTION = 1e-6  # of a whitened direction, relative to the mean over dimensions
 
 
 @settings
@@ -148,7 +148,7 @@ def _seen_by(objective: Objective, views: Sequence[Float[Tensor, "n d"]]) -> Cal
     every = torch.cat(list(views))
     mean = every.mean(0)
     covariance = (every - mean).T @ (every - mean) / len(every)
-    little = LEAST_VARIANCE * covariance.diagonal().mean() + torch.finfo(every.dtype).tiny ** 0.5
+    little = LEAST_DIRECTION * covariance.diagonal().mean() + torch.finfo(every.dtype).tiny ** 0.5
     factor = torch.linalg.cholesky(covariance + little * torch.eye(len(covariance)).to(covariance))
     return lambda z: torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).T
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from identbox.errors import IdentboxError
 from identbox.settings import build
-from identbox.tables import Table
+from identbox.tables import ShownAsTable, Table
 
 REFERENCES = {
     "MCC": "Hyvärinen and Morioka 2016",
@@ -58,7 +58,7 @@ def disentanglement_of_record(table: dict[str, Any], where: str) -> Disentanglem
     return found
 
 
-class DisentanglementScores(tuple[DisentanglementScore, ...]):
+class DisentanglementScores(ShownAsTable, tuple[DisentanglementScore, ...]):
     """Scores that print as a table, and show as HTML in a notebook."""
 
     def __getitem__(self, name: Any) -> Any:
@@ -84,14 +84,6 @@ class DisentanglementScores(tuple[DisentanglementScore, ...]):
         notes.append("; ".join(f"{start}: {paper}" for start, paper in papers.items()) + ".")
         columns = ("score", "value", "95% interval", "permuted")
         return Table(title, columns, rows, notes=notes, align="lrrr", dense=True)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
 
 
 def tables_by_view(found: Sequence[DisentanglementScore]) -> list[Table]:

@@ -26,7 +26,7 @@ from identbox.settings import Count, Fraction, Positive, at_least, settings
 CHUNK = 4096  # rows of a kernel or of a hidden layer that are held at a time
 # on a kernel of landmarks; far above its rounding (1e-12 for 4096) and far below any useful alpha
 JITTER = 1e-10
-NEGLIGIBLE = 1e-6  # of the smallest alpha: the eigenvalues that are not told from zero
+ZERO_EIGENVALUE = 1e-6  # of the smallest alpha: the eigenvalues that are not told from zero
 SIGNS = 64  # random vectors that estimate a trace: its error is below an eighth of the residuals' own
 
 
@@ -211,7 +211,7 @@ def choose_by_gcv(
     y = y - y.mean(0)
     y = y / y.norm(dim=0).clamp(min=torch.finfo(y.dtype).tiny)
     distances = _squared_distances(x, x).fill_diagonal_(0)
-    losses, negligible = x.new_zeros(len(alphas), len(gammas), y.shape[1]), NEGLIGIBLE * min(alphas)
+    losses, negligible = x.new_zeros(len(alphas), len(gammas), y.shape[1]), ZERO_EIGENVALUE * min(alphas)
     for j, gamma in enumerate(gammas):
         root, _ = pivoted_root(_kernel(distances, gamma), negligible)
         values, vectors = torch.linalg.eigh(root.T @ root)

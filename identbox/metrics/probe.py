@@ -15,10 +15,10 @@ from identbox.metrics.probing import Predictor, probe_targets
 from identbox.metrics.scores import Score
 from identbox.metrics.targets import Target
 from identbox.process.distributions import DomainKind
-from identbox.tables import Table
+from identbox.tables import ShownAsTable, Table
 
 
-class Scores(tuple[Score, ...]):
+class Scores(ShownAsTable, tuple[Score, ...]):
     """Scores that print as a table, and show as HTML in a notebook."""
 
     def table(self) -> Table:
@@ -37,14 +37,6 @@ class Scores(tuple[Score, ...]):
             ))  # fmt: skip
         columns = ("target", "metric", "nonlinear", "linear", "95% interval", "chance")
         return Table("Predicted from the encodings", columns, rows, align="llrrrr", dense=True)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
 
 
 def probe(

@@ -28,7 +28,7 @@ from identbox.metrics.low_rank import pivoted_root
 from identbox.metrics.normal_scores import by_ranks, by_values
 
 LANDMARKS = 512
-NEGLIGIBLE = (
+NEGLIGIBLE_KERNEL = (
     1e-8  # of a kernel at a sample, which is 1: what the others leave of it, below which it is left out
 )
 KERNEL_WIDTHS = (0.1, 0.5, 2.0)  # |x - x'|^2 is divided by twice the number of inputs and multiplied by this
@@ -98,7 +98,7 @@ def _features(inputs: Float[Tensor, "n k"]) -> Iterator[Float[Tensor, "n f"]]:
     distances = torch.cdist(inputs, centres).square() / (2 * k)
     among = torch.cdist(centres, centres).square() / (2 * k)
     for width in KERNEL_WIDTHS:
-        root, kept = pivoted_root((-width * among).exp(), NEGLIGIBLE)
+        root, kept = pivoted_root((-width * among).exp(), NEGLIGIBLE_KERNEL)
         near = (-width * distances[:, kept]).exp()
         kernels = torch.linalg.solve_triangular(root[kept], near.T, upper=False).T
         features = torch.cat([LINEAR * inputs, kernels], dim=1)

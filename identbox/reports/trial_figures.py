@@ -32,7 +32,7 @@ DARK = 0.75  # from this value on, numbers are white
 WIDE, HIGH = 0.62, 0.3  # inches of a cell
 ABOVE = 0.35  # inches for a title
 LETTER = 0.075  # inches of a letter of a label
-LINE = 20  # letters of a line of a column's name
+LINE_LETTERS = 20  # letters of a line of a column's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def draw_heat_maps(maps: Sequence[HeatMap], *, title: str, stacked: bool = False
     longest = LETTER * max(len(row) for one in maps for row in one.rows)
     names = max(len(column) for one in maps for column in one.columns)
     upright = LETTER * names <= WIDE
-    below = 0.3 if upright else LETTER * min(names, LINE)
+    below = 0.3 if upright else LETTER * min(names, LINE_LETTERS)
     wide = [max(WIDE * len(one.columns), LETTER * len(one.title)) for one in maps]
     high = [HIGH * len(one.rows) + ABOVE for one in maps]
     if stacked:
@@ -129,7 +129,7 @@ def _heat_map(ax: Axes, one: HeatMap, *, labelled: bool, named: bool, upright: b
                 tint = "white" if value >= DARK else BLACK
                 ax.text(x + 0.5, y + 0.5, fixed_digits(value), ha="center", va="center", color=tint)
     ax.invert_yaxis()
-    names = [figure_text(fill(name, LINE)) if named else "" for name in one.columns]
+    names = [figure_text(fill(name, LINE_LETTERS)) if named else "" for name in one.columns]
     ax.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=0 if upright else 90)
     rows = [figure_text(name) if labelled else "" for name in one.rows]
     ax.set_yticks([y + 0.5 for y in range(len(rows))], rows)

@@ -16,7 +16,7 @@ from identbox.metrics.displacement import displacements_in_world
 from identbox.metrics.displacement_records import Displacement
 from identbox.reports import pages, verdicts
 
-SAMPLES = 1000  # of a world, that each variable is permuted in
+PERMUTED_SAMPLES = 1000  # of a world, that each variable is permuted in
 
 
 def write_verification(verification: Verification, folder: Path) -> list[Path]:
@@ -63,4 +63,4 @@ def displacements_of(trial: Trial, learner: Learner | None) -> Sequence[Displace
     """What moves a run's encodings: from its record, or else in its world by its checkpoint; none without either."""
     if trial.displacement or learner is None:
         return trial.displacement
-    return displacements_in_world(learner.world, learner.encode, samples=SAMPLES)
+    return displacements_in_world(learner.world, learner.encode, samples=PERMUTED_SAMPLES)
