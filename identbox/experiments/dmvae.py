@@ -28,7 +28,7 @@ from identbox.experiments.simulation import ProbeSettings, ProcessSettings
 from identbox.experiments.vae_networks import VaeDecoderSettings, VaeEncoderSettings
 from identbox.learning import training
 from identbox.learning.contrastive import Objective
-from identbox.learning.dmvae import ConditionalVAE, Contrast, Embedding, SharedInference
+from identbox.learning.dmvae import ConditionalVAE, Contrast, Embedding, OfDirections, SharedInference
 from identbox.learning.encoders import MLP
 from identbox.learning.mixture_prior import COMPONENTS, MixturePrior
 from identbox.learning.mutual_information import Discriminator, DiscriminatorSettings
@@ -166,7 +166,7 @@ DMVAE_PRESETS: dict[str, dict[DataKind | str, dict[str, Any]]] = {
             "encoder": {"encoding_size": 32, "specific": 32, "channels": [12, 24, 32], "hidden": 96},
             "decoder": {
                 "image_likelihood": "gaussian",
-                "image_scale": 0.1,
+                "image_scale": 0.3,
                 "channels": [12, 24, 32],
                 "hidden": 96,
             },
@@ -176,7 +176,10 @@ DMVAE_PRESETS: dict[str, dict[DataKind | str, dict[str, Any]]] = {
                 "objective": {"similarity": "cosine", "temperature": 0.1},
                 "training": {**_SOAP, "steps": 800, "batch": 256},
             },
-            "specific": {"training": {**_SOAP, "steps": 600, "batch": 64, "learning_rate": 1e-2}},
+            "specific": {
+                "delta": 100.0,
+                "training": {**_SOAP, "steps": 2000, "batch": 64, "learning_rate": 1e-2},
+            },
             "probes": {"samples": 500, "bootstrap": 10},
             "generation": {"samples": 1000, "judge": {"steps": 1000}},
         },
@@ -263,7 +266,9 @@ def stages_of(
             seed=seed,
             name=f"discriminator/{view}",
         )
-        vae = ConditionalVAE(own[view].encoder, part.decoder, part.likelihood, discriminator)
+        read = stage.objective.similarity == "cosine"
+        decoder = OfDirections(part.decoder, latents.shared) if read else part.decoder
+        vae = ConditionalVAE(own[view].encoder, decoder, part.likelihood, discriminator)
         seconds[view] = SpecificLearner(first, view, vae, **options).to(device)
     return Stages(first=first, seconds=seconds, latents=latents)
 

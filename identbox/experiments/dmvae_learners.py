@@ -14,7 +14,14 @@ from identbox.data.multiview import MultiviewSplit
 from identbox.experiments.learner import VALIDATION_BATCHES, Placed
 from identbox.experiments.vae_learners import EpochBatches
 from identbox.learning.contrastive import Objective
-from identbox.learning.dmvae import ConditionalVAE, Contrast, Embedding, SharedInference, subset_info_nce
+from identbox.learning.dmvae import (
+    ConditionalVAE,
+    Contrast,
+    Embedding,
+    SharedInference,
+    directions,
+    subset_info_nce,
+)
 from identbox.learning.mutual_information import discriminator_information
 from identbox.learning.vae import Data
 from identbox.process.world import World
@@ -94,11 +101,13 @@ class SharedLearner(Placed):
 
     @torch.no_grad()
     def context(self, x: Mapping[str, Tensor], generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """c given all modalities, as the second stage is conditioned on it: the mean, or a draw."""
+        """c given all modalities, as the second stage is conditioned on it: the mean, or a draw.
+
+        Where the objective compares by the cosine it is a direction, of length sqrt(d).
+        """
         whole = self.shared.product_of(x)
-        if self.embedding == "mean":
-            return whole.mean
-        return whole.from_noise(whole.noise(1, generator))[0]
+        c = whole.mean if self.embedding == "mean" else whole.from_noise(whole.noise(1, generator))[0]
+        return directions(c) if self.objective.similarity == "cosine" else c
 
 
 class SpecificLearner(nn.Module):

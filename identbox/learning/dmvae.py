@@ -8,6 +8,7 @@ of c and m_i (Eq. 9.4, 9.8). Two other models are called DMVAE as well; this one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Literal
@@ -144,6 +145,27 @@ def subset_info_nce(
     else:
         anchors, targets = parts.mean, others.mean
     return contrastive.one_sided_info_nce(anchors, targets, objective)
+
+
+def directions(c: Float[Tensor, "n s"]) -> Float[Tensor, "n s"]:
+    """Each c at length sqrt(s), so that its components have about unit variance, as those of m have.
+
+    An objective that compares by the cosine leaves the length of c to chance.
+    """
+    return nn.functional.normalize(c, dim=1) * math.sqrt(c.shape[1])
+
+
+class OfDirections(nn.Module):
+    """A decoder of (c, m) that reads the direction of c alone; c has the first ``shared`` dimensions."""
+
+    def __init__(self, decoder: nn.Module, shared: int) -> None:
+        super().__init__()
+        self.decoder, self.shared = decoder, shared
+
+    def forward(self, z: Float[Tensor, "n d"]) -> Tensor:
+        """What the decoder makes of it."""
+        made: Tensor = self.decoder(torch.cat([directions(z[:, : self.shared]), z[:, self.shared :]], 1))
+        return made
 
 
 class ConditionalVAE(nn.Module):

@@ -9,7 +9,7 @@ from torch import nn
 from identbox.errors import IdentboxError
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
-from identbox.learning.dmvae import ConditionalVAE, SharedInference, subset_info_nce
+from identbox.learning.dmvae import ConditionalVAE, OfDirections, SharedInference, subset_info_nce
 from identbox.learning.likelihoods import LikelihoodSettings
 from identbox.learning.mutual_information import Discriminator, DiscriminatorSettings
 from identbox.learning.posteriors import Subsets
@@ -98,6 +98,16 @@ def test_what_one_modality_shows_lowers_the_loss_against_all_of_them_and_not_aga
     }
     assert losses["whole"] < math.log(n) - 0.5
     assert losses["rest"] >= math.log(n) - 0.01
+
+
+def test_a_decoder_of_directions_sees_no_length_of_c_and_all_of_m():
+    stream = torch.Generator().manual_seed(0)
+    c, m = torch.randn(2, N, SIZE, generator=stream)
+    decoder = OfDirections(nn.Identity(), SIZE)
+    made = decoder(torch.cat([c, m], 1))
+    torch.testing.assert_close(decoder(torch.cat([0.01 * c, m], 1)), made)
+    torch.testing.assert_close(made[:, :SIZE].norm(dim=1), torch.full((N,), math.sqrt(SIZE)))
+    torch.testing.assert_close(made[:, SIZE:], m)
 
 
 def test_a_rest_that_is_nothing_is_refused():
