@@ -1,13 +1,15 @@
 """Negative controls: learners that cannot have identified content, so that a verdict which says they did is wrong.
 
-Each is a simulation like the one to be judged, trained as long, with one deliberate defect. A control is a process of
-its own, with a folder as a run has; its record says which control it is.
+Each is a simulation like the one to be judged, with one deliberate defect. It is trained a tenth as long, since what it
+lacks no training gives. A control is a process of its own, with a folder as a run has; its record says which control it
+is.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from identbox.experiments.simulation import Simulation, run_simulation, simulati
 from identbox.jobs import execution
 from identbox.jobs.execution import Job
 from identbox.process.world import World
+
+SHORTER = 10  # times fewer steps than the run that is judged has
 
 
 class ShuffledPairs(Learner):
@@ -80,7 +84,9 @@ def simulation_of(name: str, base: Simulation, content: int) -> Simulation | Non
     changes = CONTROLS[name].changes(base, content)
     if changes is None:
         return None
-    return Simulation.from_preset("thesis", config.merge(config.toml_values(base.table()), changes), name)
+    shorter = {"training": {"steps": math.ceil(base.training.steps / SHORTER)}}
+    table = config.merge(config.toml_values(base.table()), shorter)
+    return Simulation.from_preset("thesis", config.merge(table, changes), name)
 
 
 def run_control(
