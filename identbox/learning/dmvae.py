@@ -27,9 +27,8 @@ from identbox.learning.posteriors import Mixture, Subsets, mixture, stacked
 from identbox.learning.vae import Data
 
 Embedding = Literal["sample", "mean"]
-Contrast = Literal[
-    "whole", "rest"
-]  # what the embedding of a subset is told apart from: all modalities, or the others
+# What the embedding of a subset is contrasted with: that of all modalities, or of those not in the subset.
+Contrast = Literal["whole", "rest"]
 
 
 class SharedInference(nn.Module):
