@@ -24,7 +24,7 @@ from identbox.process.model import Process, Sample, Variable
 
 DATA_SAMPLES = 2048  # that stand for the data
 NEIGHBOUR = 5  # the distance to this nearest of them tells whether a sample lies among the data
-ROUNDING_SHARE = 1e-10  # of the variance of a component: directions that vary by less are rounding
+ROUNDED = 1e-10  # of the variance of a component: directions that vary by less are rounding
 SHARE_INSIDE = 0.99  # of the data count as inside
 
 
@@ -62,7 +62,7 @@ def _outside(
     varies = reference.std(0, correction=0) > 0
     mean, scale = reference[:, varies].mean(0), reference[:, varies].std(0, correction=0)
     known, *others = ((one[:, varies] - mean) / scale for one in (reference, data, combined))
-    directions = whitening(known, ROUNDING_SHARE)
+    directions = whitening(known, ROUNDED)
     tree = cKDTree((known @ directions).numpy())
     fresh, cut = (tree.query((one @ directions).numpy(), [NEIGHBOUR])[0] for one in others)
     return float(np.mean(cut > np.quantile(fresh, SHARE_INSIDE)))
