@@ -49,9 +49,8 @@ class SharedStage:
     # samples whose mean and covariance the first layers undo, of views of a simulation; see encoder.whitening there
     whitening: Annotated[int, at_least(100)] | None = None
     embedding: Embedding = "mean"  # what is contrasted, and what the second stage sees: the mean, or a draw
-    against: Contrast = (
-        "whole"  # a subset is contrasted with all modalities (Eq. 9.3), or with those not in it
-    )
+    # what a subset of the modalities is contrasted with: all of them (Eq. 9.3), or those not in it
+    against: Contrast = "whole"
     objective: Objective = field(default_factory=Objective)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -266,8 +265,7 @@ def stages_of(
             seed=seed,
             name=f"discriminator/{view}",
         )
-        read = stage.objective.similarity == "cosine"
-        decoder = OfDirections(part.decoder, latents.shared) if read else part.decoder
+        decoder = OfDirections(part.decoder, latents.shared) if first.of_directions else part.decoder
         vae = ConditionalVAE(own[view].encoder, decoder, part.likelihood, discriminator)
         seconds[view] = SpecificLearner(first, view, vae, **options).to(device)
     return Stages(first=first, seconds=seconds, latents=latents)

@@ -76,6 +76,11 @@ class SharedLearner(Placed):
         self.source, self.shared, self.objective = source, shared, objective
         self.batch, self.embedding, self.against = batch, embedding, against
 
+    @property
+    def of_directions(self) -> bool:
+        """Whether the second stage sees the direction of c alone: the cosine leaves its length to chance."""
+        return self.objective.similarity == "cosine"
+
     def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
         """The objective on the batch of that step."""
         x = self.source.batch(self.batch, stream, step, self.device)
@@ -101,13 +106,10 @@ class SharedLearner(Placed):
 
     @torch.no_grad()
     def context(self, x: Mapping[str, Tensor], generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """c given all modalities, as the second stage is conditioned on it: the mean, or a draw.
-
-        Where the objective compares by the cosine it is a direction, of length sqrt(d).
-        """
+        """c given all modalities, as the second stage is conditioned on it: the mean, or a draw."""
         whole = self.shared.product_of(x)
         c = whole.mean if self.embedding == "mean" else whole.from_noise(whole.noise(1, generator))[0]
-        return directions(c) if self.objective.similarity == "cosine" else c
+        return directions(c) if self.of_directions else c
 
 
 class SpecificLearner(nn.Module):

@@ -46,19 +46,25 @@ def run_dmvae_on_world(
     Parts that are finished are not trained again. Raises IdentboxError as `run_simulation` does.
     """
     world = World(experiment.process.make("multimodal"), seed=seed, mixing=experiment.mixing)
-    latents = experiment.latents(world.content_size)
-    stages = dmvae.stages_of(
-        experiment,
-        WorldSource(world),
-        lambda sizes, own: world_modalities(world, sizes, experiment.encoder, experiment.decoder, seed=own),
-        latents,
-        seed=seed,
-        device=device,
-    )
+    stages = world_stages(experiment, world, seed=seed, device=device)
     # Kept with the weights, so that a checkpoint is of this world alone.
     stages.first.mixings = nn.ModuleDict(unique_mixings(world.mixings)).to(device)
     return dmvae.train_stages(
         experiment, stages, _on_world(experiment, stages, world), folder, seed=seed, callbacks=callbacks
+    )
+
+
+def world_stages(
+    experiment: DMVAESettings, world: World, *, seed: int, device: torch.device | str = "cpu"
+) -> Stages:
+    """The untrained stages for the views of a world."""
+    return dmvae.stages_of(
+        experiment,
+        WorldSource(world),
+        lambda sizes, own: world_modalities(world, sizes, experiment.encoder, experiment.decoder, seed=own),
+        experiment.latents(world.content_size),
+        seed=seed,
+        device=device,
     )
 
 

@@ -270,14 +270,10 @@ def run_vae_on_world(
     def make() -> Trainable:
         learner = world_vae(experiment, seed=seed, device=device)
         learner.vae.expect_range(learner.data(0, "train"))
-        return Trainable(
-            model=learner,
-            loss=learner.loss,
-            settings=experiment.training,
+        return dataclasses.replace(
+            learner.trainable(lambda trained: _measured_world(learner, trained, experiment)),
             watch=lambda: {"content_r2": content_r2(learner.world, learner.encode)},
             curves=learner.curves,
-            explain=learner.explain,
-            measure=lambda trained: _measured_world(learner, trained, experiment),
         )
 
     return vae_folder(folder, experiment, seed=seed).run(make, callbacks)

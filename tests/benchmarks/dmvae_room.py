@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from identbox import World, probe, verify
-from identbox.experiments import dmvae
-from identbox.experiments.dmvae_learners import SharedLearner, WorldSource
-from identbox.experiments.vae_networks import world_modalities
+from identbox.experiments.dmvae import DMVAESettings
+from identbox.experiments.dmvae_learners import SharedLearner
+from identbox.experiments.dmvae_runs import world_stages
 from identbox.learning.training import minimise
 
 BLOCKS = ("content", "style", "specific")
@@ -29,15 +29,9 @@ BLOCKS = ("content", "style", "specific")
 def trained(size: int, against: str, seed: int) -> tuple[World, SharedLearner]:
     """A world, and the first stage with so many shared dimensions, trained on it."""
     changes = {"encoder": {"encoding_size": size}, "shared": {"against": against}}
-    experiment = dmvae.DMVAESettings.from_preset("quick", changes)
+    experiment = DMVAESettings.from_preset("quick", changes)
     world = World(experiment.process.make("multimodal"), seed=seed, mixing=experiment.mixing)
-
-    def networks(latents, own):
-        return world_modalities(world, latents, experiment.encoder, experiment.decoder, seed=own)
-
-    latents = experiment.latents(world.content_size)
-    source = WorldSource(world)
-    first = dmvae.stages_of(experiment, source, networks, latents, seed=seed, device="cpu").first
+    first = world_stages(experiment, world, seed=seed).first
     with tempfile.TemporaryDirectory() as folder:
         minimise(first, first.loss, experiment.shared.training, Path(folder))
     return world, first.eval()
