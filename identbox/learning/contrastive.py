@@ -2,7 +2,8 @@
 
 Between n encodings of one view and m of another stand n x m similarities. They are never kept: the forward pass
 goes through blocks of rows and keeps the log-sum-exp of every row and every column, and the backward pass makes each
-block once more. One pass over the blocks serves both directions of the symmetrised loss.
+block once more. One pass over the blocks serves both directions of the symmetrised loss. On a GPU, kernels of their own
+do the same without any block (`fused`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -149,7 +151,9 @@ def _seen_by(objective: Objective, views: Sequence[Float[Tensor, "n d"]]) -> Cal
     mean = every.mean(0)
     covariance = (every - mean).T @ (every - mean) / len(every)
     little = LEAST_DIRECTION * covariance.diagonal().mean() + torch.finfo(every.dtype).tiny ** 0.5
-    factor = torch.linalg.cholesky(covariance + little * torch.eye(len(covariance)).to(covariance))
+    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    # Without torch's check, which waits for the device: numbers that are not finite are found with the loss.
+    factor = torch.linalg.cholesky_ex(covariance + little * identity).L
     return lambda z: torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).T
 
 
@@ -181,7 +185,8 @@ def log_sum_exp(
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
     """log sum_l exp(scale sim(a_k, b_l)) for every k, and log sum_k of the same for every l.
 
-    For ``cosine`` the rows of a and b are expected to have norm 1. Needs memory for one block, forward and backward.
+    For ``cosine`` the rows of a and b are expected to have norm 1. Needs memory for one block, forward and backward;
+    on a GPU for none, unless ``block`` is given.
     """
     if similarity == "euclidean":
         # Distances do not change, and the rounding of inner products falls with the norms.
@@ -195,27 +200,27 @@ class _LogSumExp(torch.autograd.Function):
     def forward(
         ctx: Any, a: Tensor, b: Tensor, similarity: Similarity, scale: float, block: int | None
     ) -> tuple[Tensor, Tensor]:
-        rows = a.new_empty(len(a))
-        # The columns grow with every block: a running maximum, and the sum of exponentials relative to it.
-        highest = a.new_full((len(b),), -torch.inf)
-        total = a.new_zeros(len(b))
-        for part in _blocks(len(a), len(b), a.device, block):
-            logits = _similarities(a[part], b, similarity).mul_(scale * LOG2_E)
-            top = logits.amax(1, keepdim=True)
-            rows[part] = top[:, 0] + _exp2_(torch.sub(logits, top)).sum(1).log2_()
-            higher = torch.maximum(highest, logits.amax(0))
-            total.mul_(torch.exp2(highest - higher)).add_(_exp2_(logits.sub_(higher)).sum(0))
-            highest = higher
-        columns = highest + total.log2_()
-        ctx.save_for_backward(a, b, rows, columns)
+        ctx.kernels = _kernels(a) if block is None else None
         ctx.settings = similarity, scale, block
-        return rows * LN_2, columns * LN_2
+        if ctx.kernels is not None:
+            sums = ctx.kernels.log2_sums(a, b, similarity == "euclidean", scale * LOG2_E)
+        else:
+            sums = _log2_sums(a, b, similarity, scale, block)
+        ctx.save_for_backward(a, b, *sums)
+        return sums[0] * LN_2, sums[1] * LN_2
 
     @staticmethod
     def backward(ctx: Any, row_gradient: Tensor, column_gradient: Tensor) -> Any:
         a, b, rows, columns = ctx.saved_tensors
         similarity, scale, block = ctx.settings
         euclidean = similarity == "euclidean"
+        if ctx.kernels is not None:
+            gradients = (row_gradient, column_gradient)
+            grad_a, grad_b = ctx.kernels.gradients(
+                a, b, (rows, columns), gradients, euclidean, scale * LOG2_E
+            )
+            factor = 2 * scale if euclidean else scale
+            return factor * grad_a, factor * grad_b, None, None, None
         # With w_kl = dloss/dlogit_kl the gradients are sums over weighted partners, and for distances
         # -2 (a_k w_k. - sum_l w_kl b_l): a column of ones beside the partners sums the weights as well.
         ones_a, ones_b = a.new_ones(len(a), 1), b.new_ones(len(b), 1)
@@ -233,6 +238,35 @@ class _LogSumExp(torch.autograd.Function):
         grad_a = (2 * scale) * (for_a[:, :-1] - a * for_a[:, -1:])
         grad_b = (2 * scale) * (for_b[:, :-1] - b * for_b[:, -1:])
         return grad_a, grad_b, None, None, None
+
+
+def _kernels(a: Tensor) -> ModuleType | None:
+    """The kernels of `learning.fused`, where they take encodings like ``a``."""
+    if not a.is_cuda:
+        return None
+    try:
+        from identbox.learning import fused
+    except ImportError:  # a build of PyTorch without Triton
+        return None
+    return fused if fused.fits(a) else None
+
+
+def _log2_sums(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], similarity: Similarity, scale: float, block: int | None
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
+    """The results of `log_sum_exp` over log 2, block by block."""
+    rows = a.new_empty(len(a))
+    # The columns grow with every block: a running maximum, and the sum of exponentials relative to it.
+    highest = a.new_full((len(b),), -torch.inf)
+    total = a.new_zeros(len(b))
+    for part in _blocks(len(a), len(b), a.device, block):
+        logits = _similarities(a[part], b, similarity).mul_(scale * LOG2_E)
+        top = logits.amax(1, keepdim=True)
+        rows[part] = top[:, 0] + _exp2_(torch.sub(logits, top)).sum(1).log2_()
+        higher = torch.maximum(highest, logits.amax(0))
+        total.mul_(torch.exp2(highest - higher)).add_(_exp2_(logits.sub_(higher)).sum(0))
+        highest = higher
+    return rows, highest + total.log2_()
 
 
 def _exp2_(x: Tensor) -> Tensor:
