@@ -116,7 +116,10 @@ class MultiviewSplit(torch.utils.data.Dataset[dict[str, Any]]):
         return {name: self._gather(name, places, device) for name in only or self.modalities}
 
     def _gather(self, name: str, places: np.ndarray, device: torch.device | str) -> Tensor:
-        values = torch.from_numpy(np.take(self.arrays[name], places, axis=0, mode="wrap")).to(device)
+        values = torch.from_numpy(np.take(self.arrays[name], places, axis=0, mode="wrap"))
+        if torch.device(device).type == "cuda":  # from pinned memory, so that nothing waits for the copy
+            values = values.pin_memory()
+        values = values.to(device, non_blocking=True)
         if self.modalities[name].kind == "text":
             return values.long()
         return values.float().div_(255).permute(0, 3, 1, 2)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -181,11 +182,17 @@ def batch(
     pixels = gathered.to(device, non_blocking=True).flatten(1).float()
     # Repeated to the length of an image: broadcasting three numbers over the last axis takes a CPU six times as long.
     repeats = math.prod(split.pixels.shape[1:3])
-    pixels -= torch.tensor(mean or split.mean, device=device).mul_(255).repeat(repeats)
-    pixels /= torch.tensor(std or split.std, device=device).mul_(255).repeat(repeats)
+    pixels -= _repeated(tuple(mean or split.mean), repeats, torch.device(device))
+    pixels /= _repeated(tuple(std or split.std), repeats, torch.device(device))
     if pinned:
         tokens = tokens.pin_memory()
     return pixels.view(gathered.shape).permute(0, 3, 1, 2), tokens.to(device, non_blocking=True)
+
+
+@lru_cache(maxsize=8)
+def _repeated(values: Triple, repeats: int, device: torch.device) -> Float[Tensor, " k"]:
+    """A number for each channel, in bytes' units and over and over; kept, since a copy to a GPU waits for it."""
+    return torch.tensor(values, device=device).mul_(255).repeat(repeats)
 
 
 def _expect_fitting_vocabulary(data: Multimodal3DIdent, split: str) -> None:

@@ -33,7 +33,7 @@ SHORTER = 10  # times fewer steps than the run that is judged has
 class ShuffledPairs(Learner):
     """Learns from views that do not belong together: all but the first are permuted over the batch."""
 
-    def paired(self, views: list[Float[Tensor, "n d"]], step: int, stream: str) -> list[Float[Tensor, "n d"]]:
+    def paired(self, views: list[Float[Tensor, "n _"]], step: int, stream: str) -> list[Float[Tensor, "n _"]]:
         """The first view as it is, the others in another order."""
         first, *others = views
         generator = seeding.generator(self.world.seed, "shuffle", stream, step, device=self.device)

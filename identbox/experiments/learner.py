@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from identbox.experiments.records import SCORES_KEY
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
+from identbox.learning.graphs import DrawnLoss
 from identbox.learning.training import Precision, TrainingSettings
 from identbox.metrics.curves import curve_scores, is_due
 from identbox.process.world import Observed, World, unique_mixings
@@ -62,14 +63,30 @@ class Learner(Placed):
 
     def loss(self, step: int, stream: str = "train") -> Float[Tensor, ""]:
         """The objective on a fresh batch, the one of that step's number."""
-        views = self.paired(self.encodings(self.world.sample(self.batch, stream, step)), step, stream)
-        again = None
-        if self.objective.negatives == "same-view":
-            again = self.encodings(self.world.sample(self.batch, f"{stream}/negatives", step))
-        return contrastive.info_nce(views, self.objective, negatives=again)
+        return self.loss_of(self.drawn(step, stream))
 
-    def paired(self, views: list[Float[Tensor, "n d"]], step: int, stream: str) -> list[Float[Tensor, "n d"]]:
-        """The encodings as the loss pairs them: row by row."""
+    def drawn(self, step: int, stream: str = "train") -> list[Float[Tensor, "n _"]]:
+        """The observations of a step: of every view, and where negatives are drawn apart, of every view once more."""
+        first = list(self.world.sample(self.batch, stream, step).x.values())
+        views = self.paired(first, step, stream)
+        if self.objective.negatives == "same-view":
+            views += self.world.sample(self.batch, f"{stream}/negatives", step).x.values()
+        return views
+
+    def loss_of(self, drawn: Sequence[Float[Tensor, "n _"]]) -> Float[Tensor, ""]:
+        """The objective on what a step draws."""
+        count = len(self.world.views)
+        encoded = [self.encode(x, self.world.views[place % count]) for place, x in enumerate(drawn)]
+        return contrastive.info_nce(encoded[:count], self.objective, negatives=encoded[count:] or None)
+
+    def drawn_loss(self) -> DrawnLoss:
+        """The loss in two parts, of which a GPU records the second; nothing in it is random."""
+        return DrawnLoss(
+            draw=self.drawn, of=lambda drawn, generator: self.loss_of(drawn), seed=lambda step: 0
+        )
+
+    def paired(self, views: list[Float[Tensor, "n _"]], step: int, stream: str) -> list[Float[Tensor, "n _"]]:
+        """The observations as the loss pairs them: row by row."""
         return views
 
     @torch.no_grad()

@@ -206,7 +206,7 @@ def run_simulation(
         change_world(learner.world)
         return Trainable(
             model=learner,
-            loss=learner.loss,
+            loss=learner.drawn_loss(),
             settings=simulation.training,
             watch=lambda: {"content_r2": content_r2(learner.world, learner.encode)},
             curves=lambda step: learner.curves(step, simulation.training),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from identbox.experiments.learner import VALIDATION_BATCHES
 from identbox.experiments.records import SCORES_KEY
 from identbox.experiments.run import Trainable
 from identbox.learning.elbo import BoundTerms, VaeObjective, bound
+from identbox.learning.graphs import DrawnLoss
 from identbox.learning.training import Trained, TrainingSettings
 from identbox.learning.vae import Data, MultimodalVAE
 from identbox.metrics.curves import curve_scores, is_due
@@ -45,24 +46,44 @@ class VaeLearner(nn.Module):
 
     def terms(self, step: int, stream: str = "train") -> BoundTerms:
         """The bound of every sample of a step."""
-        generator = seeding.generator(self.seed, stream, "latents", step, device=self.device)
+        generator = torch.Generator(self.device).manual_seed(self._stream(step, stream))
+        return self._terms_of(self.data(step, stream), generator)
+
+    def _stream(self, step: int, stream: str = "train") -> int:
+        """The seed of a step's latent variables."""
+        return seeding.derive(self.seed, stream, "latents", step)
+
+    def _terms_of(self, x: Data, generator: torch.Generator) -> BoundTerms:
         low = self.training_settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            return bound(self.vae, self.data(step, stream), self.objective, generator=generator)
+            return bound(self.vae, x, self.objective, generator=generator)
 
     def loss(self, step: int) -> Float[Tensor, ""]:
         """The negative bound, a mean over the step's batch."""
-        terms = self.terms(step)
-        self._note(terms, step)
-        return -terms.value.mean()
+        return self.drawn_loss()(step)
 
-    def _note(self, terms: BoundTerms, step: int) -> None:
+    def drawn_loss(self) -> DrawnLoss:
+        """The loss in two parts, of which a GPU records the second."""
+
+        def draw(step: int) -> list[Tensor]:
+            x = self.data(step, "train")
+            return [torch.full((), step, device=self.device), *(x[name] for name in self.vae.names)]
+
+        def loss_of(drawn: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+            step, *values = drawn
+            terms = self._terms_of(dict(zip(self.vae.names, values, strict=True)), generator)
+            self._note(terms, step)
+            return -terms.value.mean()
+
+        return DrawnLoss(draw=draw, of=loss_of, seed=self._stream)
+
+    def _note(self, terms: BoundTerms, step: Int[Tensor, ""]) -> None:
         """Remember on the device which terms were not finite first: no number is copied for it."""
         named = terms.terms()
         finite = torch.stack([values.isfinite().all() for values in named.values()])
         if self._broken is None or len(self._terms) != len(named):
             self._terms, self._broken = list(named), finite.new_full(finite.shape, -1, dtype=torch.int64)
-        self._broken = torch.where((self._broken < 0) & ~finite, step, self._broken)
+        self._broken.copy_(torch.where((self._broken < 0) & ~finite, step, self._broken))
 
     def explain(self, step: int) -> str:
         """Which terms of a step's loss were not finite."""
@@ -75,7 +96,7 @@ class VaeLearner(nn.Module):
         """What a run trains; ``measure`` has the keys that it adds to its record."""
         return Trainable(
             model=self,
-            loss=self.loss,
+            loss=self.drawn_loss(),
             settings=self.training_settings,
             watch=lambda: {"validation_loss": self.validation_loss()},
             explain=self.explain,

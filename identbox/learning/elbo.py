@@ -176,7 +176,7 @@ def _strata(
 ) -> _Strata:
     """The components to draw from: all of the mixture, or those drawn by weight; then ELBOs that are added."""
     joint = model.joint(encoded)
-    there = _there(model.subsets.mask.to(model.device), encoded)
+    there = _there(model.subsets.mask_on(model.device), encoded)
     if objective.subsets == "all":
         strata = _Strata(joint.components, joint.weights, there)
         return _with_extra(model, encoded, objective, strata, generator) if objective.sub_sampling else strata

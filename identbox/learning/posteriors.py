@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from operator import itemgetter
 from typing import Any
@@ -138,9 +139,17 @@ class Subsets:
             mask[place, list(subset)] = True
         return mask
 
+    def mask_on(self, device: torch.device | str) -> Bool[Tensor, "s m"]:
+        """`mask` on a device, where it is kept; nobody may change it."""
+        return _mask_on(self, torch.device(device))
+
     def names(self, modalities: Sequence[str]) -> list[str]:
         """The name of each subset: those of its modalities, joined by +."""
         return ["+".join(modalities[k] for k in subset) for subset in self.members]
+
+    def log_weights_on(self, device: torch.device | str) -> Float[Tensor, "s 1"]:
+        """`log_weights` of complete samples on a device, where they are kept; nobody may change them."""
+        return _log_weights_on(self, torch.device(device))
 
     def log_weights(self, present: Bool[Tensor, "n m"] | None = None) -> Float[Tensor, "s _"]:
         """Logarithms of the weights: (s, 1), or (s, n) where modalities are missing.
@@ -151,9 +160,19 @@ class Subsets:
         weights = torch.tensor(self.weights, dtype=torch.float64)
         if present is None:
             return weights.log()[:, None]
-        left = self.mask.to(present.device).double() @ present.double().T > 0
+        left = self.mask_on(present.device).double() @ present.double().T > 0
         shares = left * weights.to(present.device)[:, None]
         return (shares / shares.sum(0).clamp(min=torch.finfo(shares.dtype).tiny)).log()
+
+
+@cache
+def _mask_on(subsets: Subsets, device: torch.device) -> Tensor:
+    return subsets.mask.to(device)
+
+
+@cache
+def _log_weights_on(subsets: Subsets, device: torch.device) -> Tensor:
+    return subsets.log_weights().to(device)
 
 
 def product(
@@ -300,6 +319,8 @@ class Mixture:
         """The number of a component for each of k points of each sample, with the probability of its weight."""
         n = self.components.mean.shape[1]
         weights = self.weights.double().expand(-1, n).T.contiguous()
+        if samples == 1:  # what multinomial does then, without its look at the weights, which waits for a GPU
+            return (weights / torch.empty_like(weights).exponential_(generator=generator)).argmax(1)[None]
         return torch.multinomial(weights, samples, replacement=True, generator=generator).T
 
     def chosen(self, subsets: Int[Tensor, "k n"]) -> Density:
@@ -334,8 +355,9 @@ def mixture(
 
     A sample without any modality has the prior as its posterior.
     """
-    components = product(experts, subsets.mask, present=present, prior_expert=prior_expert)
-    log_weights = subsets.log_weights(present)
+    device = experts.mean.device
+    components = product(experts, subsets.mask_on(device), present=present, prior_expert=prior_expert)
+    log_weights = subsets.log_weights_on(device) if present is None else subsets.log_weights(present)
     if present is not None:  # the product of no experts is the prior already
         nothing = ~present.any(1)
         log_weights = log_weights.masked_fill(nothing, -math.log(len(subsets)))

@@ -30,6 +30,7 @@ from identbox.learning.checkpoints import (
     load_optimizer,
     read_checkpoint,
 )
+from identbox.learning.graphs import EAGER_STEPS, DrawnLoss, RecordedStep
 from identbox.learning.optimizers import AdamW, Soap
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
@@ -127,6 +128,7 @@ def minimise(
         )
     files.write_whole(folder / METRICS_FILE, "".join(map(_json_line, progress.metrics)).encode())
     callbacks.on_start(progress.step)
+    take_step = _Steps(loss, optimizer, parameters, settings, callbacks.on_message)
     history = torch.zeros(settings.log_every, 2, device=parameters[0].device)  # losses, norms of gradients
     before, begun, saved = progress.seconds, time.monotonic(), time.monotonic()
     with _matmul_precision(settings.precision), (folder / METRICS_FILE).open("a") as metrics_file:
@@ -134,7 +136,7 @@ def minimise(
             first = progress.step
             count = min(settings.log_every - first % settings.log_every, settings.steps - first)
             for k in range(count):
-                history[k, 0], history[k, 1] = _take_step(loss, first + k, optimizer, parameters, settings)
+                history[k, 0], history[k, 1] = take_step(first + k)
             values = history[:count].double().cpu()
             earlier = [line["loss"] for line in progress.metrics]
             _expect_finite(values, first, settings, folder, earlier, explain)
@@ -159,26 +161,61 @@ def minimise(
 def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     if settings.optimizer == "soap":
         return Soap(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    # One kernel for all parameters, on CPU as well as on GPU.
-    return AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    # One kernel for all parameters, on CPU as well as on GPU. A recorded step reads the rate from the GPU.
+    device = parameters[0].device
+    rate = (
+        torch.tensor(settings.learning_rate, device=device)
+        if device.type == "cuda"
+        else settings.learning_rate
+    )
+    return AdamW(
+        parameters, lr=rate, weight_decay=settings.weight_decay, fused=True, capturable=device.type == "cuda"
+    )
 
 
-def _take_step(
-    loss: Callable[[int], Tensor],
-    step: int,
-    optimizer: torch.optim.Optimizer,
-    parameters: list[nn.Parameter],
-    settings: TrainingSettings,
-) -> tuple[Tensor, Tensor]:
-    """One step of the optimiser; returns the loss and the gradient's norm before clipping, both on the device."""
-    value = loss(step)
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()
-    norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
-    for group in optimizer.param_groups:
-        group["lr"] = settings.rate(step)
-    optimizer.step()
-    return value.detach(), norm
+@dataclass
+class _Steps:
+    """Takes the steps of a training: on a GPU, those that can be recorded as replays of a CUDA graph."""
+
+    loss: Callable[[int], Tensor]
+    optimizer: torch.optim.Optimizer
+    parameters: list[nn.Parameter]
+    settings: TrainingSettings
+    on_message: Callable[[str], None]
+    recorded: RecordedStep | None = None
+    taken: int = 0  # one by one
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser; returns the loss and the gradient's norm before clipping, both on the device."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self.settings.rate(step))
+            else:
+                group["lr"] = self.settings.rate(step)
+        if self.taken == EAGER_STEPS:
+            self._record(step)
+        if self.recorded is not None:
+            return self.recorded(step)
+        self.taken += 1
+        value = self.loss(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        self.optimizer.step()
+        return value.detach(), norm
+
+    def _record(self, step: int) -> None:
+        on_gpu = self.parameters[0].is_cuda and isinstance(self.optimizer, AdamW)
+        if self.recorded is not None or not on_gpu or not isinstance(self.loss, DrawnLoss):
+            return
+        try:
+            self.recorded = RecordedStep(
+                self.loss, self.optimizer, self.parameters, clip=self.settings.clip, step=step
+            )
+        except RuntimeError as error:
+            self.on_message(
+                f"steps are taken one by one: none could be recorded ({str(error).splitlines()[0]})"
+            )
 
 
 def _metrics_line(

@@ -120,8 +120,8 @@ def main() -> None:
     ours, naive, least = ({key: min(f[key] for f in found) for key in found[0]} for found in results.values())
     print(json.dumps({
         "benchmark": "training step", "device": options.device, "precision": options.precision, "batch": options.batch,
-        "s": round(ours["s"], 3), "naive_s": round(naive["s"], 3), "time_ratio": round(ours["s"] / naive["s"], 3),
-        "encoders_alone_s": round(least["s"], 3), "encoder_gflop": round(ours["encoder_gflop"], 1),
+        "s": round(ours["s"], 5), "naive_s": round(naive["s"], 5), "time_ratio": round(ours["s"] / naive["s"], 3),
+        "encoders_alone_s": round(least["s"], 5), "encoder_gflop": round(ours["encoder_gflop"], 1),
         "peak_mib": round(ours["peak_mib"]), "naive_peak_mib": round(naive["peak_mib"]),
         "memory_ratio": round(ours["peak_mib"] / naive["peak_mib"], 3)}))  # fmt: skip
 

@@ -359,6 +359,7 @@ def test_random_parameters_must_be_drawn_before_sampling():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_sampling_on_the_gpu():
     process = presets.numerical_simulation(statistical=True, causal=True).realise(seed=0)
     sample = process.sample(N, generator=torch.Generator("cuda").manual_seed(0))
