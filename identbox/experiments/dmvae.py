@@ -28,7 +28,14 @@ from identbox.experiments.simulation import ProbeSettings, ProcessSettings
 from identbox.experiments.vae_networks import VaeDecoderSettings, VaeEncoderSettings
 from identbox.learning import training
 from identbox.learning.contrastive import Objective
-from identbox.learning.dmvae import ConditionalVAE, Contrast, Embedding, OfDirections, SharedInference
+from identbox.learning.dmvae import (
+    ConditionalVAE,
+    Contrast,
+    Embedding,
+    OfDirections,
+    SharedInference,
+    directions,
+)
 from identbox.learning.encoders import MLP
 from identbox.learning.mixture_prior import COMPONENTS, MixturePrior
 from identbox.learning.mutual_information import Discriminator, DiscriminatorSettings
@@ -208,6 +215,8 @@ class Stages:
         }
         model = MultimodalVAE(parts, self.latents, self.first.shared.subsets)
         model.shared_prior = prior
+        if self.first.of_directions:
+            model.seen_of_shared = directions
         return model.to(self.first.device).eval()
 
 

@@ -51,7 +51,7 @@ class Inference:
     def embedding(self, names: Sequence[str]) -> Float[Tensor, "n d"]:
         """The mean of the joint posterior given these modalities."""
         posterior = self.given(names)
-        return (posterior.weights[..., None] * posterior.components.mean).sum(0)
+        return self.model.seen_of_shared((posterior.weights[..., None] * posterior.components.mean).sum(0))
 
     def shared(self, names: Sequence[str], *, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """A draw from the joint posterior given these modalities; where embeddings are means, that mean."""

@@ -109,6 +109,8 @@ class MultimodalVAE(nn.Module):
         # Of a model whose shared dimensions were not trained as a posterior: its embeddings are the means of products
         # of all that is given, and those without any modality are drawn from this prior.
         self.shared_prior: SharedPrior | None = None
+        # What decoders of such a model see of the shared dimensions: their direction, perhaps. So do its embeddings.
+        self.seen_of_shared: Callable[[Tensor], Tensor] = lambda c: c
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -167,7 +169,7 @@ class MultimodalVAE(nn.Module):
     def embed(self, x: Data, present: Bool[Tensor, "n m"] | None = None) -> Float[Tensor, "n d"]:
         """The mean of the joint posterior given any modalities: the embedding that is probed."""
         posterior = self.posterior(x, present)
-        return (posterior.weights[..., None] * posterior.components.mean).sum(0)
+        return self.seen_of_shared((posterior.weights[..., None] * posterior.components.mean).sum(0))
 
     def auxiliary_prior(self, place: int) -> Density:
         """The auxiliary prior q_psi(m_i) of a modality's own dimensions (Eq. 6.24)."""
