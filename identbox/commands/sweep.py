@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("sweep")
 @click.argument("file", type=Path)
-@preset_option(SIMULATION_SIZES, "laptop")
+@preset_option(SIMULATION_SIZES, "laptop", "gpu")
 @click.option("--out", type=Path, help="Folder of the sweep.  [default: results/NAME-PRESET beside the file]")
 @click.option("--seeds", metavar="0,1,2", help="Seeds instead of those of the file.")
 @click.option("--dataset", type=Path, help="Folder of the dataset, for a sweep of images and text.")

@@ -243,7 +243,7 @@ def probe_command(run: Path, dataset: Path | None, workers: int | None, device: 
 
 
 @click.command("simulate")
-@preset_option(SIMULATION_SIZES, "laptop")
+@preset_option(SIMULATION_SIZES, "laptop", "gpu")
 @configuration_options("process.causal=true")
 @seed_option
 @run_option

@@ -44,7 +44,7 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
 )
 @click.option(
     "--preset",
-    type=click.Choice(["quick", "thesis", "laptop"]),
+    type=click.Choice(["quick", "thesis", "laptop", "gpu"]),
     help="Do all from nothing: train encoders of several sizes and the controls, then judge them.",
 )
 @click.option("--seeds", default="0,1,2", show_default=True, help="Seeds of the runs of --preset.")

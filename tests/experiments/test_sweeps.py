@@ -66,8 +66,8 @@ def test_every_sweep_of_the_project_can_be_read(path, preset):
     text = path.read_text()
     if path.stem == "shape_causes_background":
         pytest.skip("a process, not a sweep")
-    if preset == "laptop" and 'kind = "' in text:
-        with pytest.raises(IdentboxError, match="preset: expected one of .*; got laptop"):
+    if preset in ("laptop", "gpu") and 'kind = "' in text:
+        with pytest.raises(IdentboxError, match=f"preset: expected one of .*; got {preset}"):
             sweeps.read_sweep_file(path, preset)
         return
     sweep = sweeps.read_sweep_file(path, preset)
