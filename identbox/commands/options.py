@@ -89,8 +89,8 @@ run_option = click.option(
 
 
 SIMULATION_SIZES = (
-    "Blocks of 2 dimensions and a small encoder; Table A.2a; or its process and encoders, trained in up to an hour of a "
-    "core (laptop) or a minute of a GPU (gpu)."
+    "Blocks of 2 dimensions and a small encoder; Table A.2a; or its process and encoders, trained in up to an hour "
+    "of a core (laptop) or a minute of a GPU (gpu)."
 )
 
 
