@@ -69,7 +69,8 @@ class Oracle:
         world. Raises IdentboxError for content that is missing or discrete, and for singular mixings.
         """
         self.process = process = world.process
-        self.mixings = {view: copy.deepcopy(mixing).double() for view, mixing in world.mixings.items()}
+        # On the CPU, as what is known of the process's content is.
+        self.mixings = {view: copy.deepcopy(mixing).cpu().double() for view, mixing in world.mixings.items()}
         for view, mixing in self.mixings.items():
             if not (torch.linalg.cond(mixing.weights) < SINGULAR).all():
                 raise IdentboxError(
@@ -84,17 +85,19 @@ class Oracle:
         return sum(variable.distribution.dim for variable in self.content)
 
     def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n c"]:
-        """g*(x) of a view, in the open unit cube."""
-        z = self.mixings[view].inverse(x.double())
-        return self.darmois(z[:, _latent_columns(self.process, view, self.content)])
+        """g*(x) of a view, in the open unit cube, on the device of x."""
+        z = self.mixings[view].inverse(x.double().cpu())
+        return self.darmois(z[:, _latent_columns(self.process, view, self.content)]).to(x.device)
 
     def encodings(self, sample: Sample | Observed) -> list[Float[Tensor, "n c"]]:
         """The encodings of all views of a sample of the process or of the world, without rounding to float32."""
         sample = sample.latent if isinstance(sample, Observed) else sample
-        return [
-            self.encode(self.mixings[view](sample.latents(view).double()), view)
-            for view in self.process.views
-        ]
+        found = []
+        for view in self.process.views:
+            latents = sample.latents(view)
+            x = self.mixings[view](latents.double().cpu())
+            found.append(self.encode(x, view).to(latents.device))
+        return found
 
 
 Darmois = Callable[[Tensor], Tensor]  # content (n, n_c) to the unit cube (n, n_c)
@@ -223,6 +226,6 @@ def _independent_entropy(u: Float[Tensor, "n d"]) -> float:
     estimates = []
     for _ in range(PERMUTATIONS):
         orders = torch.rand(u.shape, generator=generator).argsort(0)
-        estimates.append(cube_entropy(u.gather(0, orders))[0])
+        estimates.append(cube_entropy(u.gather(0, orders.to(u.device)))[0])
     mean = sum(estimates) / len(estimates)
     return mean if math.isfinite(mean) else 0.0

@@ -44,6 +44,7 @@ def test_the_loss_in_two_parts_is_the_loss(make):
 
 def trained(make, folder, *, recorded, messages):
     """The weights after a training on a GPU, and how many times the loss was computed in Python."""
+    folder.mkdir()
     learner, calls = make().to("cuda"), []
     loss = learner.drawn_loss()
 
@@ -90,6 +91,7 @@ def test_a_training_continues_with_recorded_steps(tmp_path):
     training.minimise(learner, learner.drawn_loss(), half, tmp_path)
     again = contrastive().to("cuda")
     training.minimise(again, again.drawn_loss(), SETTINGS, tmp_path)
+    (tmp_path / "whole").mkdir()
     whole = contrastive().to("cuda")
     training.minimise(whole, whole.drawn_loss(), SETTINGS, tmp_path / "whole")
     for one, other in zip(weights(again), weights(whole), strict=True):
