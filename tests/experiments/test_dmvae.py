@@ -179,4 +179,4 @@ def test_a_sweep_has_dmvae_beside_other_models(digits):
     assert len(jobs) == 21
     assert jobs[5].command[1:3] == ("train", str(digits.folder))
     ablation = sweeps.read_sweep_file(ROOT / "simulations" / "figure_9_3.toml", "quick", on="multiview")
-    assert [cell.config.specific.delta for cell in ablation.cells] == [0, 10, 100, 400]
+    assert [cell.config.specific.delta for cell in ablation.cells] == [0, 10, 20, 100, 400]
