@@ -171,7 +171,7 @@ def entry_texts(entry: SeedScores | None, digits: int = 2) -> dict[str, str]:
         texts["mean ± sd"] = fixed_digits(entry.mean, digits) + spread
     if entry.interval is not None:
         texts["95% CI"] = f"[{', '.join(fixed_digits(x, digits) for x in entry.interval)}]"
-    if len(entry.scores) < entry.planned:
+    if 0 < len(entry.scores) < entry.planned:
         texts["seeds"] = f"{len(entry.scores)} of {entry.planned}"
     if entry.ceiling is not None:
         texts["ceiling"] = fixed_digits(entry.ceiling, digits)

@@ -131,6 +131,7 @@ def draw_frontier(sides: Mapping[str, Sequence[FrontierPoint]], *, title: str) -
         ax.set_title(side)
         ax.set_xlabel("Frechet distance (lower is better)")
         ax.set_ylabel("coherence (higher is better)")
+        ax.set_ylim(max(-0.03, ax.get_ylim()[0]), min(1.03, ax.get_ylim()[1]))  # of an interval, what can be
         ax.grid(color=FAINT_GREY, linewidth=0.6)
     _legend(figure, {point.model: point.color for points in sides.values() for point in points})
     return figure

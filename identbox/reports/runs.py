@@ -205,6 +205,11 @@ def _factor_tables(run: Run) -> tuple[str, list[Table], list[str]]:
     return factors.FACTOR_LEAD, factors.factor_tables(run), factors.effect_of_train_mode(run)
 
 
+def _shown_score(score: float) -> str:
+    """A score; an R2 below -10 says only that a regression failed: of fewer samples than dimensions, say."""
+    return fixed_digits(score) if score >= -10 else "< -10"
+
+
 def _score_table(probes: Sequence[Score], ceilings: Ceilings) -> Table:
     """Every target from every view, by both predictors, beside chance and, where known, the ceiling."""
     at = {(probe.label, probe.view, not probe.nonlinear): probe for probe in probes}
@@ -214,7 +219,7 @@ def _score_table(probes: Sequence[Score], ceilings: Ceilings) -> Table:
         one = nonlinear or linear
         assert one is not None
         interval = f"[{fixed_digits(nonlinear.low)}, {fixed_digits(nonlinear.high)}]" if nonlinear else ""
-        first, second = (fixed_digits(p.score) if p else MISSING for p in (nonlinear, linear))
+        first, second = (_shown_score(p.score) if p else MISSING for p in (nonlinear, linear))
         metric = METRIC_NAMES.get(one.metric, one.metric)
         row = [target, view, metric, first, interval, second, fixed_digits(one.chance)]
         if ceilings:
