@@ -138,6 +138,7 @@ def run_dmvae(
     """
     data = data.only(experiment.modalities)
     data.expect_batch(max(experiment.shared.training.batch, experiment.specific.training.batch))
+    experiment.generation.expect_inception()
     stages = dataset_stages(experiment, data, seed=seed, device=device)
     return dmvae.train_stages(
         experiment,

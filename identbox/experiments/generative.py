@@ -31,6 +31,7 @@ from identbox.experiments.vae_networks import (
     world_modalities,
 )
 from identbox.learning.elbo import VaeObjective
+from identbox.learning.inception import Inception, load_inception
 from identbox.learning.judges import JudgeSettings
 from identbox.learning.posteriors import Subsets
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
@@ -106,6 +107,12 @@ class GenerationSettings:
     samples: Annotated[int, at_least(0)] = 2000  # of the test split, at most; 0 for none
     by_inputs: bool = True  # from subsets of every size, or from single modalities and from all others alone
     judge: JudgeSettings = field(default_factory=JudgeSettings)
+    # the file of Inception's weights, with which Frechet distances are FIDs; without it, features are the judges'
+    inception: str | None = None
+
+    def expect_inception(self) -> Inception | None:
+        """Inception with the weights of the file, where one is named. Raises IdentboxError as `load_inception` does."""
+        return None if self.inception is None else load_inception(Path(self.inception))
 
 
 @settings

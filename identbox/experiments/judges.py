@@ -26,9 +26,10 @@ from identbox.data.multiview import ModalitySpec, MultiviewSplit
 from identbox.errors import IdentboxError
 from identbox.experiments.multiview import MultiviewData, Parser
 from identbox.learning.checkpoints import load_saved
+from identbox.learning.inception import Inception, inception_features
 from identbox.learning.judges import AT_A_TIME, Judge, JudgeSettings, train_judge
 from identbox.metrics.coherence import CoherenceMetric, Judged, JudgeData, JudgedFactor, judged_score
-from identbox.metrics.frechet import CLASSIFIER_FEATURES, Moments, MomentSums
+from identbox.metrics.frechet import CLASSIFIER_FEATURES, INCEPTION_FEATURES, Moments, MomentSums
 
 MOST_CLASSES = 1000
 LARGEST_JUDGE = 1024 * files.MIB
@@ -53,10 +54,16 @@ def judges_of(
     settings: JudgeSettings,
     *,
     samples: int,
+    inception: Inception | None = None,
     device: torch.device | str = "cpu",
     on_message: Callable[[str], None] = lambda message: None,
 ) -> Judges:
-    """Judges for all modalities, trained where the cache has none; ``samples`` of the test split are the truth."""
+    """Judges for all modalities, trained where the cache has none; ``samples`` of the test split are the truth.
+
+    With ``inception`` the features of images are its own, and those of the judges not used.
+    """
+    if inception is not None:
+        inception = inception.to(device)
     read: dict[str, JudgeData] = {}
     real: dict[str, Moments] = {}
     ceilings: dict[str, dict[str, float]] = {}
@@ -68,8 +75,8 @@ def judges_of(
         else:
             shown = [factor for factor in metrics if data.train.declared[factor].shown_by(name)]
             if shown:
-                networks = _image_judges(data, name, shown, settings, on_message)
-                read[name] = image_judge([network.to(device) for network in networks])
+                networks = _image_judges(data, name, shown, settings, device, on_message)
+                read[name] = image_judge(networks, inception)
         if name not in read:
             continue
         said, sums = _on_real(read[name], data.test, name, device)
@@ -87,6 +94,7 @@ def judges_of(
         factors=tuple(one for one in judged if declared[one.name].role != "specific"),
         own=tuple(one for one in judged if declared[one.name].role == "specific"),
         real=real,
+        features=CLASSIFIER_FEATURES if inception is None else INCEPTION_FEATURES,
     )
 
 
@@ -175,8 +183,8 @@ def _parsed_factors(data: MultiviewData, name: str) -> dict[str, int]:
     return {f: max(_class_count(data.train, f), _class_count(data.test, f)) for f in discrete}
 
 
-def image_judge(networks: Sequence[Judge]) -> JudgeData:
-    """Reads images of 8 bits, as real ones are; the features are those of the first network."""
+def image_judge(networks: Sequence[Judge], inception: Inception | None = None) -> JudgeData:
+    """Reads images of 8 bits, as real ones are; the features are those of the first network, or of ``inception``."""
 
     @torch.no_grad()
     def judge(images: Float[Tensor, "n c h w"]) -> Judged:
@@ -186,7 +194,7 @@ def image_judge(networks: Sequence[Judge]) -> JudgeData:
         for network in networks:
             features.append(torch.cat([network.features(part) for part in rounded.split(AT_A_TIME)]))
             read |= network.read(features[-1])
-        return Judged(read, features[0])
+        return Judged(read, features[0] if inception is None else inception_features(inception, rounded))
 
     return judge
 
@@ -216,6 +224,7 @@ def _image_judges(
     name: str,
     shown: Sequence[str],
     settings: JudgeSettings,
+    device: torch.device | str,
     on_message: Callable[[str], None],
 ) -> list[Judge]:
     """A judge of the classes that a modality shows, and one of its numbers: where there are such factors."""
@@ -223,7 +232,9 @@ def _image_judges(
     numbers = {factor: values for factor, values in truth.items() if values.is_floating_point()}
     classes = {factor: values for factor, values in truth.items() if factor not in numbers}
     groups = [("classes", classes), ("numbers", numbers)]
-    return [_one_judge(data, name, what, group, settings, on_message) for what, group in groups if group]
+    return [
+        _one_judge(data, name, what, group, settings, device, on_message) for what, group in groups if group
+    ]
 
 
 def _one_judge(
@@ -232,9 +243,10 @@ def _one_judge(
     what: str,
     truth: Mapping[str, Tensor],
     settings: JudgeSettings,
+    device: torch.device | str,
     on_message: Callable[[str], None],
 ) -> Judge:
-    """A judge from the cache, or trained now."""
+    """A judge from the cache, or trained now on that device."""
     outputs = {
         factor: values.shape[1] if what == "numbers" else _class_count(data.train, factor)
         for factor, values in truth.items()
@@ -242,6 +254,7 @@ def _one_judge(
     channels, side, _ = data.train.modalities[name].sample_shape
     stream = f"judge/{name}/{what}"
     network = Judge(channels, side, outputs, dropout=settings.dropout, seed=settings.seed, name=stream)
+    network = network.to(device)
     path = _cache_place(data, stream, outputs, settings)
     kept = files.read_proved(path, LARGEST_JUDGE, "judge")
     if kept is not None:
@@ -250,7 +263,7 @@ def _one_judge(
     on_message(f"{data.folder}: a judge of the {what} in {name} is trained, once for this dataset")
 
     def images(rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        return data.train.batch(rows, only=[name])[name]
+        return data.train.batch(rows, device=device, only=[name])[name]
 
     train_judge(network, images, _standard(truth), settings, name=stream)
     _unstandardise(network, truth)
@@ -276,8 +289,9 @@ def _unstandardise(network: Judge, truth: Mapping[str, Tensor]) -> None:
     for factor, values in truth.items():
         if values.is_floating_point():
             head: Any = network.heads[factor]
-            head.weight.mul_(values.std(0)[:, None])
-            head.bias.mul_(values.std(0)).add_(values.mean(0))
+            mean, scale = (one.to(head.weight.device) for one in (values.mean(0), values.std(0)))
+            head.weight.mul_(scale[:, None])
+            head.bias.mul_(scale).add_(mean)
 
 
 def _cache_place(data: MultiviewData, name: str, outputs: Mapping[str, int], settings: JudgeSettings) -> Path:

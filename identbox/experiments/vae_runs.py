@@ -78,6 +78,7 @@ def run_vae(
     """
     data = data.only(experiment.modalities)
     data.expect_batch(experiment.training.batch)
+    experiment.generation.expect_inception()  # before the training, not after it
 
     def make() -> Trainable:
         learner = dataset_vae(experiment, data, seed=seed).to(device)
@@ -259,7 +260,14 @@ def judged_generation(
     samples = min(settings.samples, len(data.test))
     if samples < 2:
         return {}
-    judges = judges_of(data, settings.judge, samples=samples, device=learner.device, on_message=on_message)
+    judges = judges_of(
+        data,
+        settings.judge,
+        samples=samples,
+        inception=settings.expect_inception(),
+        device=learner.device,
+        on_message=on_message,
+    )
     colors = color_coherence(learner, data)
     if not judges.read:
         return colors

@@ -96,15 +96,15 @@ def train_judge(
     *,
     name: str,
 ) -> Judge:
-    """Train a judge in place; ``images`` reads some samples, ``truth`` has the values of all of them.
+    """Train a judge in place; ``images`` reads some samples on its device, ``truth`` has the values of all of them.
 
     Dropout draws from torch's own generator, which is set to the seed meanwhile, and is then as it was before.
     """
-    n = len(next(iter(truth.values())))
+    n, device = len(next(iter(truth.values()))), next(judge.parameters()).device
     optimiser = torch.optim.Adam(judge.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     order = torch.empty(0, dtype=torch.int64)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.enable_grad():
         torch.manual_seed(seeding.derive(settings.seed, name, "dropout"))
         judge.train()
         for step in range(settings.steps):
@@ -112,7 +112,8 @@ def train_judge(
                 order = torch.randperm(n, generator=seeding.generator(settings.seed, name, "order", step))
             rows, order = order[: settings.batch], order[settings.batch :]
             optimiser.zero_grad()
-            judge_loss(judge(images(rows)), {key: values[rows] for key, values in truth.items()}).backward()
+            wanted = {key: values[rows].to(device) for key, values in truth.items()}
+            judge_loss(judge(images(rows)), wanted).backward()
             optimiser.step()
             schedule.step()
     return judge.eval()

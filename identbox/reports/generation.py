@@ -22,6 +22,7 @@ from identbox.reports.wording import cell_label, setting_name, value_text
 from identbox.tables import Table
 from identbox.texts import fixed_digits
 
+FID = "FID"  # what a record calls distances of Inception's features
 SPECIFIC = ", specific"  # what the name of an embedding of a modality's own dimensions ends with
 
 
@@ -178,10 +179,16 @@ def _judge_notes(runs: Runs) -> list[str]:
             f"is the ceiling of coherence. Each coherence rests on {' or '.join(map(str, samples))} samples."
         )
     if features:
-        notes.append(
-            f"{', '.join(features)}: not the FID, which has Inception features. Only values with the same judges and "
-            "as many samples compare."
-        )
+        judged = [one for one in features if one != FID]
+        if judged:
+            notes.append(
+                f"{', '.join(judged)}: not the FID, which has Inception features. Only values with the same judges and "
+                "as many samples compare."
+            )
+        if FID in features:
+            notes.append(
+                "The Frechet distance is the FID: its features are Inception's. Only values of as many samples compare."
+            )
     return notes
 
 

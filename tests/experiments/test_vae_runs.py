@@ -19,11 +19,12 @@ from identbox.errors import IdentboxError
 from identbox.experiments import records
 from identbox.experiments.generation import GenerationRequest, generated_sheet
 from identbox.experiments.generative import Generative
-from identbox.experiments.judges import judges_of, text_judge, values_of
+from identbox.experiments.judges import image_judge, judges_of, text_judge, values_of
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.reprobing import probe_again
 from identbox.experiments.vae_runs import color_coherence, dataset_vae, load_vae, run_vae
+from identbox.learning.inception import Inception
 from identbox.learning.judges import Judge, JudgeSettings, train_judge
 from identbox.metrics import color_proxy
 from identbox.metrics.coherence import classes_of
@@ -164,6 +165,26 @@ def test_judges_are_kept_and_their_numbers_are_in_the_units_of_the_data(folder):
     factors = {judged.name for judged in first.own}
     assert {"x_m0", "y_m2"} <= factors
     assert all(math.isfinite(max(judged.ceilings.values())) for judged in first.own)
+
+
+def test_with_inception_features_are_its_own(folder):
+    data = open_multiview_data(folder, DataSettings())
+    network = Judge(3, 28, {"digit": 10}, seed=0, name="judge").eval()
+    images = data.test.batch(torch.arange(2))["m0"]
+    inception = Inception().eval()
+    judged, plain = image_judge([network], inception)(images), image_judge([network])(images)
+    torch.testing.assert_close(judged.features, inception(images))
+    assert plain.features.shape == (2, 128)
+    assert torch.equal(judged.read["digit"], plain.read["digit"])
+
+
+def test_weights_of_inception_are_looked_for_before_the_training(folder, tmp_path):
+    changes = {**SMALL, "generation": {"inception": str(tmp_path / "none.pth")}}
+    experiment = Generative.from_preset("quick", changes, on="multiview")
+    data = open_multiview_data(folder, DataSettings())
+    with pytest.raises(IdentboxError, match=r"none.pth"):
+        run_vae(experiment, data, tmp_path / "run", seed=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_hue_is_judged_as_a_point_on_the_circle(folder):
