@@ -183,7 +183,7 @@ DMVAE_PRESETS: dict[str, dict[DataKind | str, dict[str, Any]]] = {
                 "training": {**_SOAP, "steps": 800, "batch": 256},
             },
             "specific": {
-                "delta": 20.0,
+                "delta": 10.0,
                 "training": {**_SOAP, "steps": 2000, "batch": 64, "learning_rate": 1e-2},
             },
             "probes": {"samples": 500, "bootstrap": 10},
