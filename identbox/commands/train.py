@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from identbox.commands.display import cores, open_dataset, show_run, steps_bar, warn
+from identbox.commands.display import cores, open_dataset, show_run, steps_bar, threads_each, warn
 from identbox.commands.options import (
     SIMULATION_SIZES,
     configuration_options,
@@ -74,6 +74,18 @@ def _training_bar(
 @run_option
 @workers_option
 @device_option
+@click.option(
+    "--parallel",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Modalities whose second stages a DMVAE trains side by side, each by a process of its own.",
+)
+@click.option(
+    "--part",
+    metavar="NAME",
+    help="Train this part of a DMVAE alone: shared, or specific-MODALITY once shared is finished.",
+)
 def train_command(
     data: Path,
     model: str | None,
@@ -84,6 +96,8 @@ def train_command(
     out: Path,
     workers: int | None,
     device: str,
+    parallel: int,
+    part: str | None,
 ) -> None:
     """Train an image and a text encoder on a dataset folder DATA, and probe what they encode.
 
@@ -94,10 +108,16 @@ def train_command(
     if model is not None:
         changes = {**changes, "model": model}
     options: dict[str, Any] = {"seed": seed, "out": out, "device": torch_device(device)}
+    if changes.get("model") != DMVAE and (part is not None or parallel > 1):
+        given = "--parallel" if part is None else "--part"
+        raise IdentboxError(
+            f"{given}: expected --model {DMVAE} beside it, got {changes.get('model', 'none')}"
+        )
     if "model" not in changes:
         _train_pairs(data, preset, changes, where, workers, **options)
     elif changes["model"] == DMVAE:
-        _train_dmvae(data, preset, changes, where, workers, **options)
+        _train_dmvae(data, preset, changes, where, workers, parallel=parallel, part=part, **options)
+        out = out if part is None else out / part
     elif str(data) == SIMULATION:
         _train_vae_on_world(preset, changes, where, **options)
     elif _is_law(data):
@@ -169,16 +189,30 @@ def _train_dmvae(
     seed: int,
     out: Path,
     device: str,
+    parallel: int,
+    part: str | None,
 ) -> None:
     from identbox.experiments import dmvae, dmvae_runs
+    from identbox.experiments.dmvae_parts import SideBySide
     from identbox.experiments.multiview import data_kind
+    from identbox.experiments.run import CONFIG_FILE
 
     on_world = str(data) == SIMULATION
     if _is_law(data):
         raise IdentboxError(f"--model {DMVAE}: expected simulation or a dataset, got the law {data}")
     kind = data_kind(None if on_world else data)
     experiment = dmvae.DMVAESettings.from_preset(preset, changes, where, on=kind)
-    options: dict[str, Any] = {"seed": seed, "device": device}
+    options: dict[str, Any] = {"seed": seed, "device": device, "part": part}
+    if parallel > 1:
+        place = data if on_world else data.resolve()
+        given = {"--preset": preset, "--config": out.resolve() / CONFIG_FILE, "--out": out.resolve()}
+        given |= {"--seed": seed, "--device": device}
+        words = tuple(str(word) for pair in given.items() for word in pair)
+        options["side_by_side"] = SideBySide(
+            workers=parallel,
+            threads=threads_each(parallel),
+            command=lambda name: ("identbox", "train", str(place), *words, "--part", name),
+        )
     first, second = experiment.shared.training.steps, experiment.specific.training.steps
 
     def steps_of(metrics: dict[str, Any]) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -22,11 +21,8 @@ from identbox.experiments.dmvae_learners import BatchSource, SharedLearner, Spec
 from identbox.experiments.generative import GenerationSettings
 from identbox.experiments.multiview import DataKind
 from identbox.experiments.pair_learner import DataSettings
-from identbox.experiments.records import DMVAE, RESULTS
-from identbox.experiments.run import RunFolder, Trainable, is_finished, read_results
 from identbox.experiments.simulation import ProbeSettings, ProcessSettings
 from identbox.experiments.vae_networks import VaeDecoderSettings, VaeEncoderSettings
-from identbox.learning import training
 from identbox.learning.contrastive import Objective
 from identbox.learning.dmvae import (
     ConditionalVAE,
@@ -40,7 +36,7 @@ from identbox.learning.encoders import MLP
 from identbox.learning.mixture_prior import COMPONENTS, MixturePrior
 from identbox.learning.mutual_information import Discriminator, DiscriminatorSettings
 from identbox.learning.posteriors import Subsets
-from identbox.learning.training import Callbacks, Trained, TrainingSettings
+from identbox.learning.training import TrainingSettings
 from identbox.learning.vae import Latents, Modality, MultimodalVAE
 from identbox.process.mixing import Mixing
 from identbox.settings import Count, NonNegative, at_least, settings
@@ -278,103 +274,3 @@ def stages_of(
         vae = ConditionalVAE(own[view].encoder, decoder, part.likelihood, discriminator)
         seconds[view] = SpecificLearner(first, view, vae, **options).to(device)
     return Stages(first=first, seconds=seconds, latents=latents)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measures:
-    """What the records of a DMVAE say beside losses; each returns keys of a record."""
-
-    facts: Mapping[str, Any]  # of the data, in every record
-    shared: Callable[[], Mapping[str, Any]]  # of the first stage
-    specific: Callable[[SpecificLearner], Mapping[str, Any]]  # of the second stage of a modality
-    together: Callable[[Mapping[str, Mapping[str, Any]]], Mapping[str, Any]]  # given the records of all parts
-    watch: Callable[[], dict[str, float]]  # a figure of the first stage while it is trained
-
-
-def train_stages(
-    experiment: DMVAESettings,
-    stages: Stages,
-    measures: Measures,
-    folder: Path,
-    *,
-    seed: int,
-    callbacks: Callbacks,
-    dataset: tuple[Path, str] | None = None,
-) -> dict[str, Any]:
-    """Train every part that is not finished, and measure them; writes and returns the folder's record."""
-    whole = stage_folder(experiment, folder, seed, dataset)
-    whole.claim()
-    with whole.keep(callbacks):
-        if is_finished(folder):
-            return read_results(folder / RESULTS)
-        first = Trainable(
-            model=stages.first,
-            loss=stages.first.loss,
-            settings=experiment.shared.training,
-            watch=measures.watch,
-            measure=lambda trained: {
-                **measures.facts,
-                "losses": _losses(trained, {"validation": stages.first.validation_loss()}),
-                **measures.shared(),
-            },
-        )
-        records = {
-            SHARED: _trained_part(stage_folder(experiment, folder / SHARED, seed, dataset), first, callbacks)
-        }
-        for view, second in stages.seconds.items():
-            name = SPECIFIC_FOLDER.format(view)
-            learning = _second(experiment, second, measures)
-            records[name] = _trained_part(
-                stage_folder(experiment, folder / name, seed, dataset), learning, callbacks
-            )
-        trained = Trained(
-            steps=sum(record["steps"] for record in records.values()),
-            seconds=sum(record["seconds"] for record in records.values()),
-            loss=None,
-        )
-        together = dataclasses.replace(
-            first,
-            measure=lambda _: {
-                **measures.facts,
-                "losses": {name: record["losses"]["validation"] for name, record in records.items()},
-                "mutual_information": {view: second.penalty() for view, second in stages.seconds.items()},
-                **measures.together(records),
-            },
-        )
-        return whole.finish(together, trained)
-
-
-def _second(experiment: DMVAESettings, second: SpecificLearner, measures: Measures) -> Trainable:
-    """The second stage of a modality as a run trains it."""
-    return Trainable(
-        model=second,
-        loss=second.loss,
-        settings=experiment.specific.training,
-        watch=lambda: {"mutual_information": second.penalty()},
-        measure=lambda trained: {
-            **measures.facts,
-            "losses": _losses(trained, second.validation_losses()),
-            "mutual_information": {second.view: second.penalty()},
-            **measures.specific(second),
-        },
-    )
-
-
-def _losses(trained: Trained, others: Mapping[str, float]) -> dict[str, Any]:
-    return config.toml_values({"train": trained.loss, **others})
-
-
-def _trained_part(run: RunFolder, learning: Trainable, callbacks: Callbacks) -> dict[str, Any]:
-    """Train a part, or load it where it is finished; returns its record."""
-    record = run.run(lambda: learning, callbacks)
-    training.load_model(run.path, learning.model)
-    learning.model.eval()
-    return record
-
-
-def stage_folder(
-    experiment: DMVAESettings, folder: Path, seed: int, dataset: tuple[Path, str] | None = None
-) -> RunFolder:
-    """The folder of a DMVAE, or of one of its parts."""
-    run = RunFolder(path=folder, kind=DMVAE, seed=seed, config=experiment.table())
-    return run if dataset is None else run.on_dataset(*dataset)

@@ -11,9 +11,10 @@ from torch import nn
 
 from identbox import config, seeding
 from identbox.experiments import dmvae
-from identbox.experiments.dmvae import SPECIFIC_FOLDER, DMVAESettings, Measures, Stages
+from identbox.experiments.dmvae import SPECIFIC_FOLDER, DMVAESettings, Stages
 from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, WorldSource
 from identbox.experiments.dmvae_measures import generated_content, probes_of
+from identbox.experiments.dmvae_parts import Measures, Parts, SideBySide
 from identbox.experiments.generative import Generative
 from identbox.experiments.identification import identification_record
 from identbox.experiments.multiview import MultiviewData
@@ -40,18 +41,28 @@ def run_dmvae_on_world(
     seed: int,
     device: torch.device | str = "cpu",
     callbacks: Callbacks = NO_CALLBACKS,
+    part: str | None = None,
+    side_by_side: SideBySide | None = None,
 ) -> dict[str, Any]:
     """Train both stages on a numerical simulation and measure them; writes and returns the folder's record.
 
-    Parts that are finished are not trained again. Raises IdentboxError as `run_simulation` does.
+    Parts that are finished are not trained again. With ``part`` that one alone is trained, and its record returned;
+    with ``side_by_side`` second stages are trained by processes of their own. Raises IdentboxError as `run_simulation`
+    and `Parts` do.
     """
     world = World(experiment.process.make("multimodal"), seed=seed, mixing=experiment.mixing)
     stages = world_stages(experiment, world, seed=seed, device=device)
     # Kept with the weights, so that a checkpoint is of this world alone.
     stages.first.mixings = nn.ModuleDict(unique_mixings(world.mixings)).to(device)
-    return dmvae.train_stages(
-        experiment, stages, _on_world(experiment, stages, world), folder, seed=seed, callbacks=callbacks
+    parts = Parts(
+        experiment=experiment,
+        stages=stages,
+        measures=_on_world(experiment, stages, world),
+        folder=folder,
+        seed=seed,
+        callbacks=callbacks,
     )
+    return parts.train(side_by_side) if part is None else parts.train_one(part)
 
 
 def world_stages(
@@ -131,24 +142,28 @@ def run_dmvae(
     seed: int,
     device: torch.device | str = "cpu",
     callbacks: Callbacks = NO_CALLBACKS,
+    part: str | None = None,
+    side_by_side: SideBySide | None = None,
 ) -> dict[str, Any]:
     """Train both stages on a dataset, probe and judge them; writes and returns the folder's record.
 
-    Raises IdentboxError for a batch larger than the training split, and as `RunFolder.run` does.
+    ``part`` and ``side_by_side`` are those of `run_dmvae_on_world`. Raises IdentboxError for a batch larger than the
+    training split, and as `RunFolder.run` and `Parts` do.
     """
     data = data.only(experiment.modalities)
     data.expect_batch(max(experiment.shared.training.batch, experiment.specific.training.batch))
     experiment.generation.expect_inception()
     stages = dataset_stages(experiment, data, seed=seed, device=device)
-    return dmvae.train_stages(
-        experiment,
-        stages,
-        _on_dataset(experiment, stages, data, seed, callbacks),
-        folder,
+    parts = Parts(
+        experiment=experiment,
+        stages=stages,
+        measures=_on_dataset(experiment, stages, data, seed, callbacks),
+        folder=folder,
         seed=seed,
         callbacks=callbacks,
         dataset=(data.folder, data.sha256),
     )
+    return parts.train(side_by_side) if part is None else parts.train_one(part)
 
 
 def dataset_stages(

@@ -17,7 +17,8 @@ from identbox import config
 from identbox.config import flat, nested
 from identbox.data import formats
 from identbox.errors import IdentboxError
-from identbox.experiments.dmvae import DMVAESettings, stage_folder
+from identbox.experiments.dmvae import DMVAESettings
+from identbox.experiments.dmvae_parts import stage_folder
 from identbox.experiments.generative import Generative, vae_folder
 from identbox.experiments.image_text import DataSettings, Experiment, experiment_folder
 from identbox.experiments.multiview import DataKind

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from conftest import ROOT, identbox
+from identbox import config
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
+from identbox.errors import IdentboxError
 from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, dmvae_runs, sweeps, trials
 from identbox.experiments.multiview import open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
@@ -27,6 +29,14 @@ SMALL = {
     "shared": {"whitening": 200, "training": {**TRAINING, "steps": 20}},
     "specific": {"discriminator": {"widths": [8]}, "training": {**TRAINING, "steps": 20}},
     "probes": {"samples": 60, "bootstrap": 5},
+}
+ON_DIGITS = {
+    "encoder": {"encoding_size": 4, "specific": 3, "channels": [4, 4], "hidden": 8},
+    "decoder": {"channels": [4, 4], "hidden": 8},
+    "shared": {"training": {**TRAINING, "steps": 4}},
+    "specific": {"training": {**TRAINING, "steps": 4}},
+    "probes": {"samples": 60, "bootstrap": 2},
+    "generation": {"samples": 40, "judge": {"steps": 3}},
 }
 PARTS = ("shared", "specific-1", "specific-2")
 
@@ -134,15 +144,7 @@ def digits(tmp_path_factory):
 
 
 def test_a_dataset_is_modelled_generated_and_judged(digits, tmp_path):
-    changes = {
-        "encoder": {"encoding_size": 4, "specific": 3, "channels": [4, 4], "hidden": 8},
-        "decoder": {"channels": [4, 4], "hidden": 8},
-        "shared": {"training": {**TRAINING, "steps": 4}},
-        "specific": {"training": {**TRAINING, "steps": 4}},
-        "probes": {"samples": 60, "bootstrap": 2},
-        "generation": {"samples": 40, "judge": {"steps": 3}},
-    }
-    experiment = dmvae.DMVAESettings.from_preset("quick", changes, on="multiview")
+    experiment = dmvae.DMVAESettings.from_preset("quick", ON_DIGITS, on="multiview")
     record = dmvae_runs.run_dmvae(experiment, digits, tmp_path / "run", seed=0)
     assert {(tuple(one["given"]), one["made"]) for one in record["coherence"]} >= {
         (("m0",), "m1"),
@@ -180,3 +182,30 @@ def test_a_sweep_has_dmvae_beside_other_models(digits):
     assert jobs[5].command[1:3] == ("train", str(digits.folder))
     ablation = sweeps.read_sweep_file(ROOT / "simulations" / "figure_9_3.toml", "quick", on="multiview")
     assert [cell.config.specific.delta for cell in ablation.cells] == [0, 10, 20, 100, 400]
+
+
+@pytest.mark.slow
+def test_second_stages_side_by_side_end_in_the_same_weights(digits, tmp_path):
+    file = tmp_path / "tiny.toml"
+    file.write_bytes(config.toml_of({**ON_DIGITS, "model": "dmvae", "generation": {"samples": 0}}))
+    made = {}
+    for name, more in (("apart", ("--parallel", 2)), ("in turn", ())):
+        done = identbox("train", digits.folder, "--config", file, "--out", tmp_path / name, *more)
+        assert done.returncode == 0, done.stderr
+        assert ("specific-m1: done" in done.stderr) == bool(more)
+        made[name] = [
+            training.model_state(tmp_path / name / part) for part in ("shared", "specific-m0", "specific-m2")
+        ]
+    for one, other in zip(*made.values(), strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_part_alone(digits, tmp_path):
+    experiment = dmvae.DMVAESettings.from_preset("quick", ON_DIGITS, on="multiview")
+    with pytest.raises(IdentboxError, match=r"part: expected one of shared, specific-m0, .*; got m0"):
+        dmvae_runs.run_dmvae(experiment, digits, tmp_path / "run", seed=0, part="m0")
+    with pytest.raises(IdentboxError, match="expected a first stage that is finished, got none"):
+        dmvae_runs.run_dmvae(experiment, digits, tmp_path / "run", seed=0, part="specific-m0")
+    done = identbox("train", digits.folder, "--model", "mvae", "--part", "shared", "--out", tmp_path / "x")
+    assert done.returncode == 1
+    assert "--part: expected --model dmvae beside it, got mvae" in done.stderr
