@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from identbox import config, seeding
 from identbox.config import configuration
+from identbox.errors import IdentboxError
 from identbox.experiments.dmvae_learners import BatchSource, SharedLearner, SpecificLearner
 from identbox.experiments.generative import GenerationSettings
 from identbox.experiments.multiview import DataKind
@@ -43,6 +44,12 @@ from identbox.settings import Count, NonNegative, at_least, settings
 
 NO_SHARED_OPTIMUM = "the first stage of a DMVAE, whose objective has no optimum in the theorem's proof"
 SHARED, SPECIFIC_FOLDER = "shared", "specific-{}"
+SubsetKind = Literal["powerset", "single", "all"]
+SUBSETS: dict[SubsetKind, Callable[[int], Subsets]] = {
+    "powerset": Subsets.powerset,
+    "single": Subsets.single,
+    "all": Subsets.all_modalities,
+}
 
 
 @settings
@@ -54,8 +61,16 @@ class SharedStage:
     embedding: Embedding = "mean"  # what is contrasted, and what the second stage sees: the mean, or a draw
     # what a subset of the modalities is contrasted with: all of them (Eq. 9.3), or those not in it
     against: Contrast = "whole"
+    # which subsets are drawn: every one (MoPoE, Eq. 9.1), single modalities, or all modalities together alone
+    subsets: SubsetKind = "powerset"
     objective: Objective = field(default_factory=Objective)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        if self.subsets == "all" and self.against == "rest":
+            raise IdentboxError(
+                "subsets: expected powerset or single where they are held against the rest, got all"
+            )
 
 
 @settings
@@ -244,8 +259,9 @@ def stages_of(
         for view, encoder in encoders.items():
             if isinstance(encoder, MLP):
                 encoder.whiten(x[view])
-    shared = SharedInference(encoders, Subsets.powerset(len(encoders)), prior_expert=latents.prior_expert)
     stage = experiment.shared
+    subsets = SUBSETS[stage.subsets](len(encoders))
+    shared = SharedInference(encoders, subsets, prior_expert=latents.prior_expert)
     first = SharedLearner(
         source,
         shared,

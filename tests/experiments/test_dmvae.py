@@ -209,3 +209,12 @@ def test_a_part_alone(digits, tmp_path):
     done = identbox("train", digits.folder, "--model", "mvae", "--part", "shared", "--out", tmp_path / "x")
     assert done.returncode == 1
     assert "--part: expected --model dmvae beside it, got mvae" in done.stderr
+
+
+def test_all_modalities_together_have_no_rest():
+    changes = {"shared": {"subsets": "all", "against": "rest"}}
+    with pytest.raises(IdentboxError, match="expected powerset or single .* got all"):
+        dmvae.DMVAESettings.from_preset("quick", changes)
+    alone = dmvae.DMVAESettings.from_preset("quick", {"shared": {"subsets": "single"}})
+    world = World(alone.process.make("multimodal"), seed=0, mixing=alone.mixing)
+    assert dmvae_runs.world_stages(alone, world, seed=0).first.shared.subsets.members == ((0,), (1,))
