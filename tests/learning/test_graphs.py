@@ -116,3 +116,21 @@ def test_a_loss_that_waits_for_the_gpu_is_not_recorded(tmp_path):
     )
     assert len(messages) == 1
     assert "none could be recorded" in messages[0]
+
+
+def test_a_checkpoint_from_a_gpu_continues_on_a_cpu(tmp_path):
+    """What a GPU's optimiser has besides, in the checkpoint of a CPU: its rate as a tensor, and `capturable`."""
+    learner = contrastive()
+    half = TrainingSettings(**{**vars(SETTINGS), "steps": 20})
+    training.minimise(learner, learner.drawn_loss(), half, tmp_path)
+    path = tmp_path / training.CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    for group in state["optimizer"]["param_groups"]:
+        group |= {"lr": torch.tensor(group["lr"]), "capturable": True}
+    torch.save(state, path)
+    again, whole = contrastive(), contrastive()
+    training.minimise(again, again.drawn_loss(), SETTINGS, tmp_path)
+    (tmp_path / "whole").mkdir()
+    training.minimise(whole, whole.drawn_loss(), SETTINGS, tmp_path / "whole")
+    for one, other in zip(weights(again), weights(whole), strict=True):
+        assert torch.equal(one, other)
