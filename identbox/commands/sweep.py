@@ -78,13 +78,19 @@ def sweep_command(
 @click.command("report")
 @click.argument("folder", type=Path)
 @click.option("--out", type=Path, help="Folder for report.md, table.csv and figures.  [default: FOLDER]")
-def report_command(folder: Path, out: Path | None) -> None:
+@click.option(
+    "--beside",
+    type=Path,
+    multiple=True,
+    help="Folder of another sweep, whose figures of the same cells stand beside these; may be repeated.",
+)
+def report_command(folder: Path, out: Path | None, beside: tuple[Path, ...]) -> None:
     """Show the results of a run or a sweep in FOLDER, and write them as Markdown, CSV, PNG and SVG."""
     from rich.console import Console
 
     from identbox.reports import runs
 
-    shown = runs.read_report(folder)
+    shown = runs.read_report(folder, beside)
     Console().print(shown.terminal())
     for path in shown.write(out or folder):
         click.echo(visible(str(path)))

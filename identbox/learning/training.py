@@ -113,9 +113,9 @@ def minimise(
 
     Continues from the last whole checkpoint in ``folder``, if there is one; leaves ``metrics.jsonl`` and
     ``checkpoint.pt`` there. Only every ``log_every`` steps are numbers copied from the device: the mean loss, the mean
-    norm of the gradient before clipping, what ``watch`` returns, and what ``curves`` returns for the steps done so far. On
-a GPU, Adam's steps on a `DrawnLoss` are recorded after the first few and replayed (`graphs`); where they cannot be, a
-message says so.
+    norm of the gradient before clipping, what ``watch`` returns, and what ``curves`` returns for the steps done so far.
+    On a GPU, Adam's steps on a `DrawnLoss` are recorded after the first few and replayed (`graphs`); where they cannot
+    be, a message says so.
 
     Raises IdentboxError where a loss or a gradient is not finite: it names the step, the learning rate, the losses
     before, and what ``explain`` says of that step, counted from 0. No checkpoint is written after that step, so that

@@ -29,6 +29,7 @@ from identbox.metrics.disentanglement_records import tables_by_view
 from identbox.metrics.scores import Score
 from identbox.reports import figures, generation, generative, sweeps, trial_figures
 from identbox.reports.agreement import Agreement
+from identbox.reports.beside import beside_tables
 from identbox.reports.ceilings import Ceilings, run_ceilings
 from identbox.reports.curves import run_curves, sweep_curves
 from identbox.reports.figures import Panel, Point, Series
@@ -48,21 +49,23 @@ PUBLISHED_COLUMNS = ("chance", "ceiling", "published", "published_sd", "publishe
 AGREEMENT_COLUMNS = ("informative", "difference_low", "difference_high", "p", "p_holm", "agreement")
 
 
-def read_report(path: Path) -> Report:
-    """The report of the folder of a sweep or of a run.
+def read_report(path: Path, beside: Sequence[Path] = ()) -> Report:
+    """The report of the folder of a sweep or of a run; a sweep's with the figures of others ``beside`` its own.
 
     Raises IdentboxError for a folder that is neither, and for records that are damaged or do not fit together.
     """
     if (path / SWEEP).exists():
-        return sweep_report(path)
+        return sweep_report(path, beside)
+    if beside:
+        raise IdentboxError(f"--beside: expected a sweep that it stands beside, got {path}")
     if (path / RESULTS).exists():
         return run_report(path)
     got = "neither" if path.is_dir() else "no folder"
     raise IdentboxError(f"{path}: expected a folder with {SWEEP} or {RESULTS}, got {got}")
 
 
-def sweep_report(path: Path) -> Report:
-    """The report of a sweep's folder."""
+def sweep_report(path: Path, beside: Sequence[Path] = ()) -> Report:
+    """The report of a sweep's folder, with tables of other sweeps beside it."""
     sweep = read_sweep(path / SWEEP)
     runs = read_runs(path, sweep)
     published = read_published(sweep.published) if sweep.published else None
@@ -74,7 +77,7 @@ def sweep_report(path: Path) -> Report:
     return Report(
         title=sweep.title,
         lead=contents.lead,
-        tables=tuple(contents.tables),
+        tables=(*contents.tables, *beside_tables(sweep, runs, contents.entries, beside)),
         notes=(*contents.notes, *converged),
         provenance=provenance(sweep, runs, published),
         columns=("cell", *settings, *ENTRY_COLUMNS, *PUBLISHED_COLUMNS, *AGREEMENT_COLUMNS, *seeds),
