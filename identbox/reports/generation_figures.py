@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ABREAST = 4  # panels beside each other
+FAR_APART = 20  # the ratio of values of an axis from which on it is logarithmic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,11 @@ class LinePanel:
     title: str
     xlabel: str
     series: tuple[LineSeries, ...]
+
+    @property
+    def from_zero(self) -> bool:
+        """Whether the vertical axis begins at 0: of shares and distances, but not of log-likelihoods."""
+        return "likelihood" not in self.title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +82,27 @@ def draw_panels(panels: Sequence[LinePanel], *, title: str) -> Figure:
         ax.set_title(figure_text(panel.title), fontsize=8)
         ax.set_xlabel(figure_text(panel.xlabel))
         ax.grid(axis="y", color=FAINT_GREY, linewidth=0.6)
-        values = {x for series in panel.series for x, *_ in series.points}
-        if values and all(x == int(x) for x in values) and len(values) <= 12:
-            ax.set_xticks(sorted(values))
-        else:
-            ax.xaxis.set_major_locator(few_ticks(5))
+        if panel.from_zero:
+            low, top = ax.get_ylim()
+            bottom = min(0.0, low)
+            ax.set_ylim(bottom, top + 0.03 * (top - bottom))
+        _set_values(ax, sorted({x for series in panel.series for x, *_ in series.points}))
     names = {series.name: series.color for panel in panels for series in panel.series if series.name}
     _legend(figure, names)
     return figure
+
+
+def _set_values(ax: Axes, values: Sequence[float]) -> None:
+    """The horizontal axis: a tick at each of few whole numbers; logarithmic where they are far apart."""
+    positive = [x for x in values if x > 0]
+    if positive and max(positive) >= FAR_APART * min(positive):
+        ax.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
+        ax.set_xlim(values[0] - 0.3 * min(positive), 1.3 * values[-1])
+    if values and all(x == int(x) for x in values) and len(values) <= 12:
+        ax.set_xticks(values, [f"{x:g}" for x in values])
+        ax.minorticks_off()
+    else:
+        ax.xaxis.set_major_locator(few_ticks(5))
 
 
 def _draw_line(ax: Axes, series: LineSeries) -> None:
