@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from identbox import files
 from identbox.data.multiview import ModalitySpec, MultiviewSplit
@@ -33,6 +33,7 @@ from identbox.metrics.frechet import CLASSIFIER_FEATURES, INCEPTION_FEATURES, Mo
 
 MOST_CLASSES = 1000
 LARGEST_JUDGE = 1024 * files.MIB
+SCORED_AS = 1  # how judges are scored on real samples; another number makes what is kept of it useless
 MANY_ATTRIBUTES = (
     10  # factors of two classes, from which on each is an attribute: judged by its average precision
 )
@@ -69,24 +70,21 @@ def judges_of(
     ceilings: dict[str, dict[str, float]] = {}
     metrics = metrics_of(data.train)
     for name, spec in data.train.modalities.items():
+        networks: list[nn.Module] = []
         if spec.kind == "text":
             if name in data.parsers:
                 read[name] = text_judge(spec, data.parsers[name], _parsed_factors(data, name))
         else:
             shown = [factor for factor in metrics if data.train.declared[factor].shown_by(name)]
             if shown:
-                networks = _image_judges(data, name, shown, settings, device, on_message)
-                read[name] = image_judge(networks, inception)
+                judges = _image_judges(data, name, shown, settings, device, on_message)
+                read[name] = image_judge(judges, inception)
+                networks = [*judges, *([] if inception is None else [inception])]
         if name not in read:
             continue
-        said, sums = _on_real(read[name], data.test, name, device)
-        ceilings[name] = {
-            factor: judged_score(values, values_of(data.test, factor), metrics[factor])[0]
-            for factor, values in said.items()
-            if factor in metrics
-        }
-        if sums.samples > 1:
-            real[name] = sums.moments()
+        ceilings[name], found = _kept_on_real(read[name], networks, data, name, metrics, device)
+        if found is not None:
+            real[name] = found
     judged = _judged_factors(data.test.rows(slice(0, samples)), metrics, ceilings)
     declared = data.train.declared
     return Judges(
@@ -204,6 +202,59 @@ def eight_bits(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     return images.clamp(0, 1).mul(255).round().div(255)
 
 
+def _kept_on_real(
+    judge: JudgeData,
+    networks: Sequence[nn.Module],
+    data: MultiviewData,
+    name: str,
+    metrics: Mapping[str, CoherenceMetric],
+    device: torch.device | str,
+) -> tuple[dict[str, float], Moments | None]:
+    """A judge's score for each factor on the whole test split, and the moments of its features there.
+
+    They are kept in the cache, by the data and the weights of the judge's networks; not those of a judge without any.
+    """
+    told = [SCORED_AS, data.sha256, name, *map(_hash_of, networks)]
+    path = (
+        files.cache_folder()
+        / "judges"
+        / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]}.real.pt"
+    )
+    kept = files.read_proved(path, LARGEST_JUDGE, "real samples") if networks else None
+    if kept is not None:
+        known = load_saved(io.BytesIO(kept))
+        moments = known["mean"], known["covariance"], known["samples"]
+        return known["scores"], None if known["samples"] < 2 else Moments(*moments)
+    said, sums = _on_real(judge, data.test, name, device)
+    scores = {
+        factor: judged_score(values, values_of(data.test, factor), metrics[factor])[0]
+        for factor, values in said.items()
+        if factor in metrics
+    }
+    found = sums.moments() if sums.samples > 1 else None
+    if networks:
+        table: dict[str, Any] = {"scores": scores, "mean": None, "covariance": None, "samples": 0}
+        _keep(path, table if found is None else {"scores": scores, **vars(found)}, "real samples")
+    return scores, found
+
+
+def _hash_of(network: nn.Module) -> str:
+    """A hash of all weights and buffers."""
+    digest = hashlib.sha256()
+    for key, values in network.state_dict().items():
+        digest.update(key.encode() + values.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, content: Any, kind: str) -> None:
+    """Write into the cache; one that cannot be written is done without."""
+    saved = io.BytesIO()
+    torch.save(content, saved)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_proved(path, saved.getvalue(), kind)
+
+
 def _on_real(
     judge: JudgeData, split: MultiviewSplit, name: str, device: torch.device | str
 ) -> tuple[dict[str, Tensor], MomentSums]:
@@ -267,11 +318,7 @@ def _one_judge(
 
     train_judge(network, images, _standard(truth), settings, name=stream)
     _unstandardise(network, truth)
-    content = io.BytesIO()
-    torch.save(network.state_dict(), content)
-    with suppress(OSError):  # a cache that cannot be written is done without
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_proved(path, content.getvalue(), "judge")
+    _keep(path, network.state_dict(), "judge")
     return network
 
 

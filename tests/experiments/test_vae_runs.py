@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from identbox.data.cub import CubSettings, build_cub
 from identbox.data.multiview import ModalitySpec, open_multiview
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
 from identbox.errors import IdentboxError
+from identbox.experiments import judges as judges_module
 from identbox.experiments import records
 from identbox.experiments.generation import GenerationRequest, generated_sheet
 from identbox.experiments.generative import Generative
@@ -154,8 +156,13 @@ def test_judges_are_kept_and_their_numbers_are_in_the_units_of_the_data(folder):
     settings = JudgeSettings(steps=4, seed=3)
     first = judges_of(data, settings, samples=50, on_message=told.append)
     assert len(told) == 6  # classes and numbers of three modalities
-    again = judges_of(data, settings, samples=50, on_message=told.append)
+    with mock.patch.object(judges_module, "_on_real", side_effect=AssertionError("looked at again")):
+        again = judges_of(data, settings, samples=50, on_message=told.append)
     assert len(told) == 6
+    assert [one.ceilings for one in again.factors] == [one.ceilings for one in first.factors]
+    for name, moments in first.real.items():
+        assert torch.equal(moments.covariance, again.real[name].covariance)
+        assert moments.samples == again.real[name].samples == len(data.test)
     images = data.test.batch(torch.arange(5))["m0"]
     one, other = (judges.read["m0"](images).read for judges in (first, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
