@@ -214,17 +214,11 @@ def _kept_on_real(
 
     They are kept in the cache, by the data and the weights of the judge's networks; not those of a judge without any.
     """
-    told = [SCORED_AS, data.sha256, name, *map(_hash_of, networks)]
-    path = (
-        files.cache_folder()
-        / "judges"
-        / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]}.real.pt"
-    )
+    path = _cache_place([SCORED_AS, data.sha256, name, *map(_hash_of, networks)], "real.pt")
     kept = files.read_proved(path, LARGEST_JUDGE, "real samples") if networks else None
     if kept is not None:
         known = load_saved(io.BytesIO(kept))
-        moments = known["mean"], known["covariance"], known["samples"]
-        return known["scores"], None if known["samples"] < 2 else Moments(*moments)
+        return known["scores"], known["moments"] and Moments(**known["moments"])
     said, sums = _on_real(judge, data.test, name, device)
     scores = {
         factor: judged_score(values, values_of(data.test, factor), metrics[factor])[0]
@@ -233,8 +227,7 @@ def _kept_on_real(
     }
     found = sums.moments() if sums.samples > 1 else None
     if networks:
-        table: dict[str, Any] = {"scores": scores, "mean": None, "covariance": None, "samples": 0}
-        _keep(path, table if found is None else {"scores": scores, **vars(found)}, "real samples")
+        _keep(path, {"scores": scores, "moments": found and vars(found)}, "real samples")
     return scores, found
 
 
@@ -306,7 +299,7 @@ def _one_judge(
     stream = f"judge/{name}/{what}"
     network = Judge(channels, side, outputs, dropout=settings.dropout, seed=settings.seed, name=stream)
     network = network.to(device)
-    path = _cache_place(data, stream, outputs, settings)
+    path = _cache_place([data.sha256, stream, outputs, asdict(settings)], "pt")
     kept = files.read_proved(path, LARGEST_JUDGE, "judge")
     if kept is not None:
         network.load_state_dict(load_saved(io.BytesIO(kept)))
@@ -341,7 +334,7 @@ def _unstandardise(network: Judge, truth: Mapping[str, Tensor]) -> None:
             head.bias.mul_(scale).add_(mean)
 
 
-def _cache_place(data: MultiviewData, name: str, outputs: Mapping[str, int], settings: JudgeSettings) -> Path:
-    """The file of a judge in the cache."""
-    told = json.dumps([data.sha256, name, dict(outputs), asdict(settings)], sort_keys=True)
-    return files.cache_folder() / "judges" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.pt"
+def _cache_place(told: Sequence[Any], suffix: str) -> Path:
+    """The file in the cache of what these values say all of."""
+    text = json.dumps(told, sort_keys=True)
+    return files.cache_folder() / "judges" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.{suffix}"

@@ -145,7 +145,7 @@ SIMULATION_PRESETS: dict[str, dict[str, Any]] = {
             "warmup": 100,
         },
     },
-    # The same, trained on a GPU in half a minute; encodings are compared as they are.
+    # The same, trained in a minute of a GPU; encodings are compared as they are.
     "gpu": {
         "encoder": {"start": "he", "whitening": 4096},
         "training": {

@@ -50,8 +50,7 @@ class Inference:
 
     def embedding(self, names: Sequence[str]) -> Float[Tensor, "n d"]:
         """The mean of the joint posterior given these modalities."""
-        posterior = self.given(names)
-        return self.model.seen_of_shared((posterior.weights[..., None] * posterior.components.mean).sum(0))
+        return self.model.seen_of_shared(self.given(names).mean)
 
     def shared(self, names: Sequence[str], *, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """A draw from the joint posterior given these modalities; where embeddings are means, that mean."""

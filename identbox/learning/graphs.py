@@ -33,6 +33,16 @@ class DrawnLoss:
         return self.of(drawn, torch.Generator(drawn[0].device).manual_seed(self.seed(step)))
 
 
+def descend(
+    value: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], *, clip: float
+) -> tuple[Tensor, Tensor]:
+    """One step along the gradient of a loss, whose norm is clipped; the loss, and the norm before clipping."""
+    value.backward()
+    norm = nn.utils.clip_grad_norm_(parameters, clip)
+    optimizer.step()
+    return value.detach(), norm
+
+
 class RecordedStep:
     """A recorded step: loss, gradients, clipping and the optimiser's step."""
 
@@ -57,10 +67,7 @@ class RecordedStep:
         optimizer.zero_grad(set_to_none=True)
         with torch.cuda.graph(self._graph):
             value = loss.of(self._drawn, self._generator)
-            value.backward()
-            self._norm = nn.utils.clip_grad_norm_(parameters, clip)
-            optimizer.step()
-            self._value = value.detach()
+            self._value, self._norm = descend(value, optimizer, parameters, clip=clip)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Take the step of that number; returns the loss and the gradient's norm before clipping.

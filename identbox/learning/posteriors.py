@@ -306,6 +306,11 @@ class Mixture:
     def weights(self) -> Float[Tensor, "s _"]:
         return self.log_weights.exp()
 
+    @property
+    def mean(self) -> Float[Tensor, "n d"]:
+        """The mean of each sample's mixture."""
+        return (self.weights[..., None] * self.components.mean).sum(0)
+
     def log_density(self, z: Float[Tensor, "*more n d"]) -> Float[Tensor, "*more n"]:
         """log q(z) of any number of points for each sample."""
         # One component at a time: a tensor of all points and components may not fit into memory.

@@ -30,7 +30,7 @@ from identbox.learning.checkpoints import (
     load_optimizer,
     read_checkpoint,
 )
-from identbox.learning.graphs import EAGER_STEPS, DrawnLoss, RecordedStep
+from identbox.learning.graphs import EAGER_STEPS, DrawnLoss, RecordedStep, descend
 from identbox.learning.optimizers import AdamW, Soap
 from identbox.settings import Count, NonNegative, Positive, at_least, settings
 
@@ -194,21 +194,18 @@ class _Steps:
                 group["lr"].fill_(self.settings.rate(step))
             else:
                 group["lr"] = self.settings.rate(step)
-        if self.taken == EAGER_STEPS:
+        if self.recorded is None and self.taken == EAGER_STEPS:
             self._record(step)
         if self.recorded is not None:
             return self.recorded(step)
         self.taken += 1
         value = self.loss(step)
         self.optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
-        self.optimizer.step()
-        return value.detach(), norm
+        return descend(value, self.optimizer, self.parameters, clip=self.settings.clip)
 
     def _record(self, step: int) -> None:
         on_gpu = self.parameters[0].is_cuda and isinstance(self.optimizer, AdamW)
-        if self.recorded is not None or not on_gpu or not isinstance(self.loss, DrawnLoss):
+        if not on_gpu or not isinstance(self.loss, DrawnLoss):
             return
         try:
             self.recorded = RecordedStep(

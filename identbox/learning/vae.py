@@ -168,8 +168,7 @@ class MultimodalVAE(nn.Module):
     @torch.no_grad()
     def embed(self, x: Data, present: Bool[Tensor, "n m"] | None = None) -> Float[Tensor, "n d"]:
         """The mean of the joint posterior given any modalities: the embedding that is probed."""
-        posterior = self.posterior(x, present)
-        return self.seen_of_shared((posterior.weights[..., None] * posterior.components.mean).sum(0))
+        return self.seen_of_shared(self.posterior(x, present).mean)
 
     def auxiliary_prior(self, place: int) -> Density:
         """The auxiliary prior q_psi(m_i) of a modality's own dimensions (Eq. 6.24)."""

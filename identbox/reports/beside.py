@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from identbox.errors import IdentboxError
@@ -42,7 +43,9 @@ def _beside(sweep: Sweep, runs: Runs, shown: list[SeedScores], folder: Path) -> 
     there = {(one.cell.name, one.target): one for one in entries(other, done, (None,), None)}
     targets = list(dict.fromkeys(target for _, target in here))
     rows = []
-    for one, two in ((one, two) for one in sweep.cells for two in other.cells if _same(one, two)):
+    for one, two in product(sweep.cells, other.cells):
+        if not _same(one, two):
+            continue
         seeds = [seed for seed in runs[one.name] if seed in done[two.name]]
         row: list[CellContent] = [cell_label(one.values) or one.name, ", ".join(map(str, seeds)) or MISSING]
         for target in targets:

@@ -34,7 +34,9 @@ def weights(learner):
     return [parameter.detach().cpu() for parameter in learner.parameters()]
 
 
-@pytest.mark.parametrize("make", [contrastive, lambda: vae("mopoe-vae", VAES["mopoe-vae"])], ids=["a", "b"])
+@pytest.mark.parametrize(
+    "make", [contrastive, lambda: vae("mopoe-vae", VAES["mopoe-vae"])], ids=["infonce", "mopoe-vae"]
+)
 def test_the_loss_in_two_parts_is_the_loss(make):
     learner = make()
     drawn = learner.drawn_loss()
