@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from identbox import seeding
 from identbox.errors import IdentboxError
-from identbox.learning.encoders import MLP, MLPSettings, draw_weights
+from identbox.learning.encoders import MLP, MLPSettings, draw_weights, laid_out
 from identbox.learning.likelihoods import Likelihood
 
 WIDTHS = (32, 64, 128)  # channels of the convolutions of PolyMNIST's networks
@@ -83,7 +83,7 @@ class ConvDecoder(nn.Module):
         draw_weights(self, seeding.generator(seed, name))
 
     def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
-        return self.convolutions(self.linear(z).view(len(z), *self.start))
+        return self.convolutions(laid_out(self.linear(z).view(len(z), *self.start)))
 
 
 class SentenceDecoder(nn.Module):

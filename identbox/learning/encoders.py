@@ -123,7 +123,12 @@ class ConvEncoder(nn.Module):
         draw_weights(self, seeding.generator(seed, name))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o"]:
-        return self.layers(x)
+        return self.layers(laid_out(x))
+
+
+def laid_out(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """The same images, laid out as convolutions read them fastest: on a processor with their channels last."""
+    return images.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else images
 
 
 class OneHotEncoder(nn.Module):
