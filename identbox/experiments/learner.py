@@ -112,5 +112,5 @@ class Learner(Placed):
 
     def chance_loss(self) -> float:
         """The loss of constant encodings."""
-        more = self.objective.negatives == "same-view"
+        more = (self.objective.negatives == "same-view") - self.objective.decoupled
         return torch.tensor(self.batch + more, dtype=torch.float64).log().item()

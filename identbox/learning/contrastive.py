@@ -28,6 +28,7 @@ Negatives = Literal["other-view", "same-view"]
 # that much: too little to count in a sum, and a CPU is ten times slower where the results are next to zero.
 LOG2_E, LN_2 = math.log2(math.e), math.log(2)
 LOWEST_EXPONENT = -100
+LEAST_LEFT = 1e-5  # of a sum without its positive pair, relative to the sum with it
 LEAST_DIRECTION = 1e-6  # of a whitened direction, relative to the mean over dimensions
 
 
@@ -44,6 +45,10 @@ class Objective:
     it falls towards 0 while they grow, until only the nearest negatives count, and for long it is content with few of
     their dimensions.
 
+    ``decoupled`` leaves the positive pair out of the sums over negatives (Yeh et al., 2022). With many negatives that
+    changes nothing. Where few are near, the pair itself outweighs them, and the sum of their similarities is made small
+    instead of its logarithm: the encodings are then spread as Renyi's entropy of order 2 has it, not as Eq. 8.9.
+
     >>> from identbox import Objective
     >>> Objective(similarity="cosine", temperature=0.5).negatives
     'other-view'
@@ -53,6 +58,7 @@ class Objective:
     temperature: Positive = 1.0
     negatives: Negatives = "other-view"
     encodings: Literal["whitened"] | None = None  # without it, as they are
+    decoupled: bool = False
 
     def __post_init__(self) -> None:
         if self.similarity == "cosine" and self.encodings is not None:
@@ -83,8 +89,9 @@ def info_nce(
     With ``negatives`` (one tensor a view, encodings of a second draw) the denominator of anchor a_k is instead
     exp sim(a_k, b_k) + sum_l exp sim(a_k, a'_l). With ``further`` (for each view one tensor, or None: encodings of
     samples without the other view) the sums over l go through those as well. Where encodings are whitened, it is by the
-    mean and covariance of ``views``. ``block`` is the number of rows at a time; it changes the memory used, and the
-    result by rounding alone. Constant encodings give log n (or log(m + 1)).
+    mean and covariance of ``views``. Where the objective is decoupled, exp sim(a_k, b_k) is taken off the denominators.
+    ``block`` is the number of rows at a time; it changes the memory used, and the result by rounding alone. Constant
+    encodings give log n (or log(m + 1)), and where decoupled log(n - 1) (or log m).
 
     Raises IdentboxError for fewer than two views, encodings of unequal shape, where ``negatives`` are given or
     missing against the objective's own, and for ``further`` ones beside them or not of each view.
@@ -115,8 +122,19 @@ def info_nce(
             columns = torch.logaddexp(
                 positive, log_sum_exp(b, negatives[j], objective.similarity, scale, block)[0]
             )
+        if objective.decoupled:
+            rows, columns = _without(rows, positive), _without(columns, positive)
         losses.append((rows.mean() + columns.mean()) / 2 - positive.mean())
     return torch.stack(losses).mean()
+
+
+def _without(sums: Float[Tensor, " n"], part: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """log(exp sums - exp part): the logarithm of a sum without one of its terms.
+
+    What is left is taken as at least ``LEAST_LEFT`` of the whole, below which it is rounding.
+    """
+    left = -torch.expm1(part - sums)
+    return sums + left.clamp(min=LEAST_LEFT).log()
 
 
 def one_sided_info_nce(
@@ -134,7 +152,8 @@ def one_sided_info_nce(
     anchors, targets = seen(anchors), seen(targets)
     scale = 1 / objective.temperature
     rows, _ = log_sum_exp(anchors, targets, objective.similarity, scale)
-    return (rows - _paired(anchors, targets, objective.similarity) * scale).mean()
+    positive = _paired(anchors, targets, objective.similarity) * scale
+    return ((_without(rows, positive) if objective.decoupled else rows) - positive).mean()
 
 
 def _seen_by(objective: Objective, views: Sequence[Float[Tensor, "n d"]]) -> Callable[[Tensor], Tensor]:

@@ -13,8 +13,8 @@ from identbox.learning.entropy import entropy
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
-def naive(views, similarity, temperature, negatives=None):
-    """Eq. 8.1 and 8.2 word for word: broadcast differences, both directions apart."""
+def naive(views, similarity, temperature, negatives=None, decoupled=False):
+    """Eq. 8.1 and 8.2 word for word: broadcast differences, both directions apart. Decoupled: no pair itself."""
     losses = []
     for (i, a), (_j, b) in itertools.permutations(list(enumerate(views)), 2):
         other = b if negatives is None else negatives[i]
@@ -26,7 +26,9 @@ def naive(views, similarity, temperature, negatives=None):
 
         logits = sim(a[:, None], other[None])
         positive = sim(a, b)
-        if negatives is not None:
+        if decoupled and negatives is None:
+            logits = logits.masked_fill(torch.eye(len(a), dtype=torch.bool), -torch.inf)
+        elif negatives is not None and not decoupled:
             logits = torch.cat([logits, positive[:, None]], 1)
         losses.append((torch.logsumexp(logits, 1) - positive).mean())
     return torch.stack(losses).mean()
@@ -42,7 +44,7 @@ def encodings(count, n, d, dtype, *, spread=1.0, seed=0):
 def compare(views, objective, block, negatives=None):
     leaves = [*views, *(negatives or [])]
     ours = info_nce(views, objective, negatives=negatives, block=block)
-    expected = naive(views, objective.similarity, objective.temperature, negatives)
+    expected = naive(views, objective.similarity, objective.temperature, negatives, objective.decoupled)
     gradients = torch.autograd.grad(ours, leaves)
     expected_gradients = torch.autograd.grad(expected, leaves)
     tolerance = TOLERANCE[views[0].dtype]
@@ -111,6 +113,32 @@ def test_same_view_negatives(similarity):
     views, negatives = encodings(2, 40, 3, torch.float64), encodings(2, 40, 3, torch.float64, seed=1)
     objective = Objective(similarity=similarity, negatives="same-view", temperature=0.5)
     compare(views, objective, 7, negatives)
+
+
+@pytest.mark.parametrize("similarity", ["euclidean", "cosine"])
+@pytest.mark.parametrize("negatives", ["other-view", "same-view"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_decoupled_sums_are_without_the_positive_pair(similarity, negatives, dtype):
+    views = encodings(2, 40, 4, dtype)
+    second = encodings(2, 30, 4, dtype, seed=1) if negatives == "same-view" else None
+    objective = Objective(similarity=similarity, negatives=negatives, decoupled=True)
+    compare(views, objective, block=16, negatives=second)
+
+
+def test_decoupled_anchors_against_their_targets():
+    a, b = encodings(2, 40, 4, torch.float64)
+    logits = -(a[:, None] - b[None]).square().sum(-1)
+    sums = logits.masked_fill(torch.eye(len(a), dtype=torch.bool), -torch.inf).logsumexp(1)
+    ours = one_sided_info_nce(a, b, Objective(decoupled=True))
+    torch.testing.assert_close(ours, (sums - logits.diagonal()).mean())
+
+
+def test_decoupled_sums_next_to_which_the_pair_is_all_stay_finite():
+    views = [(1000 * view.detach()).requires_grad_() for view in encodings(2, 16, 4, torch.float32)[:1] * 2]
+    loss = info_nce(views, Objective(decoupled=True))
+    gradients = torch.autograd.grad(loss, views)
+    assert math.isfinite(loss.item())
+    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_more_than_two_views_are_the_mean_over_pairs():
