@@ -201,9 +201,9 @@ class Sweep:
             raise IdentboxError(
                 "cells and seeds: expected at least one of each and different names, got others"
             )
-        if self.report in ("lines", "elbow", "factors", "generation"):
-            if self.x is None:
-                raise IdentboxError(f"x: expected the name of a value for the report {self.report}, got none")
+        if self.report in ("lines", "elbow", "generation") and self.x is None:
+            raise IdentboxError(f"x: expected the name of a value for the report {self.report}, got none")
+        if self.report in ("lines", "elbow", "factors", "generation") and self.x is not None:
             for cell in self.cells:
                 x = cell.values.get(self.x)
                 if isinstance(x, bool) or not isinstance(

@@ -135,10 +135,10 @@ SIMULATION_PRESETS: dict[str, dict[str, Any]] = {
     # Blocks, mixings, encoders and probes of Table A.2a, trained on one core; for independent latents.
     "laptop": {
         "encoder": {"start": "he", "whitening": 4096},
-        "objective": {"encodings": "whitened"},
+        "objective": {"encodings": "whitened", "decoupled": True, "temperature": 0.7},
         "training": {
             "optimizer": "soap",
-            "steps": 2000,
+            "steps": 1500,
             "batch": 1024,
             "learning_rate": 0.04,
             "schedule": "cosine",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from identbox.data import factors
@@ -18,7 +19,15 @@ from identbox.reports.comparisons import Comparison
 from identbox.reports.figures import Panel, Series
 from identbox.reports.report import SPREAD, SweepContents, mean_points
 from identbox.reports.statistics import Published, SeedScores
-from identbox.reports.wording import METRIC_NAMES, MISSING, number_table, setting_name, value_text
+from identbox.reports.sweeps import score_contents
+from identbox.reports.wording import (
+    METRIC_NAMES,
+    MISSING,
+    cell_label,
+    number_table,
+    setting_name,
+    value_text,
+)
 from identbox.tables import Table
 from identbox.texts import fixed_digits
 
@@ -60,10 +69,7 @@ def _factor_row(
     target: str, by_view: list[Score | None], from_content: Score | None, run: Run
 ) -> tuple[str, ...]:
     """A factor's score from each encoding and, unless it is content itself, from content alone; and chance."""
-    scores = [
-        f"{fixed_digits(p.score)} [{fixed_digits(p.low)}, {fixed_digits(p.high)}]" if p else MISSING
-        for p in by_view
-    ]
+    scores = [_with_interval(probe) if probe else MISSING for probe in by_view]
     known = MISSING
     if from_content and factors.role(target, run.process) != "content":
         known = fixed_digits(from_content.score)
@@ -100,11 +106,21 @@ def effect_of_train_mode(run: Run) -> list[str]:
 
 
 def factor_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
-    """Image factors from image encodings, and text factors from text encodings, over a value such as their size."""
-    assert sweep.x is not None
+    """Image factors from image encodings, and text factors from text encodings, over a value such as their size.
+
+    Without such a value cells stand side by side, beside blocks of factors as in Table 8.1.
+    """
+    if sweep.x is None:
+        blocks = score_contents(sweep, runs, published)
+        lead = f"{blocks.lead} {FACTOR_LEAD}"
+        tables: list[Table | Comparison] = [_compared_factors(sweep.cells, runs, view) for view in VIEWS]
+        own = [e for cell in sweep.cells for view in VIEWS for e in _entries(sweep, runs, cell, view)]
+        if not blocks.entries:  # records that do not say which factor is in which block
+            return SweepContents(lead=FACTOR_LEAD, tables=tables, notes=[], entries=own, figures={})
+        return replace(blocks, lead=lead, tables=[*blocks.tables, *tables], entries=[*blocks.entries, *own])
     cells = sorted(sweep.cells, key=lambda cell: cell.values[str(sweep.x)])
     at = {cell.name: float(cell.values[sweep.x]) for cell in cells}
-    tables: list[Table | Comparison] = []
+    tables = []
     panels, all_entries = [], []
     done = [run for cell in cells for run in runs[cell.name].values()]
     process = done[0].process if done else {}
@@ -140,6 +156,59 @@ def factor_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Sw
     )
     draw = partial(figures.draw_bands, panels, title=sweep.title, xlabel=setting_name(sweep.x))
     return SweepContents(lead=lead, tables=tables, notes=[], entries=all_entries, figures={"factors": draw})
+
+
+def _compared_factors(cells: Sequence[Cell], runs: Runs, view: str) -> Table:
+    """The factors of a view from its own encodings: a column for each cell, and what content and chance give.
+
+    A score of one seed has its interval; one of several seeds is their mean, with its standard deviation.
+    """
+    done = [run for cell in cells for run in runs[cell.name].values()]
+    process = done[0].process if done else {}
+    scores: dict[tuple[str, str], list[Score]] = {}
+    known: dict[str, list[float]] = {}
+    for cell in cells:
+        for run in runs[cell.name].values():
+            names = factors.seen_by(view, dict.fromkeys(probe.label for probe in run.probes))
+            for probe in run.probes:
+                if probe.view == view and probe.nonlinear and probe.label in names:
+                    scores.setdefault((probe.label, cell.name), []).append(probe)
+            for probe in run.from_content:
+                if probe.nonlinear:
+                    known.setdefault(probe.label, []).append(probe.score)
+    rows, blocks = [], []
+    for target in by_role((name for name, _ in scores), process):
+        of_target = [probe for (name, _), own in scores.items() if name == target for probe in own]
+        told = MISSING
+        if factors.role(target, process) != "content" and target in known:
+            told = fixed_digits(fmean(known[target]))
+        metric = METRIC_NAMES[of_target[0].metric]
+        shown = [_over_seeds(scores.get((target, cell.name), [])) for cell in cells]
+        chance = fixed_digits(fmean(probe.chance for probe in of_target))
+        rows.append((f"{factors.factor_label(target)} ({metric})", *shown, told, chance))
+        blocks.append(factors.role(target, process))
+    head = ("factor", *(_short_name(cell) for cell in cells), "from content", "chance")
+    return number_table(f"{view.capitalize()} factors from {view} encodings", head, rows, blocks)
+
+
+def _short_name(cell: Cell) -> str:
+    """What tells a cell from others: its one value, or the names of several with them."""
+    values = [value for value in cell.values.values() if value is not None]
+    return value_text(values[0]) if len(values) == 1 else cell_label(cell.values) or cell.name
+
+
+def _over_seeds(probes: Sequence[Score]) -> str:
+    """One score with its interval, or the mean of several with their standard deviation."""
+    if not probes:
+        return MISSING
+    if len(probes) == 1:
+        return _with_interval(probes[0])
+    scores = [probe.score for probe in probes]
+    return f"{fixed_digits(fmean(scores))} ± {fixed_digits(stdev(scores))}"
+
+
+def _with_interval(probe: Score) -> str:
+    return f"{fixed_digits(probe.score)} [{fixed_digits(probe.low)}, {fixed_digits(probe.high)}]"
 
 
 def _note(target: str, entries: Sequence[SeedScores], runs: Sequence[Run]) -> str:

@@ -145,6 +145,25 @@ def test_a_sweep_shows_each_view_its_own_factors_over_the_encoding_size(sweep):
     assert "encoding_size" in header
 
 
+def test_without_a_value_along_which_cells_lie_they_stand_side_by_side(sweep):
+    table = config.read_toml(sweep / "sweep.toml")
+    del table["x"]
+    (sweep / "sweep.toml").write_text("")
+    config.write_toml(sweep / "sweep.toml", table)
+    report = runs.read_report(sweep)
+    image, text = report.tables
+    assert len(report.csv().splitlines()) == 1 + 3 * (3 + 2)
+    assert [str(row[0]).strip("*") for row in image.rows] == [
+        "shape (accuracy)",
+        "color (R²)",
+        "alpharot (R²)",
+    ]
+    assert len(text.rows) == 2
+    shapes = image.rows[0]
+    assert shapes[1:4] == ("0.51 ± 0.01", "0.61 ± 0.01", "0.81 ± 0.01")
+    assert image.rows[1][4] == "0.89"  # what content alone tells of style
+
+
 def test_figures_are_drawn_with_content_bold_and_style_italic(sweep, tmp_path):
     report = runs.read_report(sweep)
     names = {path.name for path in report.write(tmp_path / "out")}
