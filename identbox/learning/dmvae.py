@@ -9,7 +9,7 @@ of c and m_i (Eq. 9.4, 9.8). Two other models are called DMVAE as well; this one
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from typing import Literal
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from identbox.errors import IdentboxError
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
+from identbox.learning.decoders import is_autoregressive
 from identbox.learning.densities import Density, density
 from identbox.learning.likelihoods import Likelihood
 from identbox.learning.mutual_information import Discriminator, discriminator_information, discriminator_loss
@@ -161,9 +162,20 @@ class OfDirections(nn.Module):
         super().__init__()
         self.decoder, self.shared = decoder, shared
 
-    def forward(self, z: Float[Tensor, "n d"]) -> Tensor:
-        """What the decoder makes of it."""
-        made: Tensor = self.decoder(torch.cat([directions(z[:, : self.shared]), z[:, self.shared :]], 1))
+    @property
+    def autoregressive(self) -> bool:
+        """Whether the decoder sees the data beside its latent variables."""
+        return is_autoregressive(self.decoder)
+
+    def order(self) -> Iterator[tuple[int, ...]]:
+        """The places of the components of an autoregressive decoder, first to last."""
+        order: Iterator[tuple[int, ...]] = self.decoder.order()  # type: ignore[operator]
+        return order
+
+    def forward(self, z: Float[Tensor, "n d"], *x: Shaped[Tensor, "n ..."]) -> Tensor:
+        """What the decoder makes of it, and of the data that an autoregressive one sees."""
+        seen = torch.cat([directions(z[:, : self.shared]), z[:, self.shared :]], 1)
+        made: Tensor = self.decoder(seen, *x)
         return made
 
 
@@ -201,7 +213,7 @@ class ConditionalVAE(nn.Module):
         """
         q = self.posterior(x)
         m = q.from_noise(q.noise(1, generator))[0]
-        fit = self.likelihood.log_density(self.decode(c.detach(), m), x)
+        fit = self.likelihood.log_density(self.decode(c.detach(), m, x), x)
         loss = (beta * q.kl_to_prior() - fit).mean()
         return loss + delta * discriminator_information(self.discriminator, c, m) if delta else loss
 
@@ -214,6 +226,9 @@ class ConditionalVAE(nn.Module):
             m = q.from_noise(q.noise(1, generator))[0]
         return discriminator_loss(self.discriminator, c, m, generator=generator)
 
-    def decode(self, c: Float[Tensor, "n s"], m: Float[Tensor, "n t"]) -> Float[Tensor, "n ..."]:
-        """The parameters of p(x | c, m)."""
-        return self.decoder(torch.cat([c, m], 1))
+    def decode(
+        self, c: Float[Tensor, "n s"], m: Float[Tensor, "n t"], x: Shaped[Tensor, "n ..."] | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """The parameters of p(x | c, m); an autoregressive decoder needs the data ``x``."""
+        seen = (x,) if is_autoregressive(self.decoder) else ()
+        return self.decoder(torch.cat([c, m], 1), *seen)

@@ -11,7 +11,8 @@ from identbox import config
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
 from identbox.errors import IdentboxError
 from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, dmvae_runs, sweeps, trials
-from identbox.experiments.multiview import open_multiview_data
+from identbox.experiments.image_text import open_data
+from identbox.experiments.multiview import data_of_pairs, open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
 from identbox.learning import training
 from identbox.learning.dmvae import directions
@@ -218,3 +219,29 @@ def test_all_modalities_together_have_no_rest():
     alone = dmvae.DMVAESettings.from_preset("quick", {"shared": {"subsets": "single"}})
     world = World(alone.process.make("multimodal"), seed=0, mixing=alone.mixing)
     assert dmvae_runs.world_stages(alone, world, seed=0).first.shared.subsets.members == ((0,), (1,))
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
+def test_autoregressive_decoders_of_the_second_stage(squares, similarity):
+    changes = {
+        "data": {"image_size": 18},
+        "decoder": {"text": "autoregressive"},
+        "shared": {"objective": {"similarity": similarity}},
+    }
+    experiment = dmvae.DMVAESettings.from_preset("quick", changes, on="pairs")
+    data = data_of_pairs(open_data(squares, experiment.data))
+    stages = dmvae_runs.dataset_stages(experiment, data, seed=0)
+    text = stages.seconds["text"]
+    text.loss(0).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in text.vae.decoder.parameters())
+    learner = dmvae_runs.assembled_on_dataset(experiment, stages, data, seed=0)
+    x = data.test.batch(torch.arange(5), device="cpu")
+    inference = Inference.of(learner.vae, {"image": x["image"]})
+    made = inference.made(
+        "text",
+        inference.embedding(["image"]),
+        shape=tuple(x["text"].shape[1:]),
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert made.shape == x["text"].shape
+    assert made.dtype == torch.int64
