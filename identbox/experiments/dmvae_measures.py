@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,12 +13,48 @@ from torch import Tensor
 
 from identbox import seeding
 from identbox.experiments.dmvae import Stages
+from identbox.experiments.identification import block_record
 from identbox.experiments.simulation import ProbeSettings
+from identbox.identifiability.measures import Measure, recovery_measures, weakness, with_weakness
+from identbox.identifiability.predictions import beside_content, declared
 from identbox.learning.mixture_prior import MixturePrior
+from identbox.metrics import leak
 from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe_targets
 from identbox.metrics.targets import seen, target_of
+from identbox.process.interventions import Set
 from identbox.process.world import World
+
+
+@torch.no_grad()
+def specific_identification(
+    world: World, encode: Callable[[Tensor], Float[Tensor, "n d"]], view: str, *, samples: int
+) -> dict[str, Any]:
+    """How much of content leaks into latents of a view alone, and how much they have of all else that it shows.
+
+    Every sample is encoded twice, with everything but content as it is.
+    """
+    base, other = (world.sample(samples, "verify", part) for part in ("base", "other content"))
+    changed = world.intervene(
+        base, *(Set(v.name, other.latent.values[v.name]) for v in declared(world.process))
+    )
+    block, values = beside_content(world.process, view), base.z[view]
+    first, second = (encode(one.x[view]) for one in (base, changed))
+    estimate = leak.redrawn_leak(first, second)
+    measures = [
+        Measure(
+            view=view,
+            quantity="leak",
+            how="redrawn",
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+        ),
+        *recovery_measures(view, first, block, values),
+    ]
+    return block_record(
+        [v.name for v in block], with_weakness(measures, functools.partial(weakness, block, values))
+    )
 
 
 @torch.no_grad()
@@ -70,7 +107,7 @@ def generated_content(world: World, stages: Stages, n: int, components: int) -> 
     drawn from a mixture of Gaussians fitted to embeddings, or is one of these.
     """
     sample = world.sample(n, "generated content")
-    names = [v.name for v in world.process.variables if v.role == "content" and not v.distribution.constant]
+    names = [v.name for v in declared(world.process)]
     content = {name: sample.z[world.views[0]][name] for name in names}
     shared = stages.first.shared
     rows: list[dict[str, Any]] = []

@@ -13,10 +13,15 @@ from identbox import config, seeding
 from identbox.experiments import dmvae
 from identbox.experiments.dmvae import SPECIFIC_FOLDER, DMVAESettings, Stages
 from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, WorldSource
-from identbox.experiments.dmvae_measures import generated_content, probes_of
+from identbox.experiments.dmvae_measures import generated_content, probes_of, specific_identification
 from identbox.experiments.dmvae_parts import Measures, Parts, SideBySide
+from identbox.experiments.factors import specific_identification_of_split
 from identbox.experiments.generative import Generative
-from identbox.experiments.identification import identification_record
+from identbox.experiments.identification import (
+    IDENTIFICATION,
+    SPECIFIC_IDENTIFICATION,
+    identification_record,
+)
 from identbox.experiments.multiview import MultiviewData
 from identbox.experiments.run import CONFIG_FILE
 from identbox.experiments.simulation import conditioning, probed
@@ -28,7 +33,7 @@ from identbox.learning.elbo import VaeObjective
 from identbox.learning.mixture_prior import MixturePrior
 from identbox.learning.training import NO_CALLBACKS, Callbacks
 from identbox.metrics.interventional import content_r2
-from identbox.process.tables import table_from_process
+from identbox.process.tables import process_from_table, table_from_process
 from identbox.process.world import World, unique_mixings
 
 MOST_EMBEDDINGS = 20_000  # that the mixture of c is fitted to
@@ -99,7 +104,10 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
     def specific(second: SpecificLearner) -> dict[str, Any]:
         view = second.view
         return {
-            "probes": probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}")
+            "probes": probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}"),
+            SPECIFIC_IDENTIFICATION: [
+                specific_identification(world, second.embed, view, samples=2 * settings.samples)
+            ],
         }
 
     return Measures(
@@ -125,10 +133,12 @@ def _together_on_world(
         subsets += probes_of(world, stages.first.shared.embed, view, settings, name=name)
     for view in world.views:
         subsets += records[SPECIFIC_FOLDER.format(view)]["probes"]
-    kept = ("probes", "identification", "assumptions", "optimum")
+    kept = ("probes", IDENTIFICATION, "assumptions", "optimum")
+    own = [records[SPECIFIC_FOLDER.format(view)].get(SPECIFIC_IDENTIFICATION, []) for view in world.views]
     count = 2 * settings.samples
     return {
         **{key: records[dmvae.SHARED][key] for key in kept},
+        SPECIFIC_IDENTIFICATION: [one for found in own for one in found],
         "probes_subsets": subsets,
         "content_agreement": generated_content(world, stages, count, experiment.components),
     }
@@ -227,6 +237,7 @@ def _on_dataset(
         learner = assembled_on_dataset(experiment, stages, data, seed=seed)
         return {
             **dataset_probes(learner, data, experiment),
+            **_specific_on_pairs(stages, data, experiment.probes.samples),
             **judged_generation(learner, data, experiment, callbacks.on_message),
         }
 
@@ -238,3 +249,18 @@ def _on_dataset(
         together=together,
         watch=lambda: {"validation_loss": stages.first.validation_loss()},
     )
+
+
+def _specific_on_pairs(stages: Stages, data: MultiviewData, most: int) -> dict[str, Any]:
+    """What the latents of each modality have of content and of all else, where images and sentences have a process."""
+    pairs = data.pairs
+    if pairs is None:
+        return {}
+    process = process_from_table(pairs.process, f"{pairs.folder}: process")
+    rows = torch.arange(min(len(data.test), most)).split(stages.first.batch)
+    found = []
+    for view, second in stages.seconds.items():
+        device = stages.first.device
+        m = torch.cat([second.embed(data.test.batch(own, device=device)[view]) for own in rows])
+        found.append(specific_identification_of_split(process, view, m, pairs.test))
+    return {SPECIFIC_IDENTIFICATION: [one for one in found if one is not None]}

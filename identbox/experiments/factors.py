@@ -12,12 +12,18 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from identbox import config, seeding
+from identbox import seeding
 from identbox.data.factor_columns import LatentSplit, content_columns, factors, numbers
 from identbox.data.factors import CIRCLE, CIRCULAR
+from identbox.experiments.identification import block_record
 from identbox.identifiability.encodings import latents_of
-from identbox.identifiability.measures import measured_from_arrays, weakness, with_weakness
-from identbox.identifiability.predictions import declared
+from identbox.identifiability.measures import (
+    VariableValues,
+    measured_from_arrays,
+    weakness,
+    with_weakness,
+)
+from identbox.identifiability.predictions import beside_content, declared
 from identbox.identifiability.verify import LEAST_ROWS
 from identbox.metrics import predictors, probing
 from identbox.metrics.targets import Target
@@ -140,10 +146,35 @@ def identification_of_split(
         return []
     measures = []
     for view, matrix in encodings.items():
-        known = {name: values[: len(matrix)] for name, values in latents.items()}
-        values = latents_of(process, known, view, rows=len(matrix))
+        values = _seen_latents(process, latents, view, rows=len(matrix))
         again = None if redrawn is None else redrawn[view].cpu()
         found = measured_from_arrays(process, view, matrix.cpu(), values, content, redrawn=again)
         measures += with_weakness(found, functools.partial(weakness, content, values))
-    block = [v.name for v in content]
-    return [{"block": block, "measures": [config.toml_values(m.record()) for m in measures]}]
+    return [block_record([v.name for v in content], measures)]
+
+
+def specific_identification_of_split(
+    process: Process, view: str, m: Float[Tensor, "n d"], split: LatentSplit
+) -> dict[str, Any] | None:
+    """How much of content leaks into latents of a view alone, and how much they have of all else that it shows.
+
+    Both rest on regressions. None where there are too few rows, or nothing but content varies.
+    """
+    latents = split_latents(process, split)
+    varying = [name for name, values in latents.items() if len(np.unique(values)) > 1]
+    block = [v for v in beside_content(process, view) if v.name in varying]
+    if not block or len(m) < LEAST_ROWS:
+        return None
+    values = _seen_latents(process, latents, view, rows=len(m))
+    shown = {v.name: values[v.name] for v in process.seen_by(view) if v.name in values}
+    found = measured_from_arrays(process, view, m.cpu(), shown, block)
+    found = with_weakness(found, functools.partial(weakness, block, shown))
+    return block_record([v.name for v in block], [one for one in found if one.quantity != "degenerate"])
+
+
+def _seen_latents(
+    process: Process, latents: Mapping[str, Shaped[np.ndarray, " n"]], view: str, *, rows: int
+) -> VariableValues:
+    """The latents of the first rows, as a view sees them."""
+    known = {name: values[:rows] for name, values in latents.items()}
+    return latents_of(process, known, view, rows=rows)

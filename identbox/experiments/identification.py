@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from identbox import config, seeding
@@ -32,6 +32,8 @@ from identbox.learning.contrastive import Objective
 from identbox.process.model import Process, Variable
 from identbox.process.world import World, unique_mixings
 
+# Keys of records: what encodings have of content; of a DMVAE, what the latents of each modality have of all else.
+IDENTIFICATION, SPECIFIC_IDENTIFICATION = "identification", "specific_identification"
 MIXING_ROWS = ("mixing", "distinct-mechanisms")  # assumptions that need the mixings themselves
 Blocks = dict[tuple[str, ...], list[Measure]]
 
@@ -80,10 +82,7 @@ def identification_record(
     )
     rows = assumptions(world.process, mixings=unique_mixings(world.mixings), seed=world.seed)
     return {
-        "identification": [
-            {"block": list(block), "measures": [config.toml_values(m.record()) for m in measures]}
-            for block, measures in measured.items()
-        ],
+        IDENTIFICATION: [block_record(block, measures) for block, measures in measured.items()],
         "assumptions": [
             config.toml_values(dataclasses.asdict(row)) for row in rows if row.key in MIXING_ROWS
         ],
@@ -91,11 +90,16 @@ def identification_record(
     }
 
 
-def blocks_of_record(record: Mapping[str, Any], where: str) -> Blocks:
+def block_record(block: Iterable[str], measures: Iterable[Measure]) -> dict[str, Any]:
+    """The measures of a block as records have them."""
+    return {"block": list(block), "measures": [config.toml_values(m.record()) for m in measures]}
+
+
+def blocks_of_record(record: Mapping[str, Any], where: str, key: str = IDENTIFICATION) -> Blocks:
     """The measures in a record, by block; none where it is older. Raises IdentboxError where they are damaged."""
     blocks: Blocks = {}
-    for place, table in enumerate(_list(record, "identification", where)):
-        at = f"{where}: identification[{place}]"
+    for place, table in enumerate(_list(record, key, where)):
+        at = f"{where}: {key}[{place}]"
         if not isinstance(table, Mapping) or not isinstance(table.get("block"), list):
             raise IdentboxError(f"{at}: expected a block and its measures, got {table!r:.60}")
         measures = _list(table, "measures", at)

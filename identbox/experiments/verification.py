@@ -12,6 +12,7 @@ import numpy as np
 
 from identbox.errors import IdentboxError, first_few
 from identbox.experiments.identification import (
+    SPECIFIC_IDENTIFICATION,
     Blocks,
     blocks_of_record,
     measured_blocks,
@@ -29,7 +30,7 @@ from identbox.identifiability.ceilings import Ceiling
 from identbox.identifiability.controls import Power, power_in_world
 from identbox.identifiability.measures import Encode, Measure, measured_in_world
 from identbox.identifiability.predictions import Prediction, declared, predict
-from identbox.identifiability.verdicts import Found, Judgement, Margins, judge, undecided
+from identbox.identifiability.verdicts import Found, Judgement, Margins, ViewVerdict, judge, undecided
 from identbox.learning.contrastive import Objective
 from identbox.metrics import elbow
 from identbox.metrics.scores import Score
@@ -62,6 +63,8 @@ class SeedFinding:
     scores: tuple[ScoreBesideCeiling, ...]
     optimum: Optimum | None
     without: str | None  # why there is no optimum
+    # Of a DMVAE: what the latents of each modality have of content, and of all else that it shows.
+    specific: tuple[ViewVerdict, ...] = ()
 
     @property
     def gap(self) -> float | None:
@@ -263,6 +266,11 @@ def verify_trial(trial: Trial, margins: Margins) -> SeedFinding:
         scores=tuple(_comparisons(trial)),
         optimum=best if isinstance(best, Optimum) else None,
         without=best if isinstance(best, str) else None,
+        specific=tuple(
+            verdict
+            for measures in blocks_of_record(trial.record, trial.where, SPECIFIC_IDENTIFICATION).values()
+            for verdict in judge(measures, margins)
+        ),
     )
 
 

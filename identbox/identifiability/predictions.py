@@ -39,6 +39,11 @@ def declared(process: Process) -> list[Variable]:
     return [v for v in process.variables if v.role == "content" and not v.distribution.constant]
 
 
+def beside_content(process: Process, view: str) -> list[Variable]:
+    """All that a view sees but content, without constants."""
+    return [v for v in process.seen_by(view) if v.role != "content" and not v.distribution.constant]
+
+
 def predict(process: Process, assumed: Sequence[Assumption]) -> list[Prediction]:
     """What the theorem says of the content of a process, by the rows of `assumptions`.
 

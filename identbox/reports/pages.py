@@ -44,6 +44,7 @@ from identbox.reports.verdicts import (
     headline,
     seed_table,
     seeds_of,
+    specific_tables,
     tally_text,
 )
 from identbox.tables import Table, TableCell
@@ -98,6 +99,7 @@ class GroupSection:
     control: str  # what is wrong with it on purpose; empty for a group that is no control, or is unknown
     runs: str  # its seeds and the size of its encodings
     blocks: list[JudgedBlock]
+    specific: list[Table]  # of a DMVAE: what the latents of each modality have
     process: Markup | None
     assumptions: Table
     matrices: list[Table]
@@ -200,6 +202,7 @@ def group_section(
         control=f"{control.what[:1].upper()}{control.what[1:]}" if control else "",
         runs=" · ".join(runs),
         blocks=[judged_block(finding, block) for block in finding.blocks],
+        specific=list(specific_tables(finding, "The latents of each modality")),
         process=None if process is None else graphs.graph(process),
         assumptions=assumption_table(finding, "Assumptions of Theorem 2", *notes, style="assumptions"),
         matrices=score_matrices(finding),

@@ -136,6 +136,7 @@ def _finding_tables(finding: GroupFinding) -> Iterator[Table]:
     yield assumption_table(finding, title, *notes)
     for block in finding.blocks:
         yield from _block_tables(name, finding, block)
+    yield from specific_tables(finding, f"{name}: the latents of each modality")
     yield from _optimum_tables(name, finding)
 
 
@@ -166,6 +167,26 @@ def _block_tables(name: str, finding: GroupFinding, block: tuple[str, ...]) -> I
         rows = [condition_row(c) for verdict in judgement.verdicts for c in verdict.conditions]
         yield Table(f"{name}: conditions on {words}", CONDITION_COLUMNS, rows, align="lllrrll")
     yield seed_table(finding, block, f"{name}: verdicts on {words}, seed by seed")
+
+
+def specific_tables(finding: GroupFinding, title: str) -> Iterator[Table]:
+    """Of a DMVAE: whether the latents of each modality are free of content, and have all else that it shows."""
+    for seed in finding.seeds:
+        rows = [condition_row(c) for verdict in seed.specific for c in verdict.conditions]
+        if rows:
+            yield Table(
+                f"{title}, seed {seed.seed}",
+                CONDITION_COLUMNS,
+                rows,
+                SPECIFIC_NOTES,
+                align="lllrrll",
+            )
+
+
+SPECIFIC_NOTES = (
+    "leak: the part of the variance that content moves, in the worst direction; 0 where they are free of content",
+    "recovery: of all else that the view shows, in the worst direction",
+)
 
 
 def seed_table(finding: GroupFinding, block: tuple[str, ...], title: str, style: str = "") -> Table:

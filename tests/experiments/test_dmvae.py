@@ -106,6 +106,28 @@ def test_the_record_is_one_that_verdicts_and_reports_read(whole):
     ]
 
 
+def test_latents_of_a_modality_are_held_against_content_and_all_else(whole):
+    _, record = whole
+    world = World(settings().process.make("multimodal"), seed=0, mixing=settings().mixing)
+    block = ["style", "specific_1"]
+
+    def measured(encode):
+        found = dmvae_measures.specific_identification(world, encode, "1", samples=600)
+        assert found["block"] == block
+        return {one["quantity"]: one["value"] for one in found["measures"]}
+
+    latents = lambda x: world.invert(x, "1")  # noqa: E731
+    free = measured(lambda x: torch.cat([latents(x)[name] for name in block], 1))
+    assert free["leak"] < 1e-3
+    assert free["recovery"] > 0.98
+    mixed = measured(lambda x: torch.cat([latents(x)[name] for name in ("content", *block)], 1))
+    assert mixed["leak"] > 0.95
+    half = measured(lambda x: latents(x)["style"] + latents(x)["content"])
+    assert half["leak"] == pytest.approx(0.5, abs=0.05)
+    assert half["recovery"] < 0.2  # nothing of what is specific to the view
+    assert [one["block"] for one in record["specific_identification"]] == [block, ["style", "specific_2"]]
+
+
 def test_a_report_shows_the_parts_and_what_they_generate(whole):
     done = identbox("report", whole[0])
     assert done.returncode == 0, done.stderr
