@@ -252,7 +252,7 @@ def _on_dataset(
 
 
 def _specific_on_pairs(stages: Stages, data: MultiviewData, most: int) -> dict[str, Any]:
-    """What the latents of each modality have of content and of all else, where images and sentences have a process."""
+    """Where images and sentences have a process: what the latents of each modality have of content and of all else."""
     pairs = data.pairs
     if pairs is None:
         return {}
@@ -263,4 +263,7 @@ def _specific_on_pairs(stages: Stages, data: MultiviewData, most: int) -> dict[s
         device = stages.first.device
         m = torch.cat([second.embed(data.test.batch(own, device=device)[view]) for own in rows])
         found.append(specific_identification_of_split(process, view, m, pairs.test))
-    return {SPECIFIC_IDENTIFICATION: [one for one in found if one is not None]}
+    return {
+        SPECIFIC_IDENTIFICATION: [one for one in found if one is not None],
+        "optimum": dmvae.NO_SHARED_OPTIMUM,
+    }

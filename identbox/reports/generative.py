@@ -125,11 +125,14 @@ def _dmvae_notes(run: Run) -> list[str]:
     if not run.mutual_information:
         return []
     parts = ", ".join(f"{value:.2f} (view {view})" for view, value in run.mutual_information.items())
-    return [
-        f"I(c; m) by the discriminator, in nats: {parts}.",
-        "The content of a generated view is read by inverting its mixing. R² is that of the identity: 1 says that the "
-        "view has exactly the content of the sample that it was made from, or of the other view that was made with it.",
-    ]
+    notes = [f"I(c; m) by the discriminator, in nats: {parts}."]
+    if run.content_agreement:
+        notes.append(
+            "The content of a generated view is read by inverting its mixing. R² is that of the identity: 1 says that "
+            "the view has exactly the content of the sample that it was made from, or of the other view that was made "
+            "with it."
+        )
+    return notes
 
 
 def run_tables(run: Run) -> list[Table]:
