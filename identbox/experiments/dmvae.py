@@ -79,6 +79,7 @@ class SpecificStage:
 
     beta: NonNegative = 1.0  # weight of the divergence from the prior
     delta: NonNegative = 10.0  # weight of the mutual information of c and m_i
+    delta_warmup: Annotated[int, at_least(0)] = 0  # steps in which delta grows from 0 along a line
     discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
     training: TrainingSettings = field(
         default_factory=TrainingSettings
@@ -276,6 +277,7 @@ def stages_of(
         "batch": experiment.specific.training.batch,
         "beta": experiment.specific.beta,
         "delta": experiment.specific.delta,
+        "warmup": experiment.specific.delta_warmup,
     }
     seconds = {}
     for view, part in whole.items():

@@ -119,10 +119,19 @@ class SpecificLearner(nn.Module):
     """
 
     def __init__(
-        self, first: SharedLearner, view: str, vae: ConditionalVAE, *, batch: int, beta: float, delta: float
+        self,
+        first: SharedLearner,
+        view: str,
+        vae: ConditionalVAE,
+        *,
+        batch: int,
+        beta: float,
+        delta: float,
+        warmup: int = 0,
     ) -> None:
         super().__init__()
         self.vae, self.view, self.batch, self.beta, self.delta = vae, view, batch, beta, delta
+        self.warmup = warmup
         self._first = [first]  # in a list, so that it is no module of this one
 
     @property
@@ -144,7 +153,9 @@ class SpecificLearner(nn.Module):
         x, c, generator = self.drawn(step, stream)
         if step % 2:
             return self.vae.discriminator_loss(x, c, generator=generator)
-        return self.vae.negative_bound(x, c, beta=self.beta, delta=self.delta, generator=generator)
+        growing = step < self.warmup and stream == "train"
+        delta = self.delta * step / self.warmup if growing else self.delta
+        return self.vae.negative_bound(x, c, beta=self.beta, delta=delta, generator=generator)
 
     @torch.no_grad()
     def validation_losses(self) -> dict[str, float]:

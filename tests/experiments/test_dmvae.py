@@ -267,3 +267,16 @@ def test_autoregressive_decoders_of_the_second_stage(squares, similarity):
     )
     assert made.shape == x["text"].shape
     assert made.dtype == torch.int64
+
+
+def test_delta_grows_along_a_line_in_training_alone():
+    def second(delta, warmup):
+        table = {**SMALL, "specific": {**SMALL["specific"], "delta": delta, "delta_warmup": warmup}}
+        experiment = dmvae.DMVAESettings.from_preset("quick", table)
+        world = World(experiment.process.make("multimodal"), seed=0, mixing=experiment.mixing)
+        return dmvae_runs.world_stages(experiment, world, seed=0).seconds["1"]
+
+    growing = second(40.0, 8)
+    for step, delta in ((0, 0.0), (2, 10.0), (6, 30.0), (8, 40.0), (20, 40.0)):
+        assert growing.loss(step).item() == second(delta, 0).loss(step).item()
+    assert growing.loss(2, "validation").item() == second(40.0, 0).loss(2, "validation").item()
