@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -33,6 +34,7 @@ WINE, OLIVE = "#882255", "#999933"  # of Tol, as far from the others as any
 MANY_COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY, WINE, OLIVE)
 MANY_MARKERS = "osD^vP*Xdh"
 DPI = 200
+LETTERS_AN_INCH = 13  # of a title at least, so that longer ones get a second line
 FIGURE_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -116,5 +118,6 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(figure_text(title), fontsize=11)
+    lines = textwrap.fill(title, int(width * LETTERS_AN_INCH), break_long_words=False)
+    figure.suptitle(figure_text(lines), fontsize=11)
     return figure
