@@ -10,6 +10,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageDraw
 
 from identbox.data.cards import FAINT_INK, INK, PAPER, fonts
+from identbox.data.folder import EOS
 from identbox.data.multiview import ModalitySpec
 from identbox.texts import visible
 
@@ -21,7 +22,8 @@ SHEET_TILE, SHEET_GAP, SHEET_MARGIN = (
 SHEET_FONT_SIZE = 13
 LINE = 17  # pixels of a line of text
 LETTERS = 11  # of a line of text in a tile of the least width
-LINES = 7
+LINES = 7  # of text, beyond which tiles are wider
+WIDE_TILE = 128  # pixels of a tile with longer texts
 TOP = 26  # pixels above the tiles, where there are titles
 RULE = 14  # pixels of a gap with a line in it
 
@@ -39,8 +41,12 @@ class SheetRow:
 def picture_sheet(rows: Sequence[SheetRow], titles: Sequence[str] = ()) -> Image.Image:
     """Rows of samples, the columns below their titles."""
     plain, bold = fonts(SHEET_FONT_SIZE)
-    side = max([SHEET_TILE, *(row.spec.shape[0] for row in rows if row.spec.kind == "image")])
-    heights = [side if row.spec.kind == "image" else LINES * LINE for row in rows]
+    sentences = [_sentences(row) if row.spec.kind != "image" else [] for row in rows]
+    longest = max((len(one) for row in sentences for one in row), default=0)
+    sides = [row.spec.shape[0] for row in rows if row.spec.kind == "image"]
+    side = max([SHEET_TILE if longest <= LETTERS * LINES else WIDE_TILE, *sides])
+    texts = [[wrapped(one, LETTERS * side // SHEET_TILE) for one in row] for row in sentences]
+    heights = [max(map(len, lines), default=0) * LINE if lines else side for lines in texts]
     left = SHEET_GAP + SHEET_MARGIN + max(int(plain.getlength(visible(row.name))) for row in rows)
     top = TOP if any(titles) else SHEET_GAP
     columns = max(len(row.values) for row in rows)
@@ -53,7 +59,7 @@ def picture_sheet(rows: Sequence[SheetRow], titles: Sequence[str] = ()) -> Image
             (left + place * (side + SHEET_GAP) + side / 2, TOP / 2), visible(title), INK, bold, anchor="mm"
         )
     y = top
-    for row, height in zip(rows, heights, strict=True):
+    for row, lines, height in zip(rows, texts, heights, strict=True):
         if row.ruled:
             draw.line(
                 (SHEET_GAP, y + RULE / 2 - SHEET_GAP / 2, size[0] - SHEET_GAP, y + RULE / 2 - SHEET_GAP / 2),
@@ -66,12 +72,24 @@ def picture_sheet(rows: Sequence[SheetRow], titles: Sequence[str] = ()) -> Image
             if row.spec.kind == "image":
                 image.paste(tile(values, side), corner)
             else:
-                lines = wrapped(
-                    visible(row.spec.sentence(values.tolist()).strip("* ")), LETTERS * side // SHEET_TILE
-                )
-                draw.multiline_text(corner, "\n".join(lines[:LINES]), INK, plain, spacing=2)
+                draw.multiline_text(corner, "\n".join(lines[place]), INK, plain, spacing=2)
         y += height + SHEET_GAP
     return image
+
+
+def _sentences(row: SheetRow) -> list[str]:
+    """The texts of a row as people write them, without padding."""
+    return [visible(written(row.spec.sentence(values.tolist()).strip("* "))) for values in row.values]
+
+
+def written(sentence: str) -> str:
+    """A sentence of separate words with quotes and marks as people write them, up to its end.
+
+    >>> written("a hare in the color `` tab : cyan '' . {eos}")
+    'a hare in the color "tab:cyan".'
+    """
+    text = sentence.partition(EOS)[0].strip().replace("`` ", '"').replace(" ''", '"').replace(" : ", ":")
+    return text.replace(" ,", ",").replace(" .", ".")
 
 
 def tile(values: UInt8[np.ndarray, "_ _ _"], side: int) -> Image.Image:
