@@ -52,7 +52,7 @@ ALL = "theorem_2.toml"  # under simulations: what --preset trains
 @click.option(
     "--controls",
     is_flag=True,
-    help="Train the negative controls of the runs, too [--preset does], and say what the verdict would have seen.",
+    help="Train the negative controls of simulations, too [--preset does], and say what the verdict would have seen.",
 )
 @click.option(
     "--control-seeds", default="0", show_default=True, metavar="0,1,2", help="Seeds of the controls."
@@ -262,12 +262,15 @@ def _train_runs(
 def _train_controls(
     runs: Sequence[Trial], folder: Path, seeds: tuple[int, ...], workers: int | None, device: str
 ) -> list[Trial]:
-    """Train the controls of the first simulation, best of one whose encodings have the size of content."""
+    """Train the controls of the first simulation, best of one whose encodings have the size of content.
+
+    None without a simulation: the controls are simulations with a defect each.
+    """
     from identbox.experiments import controls, simulation, trials
 
     simulations = [trial for trial in runs if trial.record.get("kind") == SIMULATION]
     if not simulations:
-        raise IdentboxError(f"{runs[0].folder}: --controls: expected the run of a simulation, got another")
+        return []
     trial = next((t for t in simulations if t.encoding_size == t.content_size), simulations[0])
     base = simulation.Simulation.from_preset("thesis", trial.record["config"], str(trial.folder))
     jobs = list(controls.jobs(base, folder, content=trial.content_size, seeds=seeds, device=device))

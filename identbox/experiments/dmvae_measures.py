@@ -11,19 +11,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from identbox import seeding
+from identbox import config, seeding
 from identbox.experiments.dmvae import Stages
 from identbox.experiments.identification import block_record
 from identbox.experiments.simulation import ProbeSettings
-from identbox.identifiability.measures import Measure, recovery_measures, weakness, with_weakness
+from identbox.identifiability.measures import Encode, Measure, recovery_measures, weakness, with_weakness
 from identbox.identifiability.predictions import beside_content, declared
 from identbox.learning.mixture_prior import MixturePrior
 from identbox.metrics import leak
+from identbox.metrics.displacement import displacements_in_world
 from identbox.metrics.predictors import PredictorSettings
 from identbox.metrics.probing import probe_targets
 from identbox.metrics.targets import seen, target_of
 from identbox.process.interventions import Set
 from identbox.process.world import World
+
+DISPLACED = 1000  # samples in which each variable is permuted
 
 
 @torch.no_grad()
@@ -55,6 +58,13 @@ def specific_identification(
     return block_record(
         [v.name for v in block], with_weakness(measures, functools.partial(weakness, block, values))
     )
+
+
+@torch.no_grad()
+def displacement_records(world: World, encode: Encode, **options: Any) -> list[dict[str, Any]]:
+    """What moves encodings, a record for each variable and view; ``options`` are those of `displacements_in_world`."""
+    found = displacements_in_world(world, encode, samples=DISPLACED, **options)
+    return [config.toml_values(one.record()) for one in found]
 
 
 @torch.no_grad()

@@ -13,7 +13,12 @@ from identbox import config, seeding
 from identbox.experiments import dmvae
 from identbox.experiments.dmvae import SPECIFIC_FOLDER, DMVAESettings, Stages
 from identbox.experiments.dmvae_learners import DatasetSource, SpecificLearner, WorldSource
-from identbox.experiments.dmvae_measures import generated_content, probes_of, specific_identification
+from identbox.experiments.dmvae_measures import (
+    displacement_records,
+    generated_content,
+    probes_of,
+    specific_identification,
+)
 from identbox.experiments.dmvae_parts import Measures, Parts, SideBySide
 from identbox.experiments.factors import specific_identification_of_split
 from identbox.experiments.generative import Generative
@@ -91,6 +96,7 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
     def identification() -> dict[str, Any]:
         return {
             "probes": [score.record() for score in probed(world, first.encode, settings)],
+            "displacement": displacement_records(world, first.encode),
             **identification_record(
                 world,
                 first.encode,
@@ -105,6 +111,10 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
         view = second.view
         return {
             "probes": probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}"),
+            "displacement": [
+                {**one, "view": f"m of {view}"}
+                for one in displacement_records(world, lambda x, _: second.embed(x), views=[view])
+            ],
             SPECIFIC_IDENTIFICATION: [
                 specific_identification(world, second.embed, view, samples=2 * settings.samples)
             ],
@@ -134,11 +144,13 @@ def _together_on_world(
     for view in world.views:
         subsets += records[SPECIFIC_FOLDER.format(view)]["probes"]
     kept = ("probes", IDENTIFICATION, "assumptions", "optimum")
-    own = [records[SPECIFIC_FOLDER.format(view)].get(SPECIFIC_IDENTIFICATION, []) for view in world.views]
+    own = [records[SPECIFIC_FOLDER.format(view)] for view in world.views]
+    parts = [records[dmvae.SHARED], *own]
     count = 2 * settings.samples
     return {
         **{key: records[dmvae.SHARED][key] for key in kept},
-        SPECIFIC_IDENTIFICATION: [one for found in own for one in found],
+        SPECIFIC_IDENTIFICATION: [one for part in own for one in part.get(SPECIFIC_IDENTIFICATION, [])],
+        "displacement": [one for part in parts for one in part.get("displacement", [])],
         "probes_subsets": subsets,
         "content_agreement": generated_content(world, stages, count, experiment.components),
     }

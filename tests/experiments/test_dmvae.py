@@ -8,12 +8,22 @@ import torch
 
 from conftest import ROOT, identbox
 from identbox import config
+from identbox.commands import verify as verify_command
 from identbox.data.polymnist import PolyMnistSettings, build_polymnist
 from identbox.errors import IdentboxError
-from identbox.experiments import dmvae, dmvae_learners, dmvae_measures, dmvae_runs, sweeps, trials
+from identbox.experiments import (
+    dmvae,
+    dmvae_learners,
+    dmvae_measures,
+    dmvae_runs,
+    sweeps,
+    trials,
+    verification,
+)
 from identbox.experiments.image_text import open_data
 from identbox.experiments.multiview import data_of_pairs, open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
+from identbox.identifiability.verdicts import Margins
 from identbox.learning import training
 from identbox.learning.dmvae import directions
 from identbox.learning.generation import Inference
@@ -126,6 +136,14 @@ def test_latents_of_a_modality_are_held_against_content_and_all_else(whole):
     assert half["leak"] == pytest.approx(0.5, abs=0.05)
     assert half["recovery"] < 0.2  # nothing of what is specific to the view
     assert [one["block"] for one in record["specific_identification"]] == [block, ["style", "specific_2"]]
+
+
+def test_controls_of_a_dmvae_train_nothing_and_say_what_its_verdict_would_have_seen(whole, tmp_path):
+    trial = trials.read(whole[0])
+    assert verify_command._train_controls([trial], tmp_path / "controls", (0,), None, "cpu") == []
+    assert not (tmp_path / "controls").exists()
+    power = verification.power_of(trial, Margins())
+    assert power.lines()
 
 
 def test_a_report_shows_the_parts_and_what_they_generate(whole):
