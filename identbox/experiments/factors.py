@@ -173,7 +173,7 @@ def specific_identification_of_split(
 
 
 def _seen_latents(
-    process: Process, latents: Mapping[str, Shaped[np.ndarray, " n"]], view: str, *, rows: int
+    process: Process, latents: Mapping[str, Shaped[np.ndarray, " every"]], view: str, *, rows: int
 ) -> VariableValues:
     """The latents of the first rows, as a view sees them."""
     known = {name: values[:rows] for name, values in latents.items()}
