@@ -15,7 +15,7 @@ from identbox import config, seeding
 from identbox.experiments.dmvae import Stages
 from identbox.experiments.identification import block_record
 from identbox.experiments.simulation import ProbeSettings
-from identbox.identifiability.measures import Encode, Measure, recovery_measures, weakness, with_weakness
+from identbox.identifiability.measures import Encode, estimated, recovery_measures, weakness, with_weakness
 from identbox.identifiability.predictions import beside_content, declared
 from identbox.learning.mixture_prior import MixturePrior
 from identbox.metrics import leak
@@ -43,18 +43,8 @@ def specific_identification(
     )
     block, values = beside_content(world.process, view), base.z[view]
     first, second = (encode(one.x[view]) for one in (base, changed))
-    estimate = leak.redrawn_leak(first, second)
-    measures = [
-        Measure(
-            view=view,
-            quantity="leak",
-            how="redrawn",
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-        ),
-        *recovery_measures(view, first, block, values),
-    ]
+    moved = estimated(view, "leak", "redrawn", leak.redrawn_leak(first, second))
+    measures = [moved, *recovery_measures(view, first, block, values)]
     return block_record(
         [v.name for v in block], with_weakness(measures, functools.partial(weakness, block, values))
     )

@@ -249,7 +249,7 @@ def _on_dataset(
         learner = assembled_on_dataset(experiment, stages, data, seed=seed)
         return {
             **dataset_probes(learner, data, experiment),
-            **_specific_on_pairs(stages, data, experiment.probes.samples),
+            **_judged_pairs(stages, data, experiment.probes.samples),
             **judged_generation(learner, data, experiment, callbacks.on_message),
         }
 
@@ -263,8 +263,10 @@ def _on_dataset(
     )
 
 
-def _specific_on_pairs(stages: Stages, data: MultiviewData, most: int) -> dict[str, Any]:
-    """Where images and sentences have a process: what the latents of each modality have of content and of all else."""
+def _judged_pairs(stages: Stages, data: MultiviewData, most: int) -> dict[str, Any]:
+    """What a verdict needs of images and sentences: what the latents of each modality have of content and of all else,
+    and why there is no oracle. Nothing for other data.
+    """
     pairs = data.pairs
     if pairs is None:
         return {}

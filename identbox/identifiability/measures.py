@@ -99,7 +99,7 @@ def measured_in_world(
             first, second = (encode(one.x[view], view) for one in pair)
             estimate = leak.redrawn_leak(first, second)
             free = freedom_left(world.process, view, block, base.z[view]) if regime == "observed" else 1.0
-            measures.append(_measure(view, "leak", "redrawn", estimate, regime=regime, freedom=free))
+            measures.append(estimated(view, "leak", "redrawn", estimate, regime=regime, freedom=free))
     for view in views:
         measures += recovery_measures(view, encode(base.x[view], view), block, base.z[view])
     moved = _moves(world, base, block)
@@ -186,7 +186,7 @@ def _local_measure(
 ) -> Measure:
     low, high = (torch.stack([encode(one.x[view], view) for one in side]) for side in (below, above))
     estimate = local.degenerate_by_moves(low, high, lengths)
-    return _measure(view, "degenerate", "moves", estimate)
+    return estimated(view, "degenerate", "moves", estimate)
 
 
 def recovery_measures(
@@ -199,13 +199,13 @@ def recovery_measures(
     if numeric:
         estimate = recovery.recovered(encodings, numbers_of(numeric, values))
         what = ", ".join(v.name for v in numeric)
-        measures.append(_measure(view, "recovery", "probe", estimate, what=what))
+        measures.append(estimated(view, "recovery", "probe", estimate, what=what))
     for variable in varying:
         if variable.distribution.domain.classes is not None:
             for number, column in enumerate(values[variable.name].T):
                 name = variable.name if variable.distribution.dim == 1 else f"{variable.name}[{number}]"
                 estimate = recovery.recovered_classes(encodings, column.cpu())
-                measures.append(_measure(view, "recovery", "probe", estimate, what=name))
+                measures.append(estimated(view, "recovery", "probe", estimate, what=name))
     return measures
 
 
@@ -231,16 +231,16 @@ def measured_from_arrays(
     if redrawn is not None:
         pairs = min(len(encodings), len(redrawn))
         estimate = leak.redrawn_leak(encodings[:pairs], redrawn[:pairs])
-        measures = [_measure(view, "leak", "pairs", estimate)]
+        measures = [estimated(view, "leak", "pairs", estimate)]
     else:
         free = freedom_left(process, view, content, values)
         estimate = leak.regressed_leak(encodings, cause, rest)
-        measures = [_measure(view, "leak", "regression", estimate, freedom=free)]
+        measures = [estimated(view, "leak", "regression", estimate, freedom=free)]
     measures += recovery_measures(view, encodings, content, values)
     numeric = [v for v in content if v.distribution.domain.classes is None]
     if numeric and len(numeric) == len(content):
         estimate = local.degenerate_by_neighbours(encodings, numbers_of(numeric, values))
-        measures.append(_measure(view, "degenerate", "neighbours", estimate))
+        measures.append(estimated(view, "degenerate", "neighbours", estimate))
     return measures
 
 
@@ -300,7 +300,8 @@ def weakened(measures: Sequence[Measure], missed: Mapping[str | None, float]) ->
     ]
 
 
-def _measure(view: str, quantity: Quantity, how: How, estimate: Estimate, **more: Any) -> Measure:
+def estimated(view: str, quantity: Quantity, how: How, estimate: Estimate, **more: Any) -> Measure:
+    """A measure from its estimate; ``more`` are its other fields."""
     return Measure(
         view=view,
         quantity=quantity,

@@ -166,22 +166,15 @@ def _compared_factors(cells: Sequence[Cell], runs: Runs, view: str) -> Table:
     done = [run for cell in cells for run in runs[cell.name].values()]
     process = done[0].process if done else {}
     scores: dict[tuple[str, str], list[Score]] = {}
-    known: dict[str, list[float]] = {}
     for cell in cells:
         for run in runs[cell.name].values():
-            names = factors.seen_by(view, dict.fromkeys(probe.label for probe in run.probes))
-            for probe in run.probes:
-                if probe.view == view and probe.nonlinear and probe.label in names:
-                    scores.setdefault((probe.label, cell.name), []).append(probe)
-            for probe in run.from_content:
-                if probe.nonlinear:
-                    known.setdefault(probe.label, []).append(probe.score)
+            for probe in _own_probes(run, view):
+                scores.setdefault((probe.label, cell.name), []).append(probe)
     rows, blocks = [], []
     for target in by_role((name for name, _ in scores), process):
         of_target = [probe for (name, _), own in scores.items() if name == target for probe in own]
-        told = MISSING
-        if factors.role(target, process) != "content" and target in known:
-            told = fixed_digits(fmean(known[target]))
+        known = [] if factors.role(target, process) == "content" else _from_content(target, done)
+        told = fixed_digits(fmean(known)) if known else MISSING
         metric = METRIC_NAMES[of_target[0].metric]
         shown = [_over_seeds(scores.get((target, cell.name), [])) for cell in cells]
         chance = fixed_digits(fmean(probe.chance for probe in of_target))
@@ -215,23 +208,32 @@ def _note(target: str, entries: Sequence[SeedScores], runs: Sequence[Run]) -> st
     """What a score is compared with: chance, and for style the score from content alone."""
     chances = [entry.chance for entry in entries if entry.chance is not None]
     notes = [f"chance {fixed_digits(fmean(chances))}"] if chances and entries[0].metric == "accuracy" else []
-    known = [
-        probe.score
-        for run in runs
-        for probe in run.from_content
-        if probe.label == target and probe.nonlinear and factors.role(target, run.process) == "style"
-    ]
+    styled = [run for run in runs if factors.role(target, run.process) == "style"]
+    known = _from_content(target, styled)
     return ", ".join([*notes, f"from content {fixed_digits(fmean(known))}"] if known else notes)
+
+
+def _from_content(target: str, runs: Iterable[Run]) -> list[float]:
+    """What content alone tells of a factor, in each run."""
+    return [
+        probe.score for run in runs for probe in run.from_content if probe.label == target and probe.nonlinear
+    ]
+
+
+def _own_probes(run: Run, view: str) -> Iterator[Score]:
+    """The nonlinear scores of the factors that a view shows, from its own encodings."""
+    names = factors.seen_by(view, dict.fromkeys(probe.label for probe in run.probes))
+    for probe in run.probes:
+        if probe.view == view and probe.nonlinear and probe.label in names:
+            yield probe
 
 
 def _entries(sweep: Sweep, runs: Runs, cell: Cell, view: str) -> Iterator[SeedScores]:
     """The factors of a view from its own encodings, over the seeds of a cell."""
     scores: dict[tuple[str, str], dict[int, Score]] = {}
     for seed, run in runs[cell.name].items():
-        names = factors.seen_by(view, dict.fromkeys(probe.label for probe in run.probes))
-        for probe in run.probes:
-            if probe.view == view and probe.nonlinear and probe.label in names:
-                scores.setdefault((probe.label, probe.metric), {})[seed] = probe
+        for probe in _own_probes(run, view):
+            scores.setdefault((probe.label, probe.metric), {})[seed] = probe
     for (target, metric), probes in scores.items():
         yield SeedScores(
             cell=cell,

@@ -19,6 +19,7 @@ from identbox import probe
 from identbox.experiments.dmvae import DMVAESettings
 from identbox.experiments.dmvae_runs import dataset_stages
 from identbox.experiments.multiview import MultiviewData, open_multiview_data
+from identbox.learning.dmvae import directions
 from identbox.learning.training import minimise
 
 VARIANTS = [
@@ -45,7 +46,7 @@ def row(similarity: str, temperature: float, data: MultiviewData, steps: int | N
 
     def read(names: tuple[str, ...], factor: str) -> float:
         c: Tensor = first.shared.embed({name: x[name] for name in names})
-        c = torch.nn.functional.normalize(c, dim=1) if first.of_directions else c
+        c = directions(c) if first.of_directions else c
         return probe(c, {factor: factors[factor]}, kinds=["linear"])[0].score
 
     one = sum(read((name,), "digit") for name in data.names) / len(data.names)

@@ -1,4 +1,4 @@
-"""Where the minimum of a contrastive objective lies, beside that of Eq. 8.9: python objective_minimum.py
+"""Contrastive objectives and the minimum of Eq. 8.9: python tests/benchmarks/objective_minimum.py
 
 Content is normal, of five dimensions, and both views show it as it is. So a map that changes nothing is aligned and
 attains the minimum of Eq. 8.9. Each row trains a small network that begins as that map, with one objective and fresh

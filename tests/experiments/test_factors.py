@@ -159,3 +159,22 @@ def test_where_no_content_varies_nothing_is_said_of_it():
     process = presets.multimodal3dident()
     encodings = encode(splits[1], 60, False)
     assert factor_probes.identification_of_split(process, encodings, splits[1]) == []
+
+
+def test_latents_of_an_image_alone_are_held_against_content_and_all_else_that_it_shows():
+    process = presets.multimodal3dident(position_causes_color=False)
+    test = split("test", 1500, process)
+    shown = ["object_color", "spotlight_color", "background_color"]
+    hue, *lights = (torch.from_numpy(test.image_latents[name]) for name in shown)
+    own = torch.stack([(2 * torch.pi * hue).cos(), (2 * torch.pi * hue).sin(), *lights], 1)
+    content = content_columns([test], [len(test)])[0]
+
+    def leak(m):
+        found = factor_probes.specific_identification_of_split(process, "image", m, test)
+        assert set(shown) <= set(found["block"])
+        assert not any(process[name].role == "content" for name in found["block"])
+        return next(one["value"] for one in found["measures"] if one["quantity"] == "leak")
+
+    assert leak(own) < 0.05
+    assert leak(torch.cat([own, content], 1)) > 0.9
+    assert factor_probes.specific_identification_of_split(process, "image", own[:20], test) is None
