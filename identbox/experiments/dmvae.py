@@ -191,7 +191,7 @@ DMVAE_PRESETS: dict[str, dict[DataKind | str, dict[str, Any]]] = {
             # Against all modalities, as Eq. 9.3 has it, what one modality shows is encoded as well: docs/dmvae.md.
             "shared": {
                 "against": "rest",
-                "objective": {"similarity": "cosine", "temperature": 0.1},
+                "objective": {"similarity": "cosine", "temperature": 0.5},
                 "training": {**_SOAP, "steps": 800, "batch": 256},
             },
             "specific": {
