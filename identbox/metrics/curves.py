@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from identbox.metrics.interventional import Encode
 from identbox.metrics.predictors import PredictorSettings, fit_kernels, least_squares, r2
-from identbox.metrics.probing import standardise
+from identbox.metrics.probing import rounding_of, standardise
 from identbox.metrics.scores import ProbeKind
 from identbox.metrics.targets import Target, seen, target_of
 from identbox.process.world import World
@@ -69,7 +69,9 @@ def cheap_scores(
     """
     x, x_test = standardise(train, test)
     found = []
-    for probe, predictions in _predictions(x, x_test, [_columns(target) for target in targets]):
+    for probe, predictions in _predictions(
+        x, x_test, [_columns(target) for target in targets], rounding_of(train)
+    ):
         for target, prediction in zip(targets, predictions, strict=True):
             metric, score = _cheap_score(target, prediction)
             named = {"view": view, "target": target.name, "probe": probe, "metric": metric}
@@ -85,9 +87,12 @@ def _columns(target: Target) -> Float[Tensor, "n columns"]:
 
 
 def _predictions(
-    x: Float[Tensor, "n k"], x_test: Float[Tensor, "m k"], blocks: Sequence[Float[Tensor, "n _"]]
+    x: Float[Tensor, "n k"],
+    x_test: Float[Tensor, "m k"],
+    blocks: Sequence[Float[Tensor, "n _"]],
+    rounding: float,
 ) -> list[tuple[ProbeKind, Sequence[Tensor]]]:
-    linear = least_squares(x, torch.cat(list(blocks), dim=1), x_test)
+    linear = least_squares(x, torch.cat(list(blocks), dim=1), x_test, rounding=rounding)
     choice = KERNEL_ALPHA, KERNEL_WIDTH / (2 * x.shape[1])
     settings = PredictorSettings(centre=True)
     kernel = fit_kernels(x, blocks, x_test, [choice] * len(blocks), settings=settings, seed=0)

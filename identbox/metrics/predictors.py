@@ -87,22 +87,26 @@ class Fit:
 
 
 def least_squares(
-    x: Float[Tensor, "n k"], y: Float[Tensor, "n d"], x_test: Float[Tensor, "m k"]
+    x: Float[Tensor, "n k"], y: Float[Tensor, "n d"], x_test: Float[Tensor, "m k"], *, rounding: float = 0.0
 ) -> Float[Tensor, "m d"]:
     """Predictions of ordinary least squares with an intercept; see `fit_least_squares`."""
-    return fit_least_squares(x, y, x_test).prediction
+    return fit_least_squares(x, y, x_test, rounding=rounding).prediction
 
 
-def fit_least_squares(x: Float[Tensor, "n k"], y: Float[Tensor, "n d"], x_test: Float[Tensor, "m k"]) -> Fit:
+def fit_least_squares(
+    x: Float[Tensor, "n k"], y: Float[Tensor, "n d"], x_test: Float[Tensor, "m k"], *, rounding: float = 0.0
+) -> Fit:
     """Ordinary least squares with an intercept; of several solutions the shortest.
 
     The singular values are those of the small factor of a QR decomposition. Directions that the centred x has by
-    rounding alone, as of constant and collinear columns, are left out.
+    rounding alone, as of constant and collinear columns, are left out. ``rounding`` is the relative error of what is in
+    x where that was made in fewer digits: a network in float32 with units that are always off has encodings in a
+    subspace, but for rounding.
     """
     centre, mean = x.mean(0), y.mean(0)
     q, r = torch.linalg.qr(x - centre)
     u, sizes, v = torch.linalg.svd(r, full_matrices=False)
-    kept = sizes > sizes[0] * max(x.shape) * torch.finfo(x.dtype).eps
+    kept = sizes > sizes[0] * max(max(x.shape) * torch.finfo(x.dtype).eps, x.shape[1] * rounding)
     inverse = torch.where(kept, 1 / sizes, torch.zeros_like(sizes))
     coefficients = v.T @ (inverse[:, None] * (u.T @ (q.T @ (y - mean))))
     return Fit(

@@ -62,7 +62,8 @@ def probe_targets(
     """
     _check_encodings(train, test, targets, settings, kinds)
     x, x_test = standardise(train.detach(), test.detach())
-    sample = _Samples(x, x_test, resamples(len(test), settings.bootstrap, seed).to(x.device), settings, seed)
+    counts = resamples(len(test), settings.bootstrap, seed).to(x.device)
+    sample = _Samples(x, x_test, counts, settings, seed, rounding_of(train))
     numbers = [target for target in targets if target.kind != "discrete"]
     discrete = [target for target in targets if target.kind == "discrete"]
     scores: dict[tuple[str, Predictor], Score] = {}
@@ -82,6 +83,7 @@ class _Samples:
     counts: Float[Tensor, "b m"]  # resamples of the test sample
     settings: PredictorSettings
     seed: int
+    rounding: float  # of the encodings as they were given
 
 
 def _predict_numbers(sample: _Samples, targets: Sequence[Target], kind: Predictor) -> list[Score]:
@@ -89,7 +91,7 @@ def _predict_numbers(sample: _Samples, targets: Sequence[Target], kind: Predicto
     x, x_test, settings = sample.x, sample.x_test, sample.settings
     blocks = [target.columns(target.train.to(x.device)) for target in targets]
     truths = [target.columns(target.test.to(x.device)) for target in targets]
-    linear = _linear_fits(x, blocks, x_test)
+    linear = _linear_fits(x, blocks, x_test, sample.rounding)
     fits, bounds = linear, [[fit] for fit in linear]
     if kind == "nonlinear":
         fits = fit_kernel_ridge(x, blocks, x_test, settings=settings, seed=sample.seed)
@@ -104,8 +106,8 @@ def _predict_numbers(sample: _Samples, targets: Sequence[Target], kind: Predicto
     return found
 
 
-def _linear_fits(x: Tensor, blocks: Sequence[Tensor], x_test: Tensor) -> list[Fit]:
-    fit = fit_least_squares(x, torch.cat(list(blocks), dim=1), x_test)
+def _linear_fits(x: Tensor, blocks: Sequence[Tensor], x_test: Tensor, rounding: float = 0.0) -> list[Fit]:
+    fit = fit_least_squares(x, torch.cat(list(blocks), dim=1), x_test, rounding=rounding)
     widths = [block.shape[1] for block in blocks]
     parts = zip(fit.prediction.split(widths, dim=1), fit.residual.split(widths, dim=1), strict=True)
     return [replace(fit, prediction=prediction, residual=residual) for prediction, residual in parts]
@@ -169,6 +171,11 @@ def _check_encodings(
                 f"target {target.label}: expected {len(train)} training and {len(test)} test values, as many as "
                 f"encodings, got {len(target.train)} and {len(target.test)}"
             )
+
+
+def rounding_of(encodings: Tensor) -> float:
+    """The relative error of numbers of the type of these; 0 for integers."""
+    return torch.finfo(encodings.dtype).eps if encodings.is_floating_point() else 0.0
 
 
 def standardise(
