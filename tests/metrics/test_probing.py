@@ -92,6 +92,14 @@ def test_encodings_in_a_subspace_but_for_rounding_are_predicted_from_as_if_they_
     assert in_doubles < -1  # where the last digits are taken for what they say
 
 
+def test_a_narrow_direction_of_float32_encodings_is_read():
+    # Columns that differ by 1e-4 of their size, a thousand times the rounding of float32.
+    x = normal(N + M, 2)
+    encodings = torch.stack([x[:, 0], x[:, 0] + 1e-4 * x[:, 1]], dim=1).float()
+    target = Target(name="y", **split(x[:, 1:]))
+    assert scores(encodings, target, kinds=["linear"])["y", "linear"].score > 0.99
+
+
 def test_least_squares_has_a_solution_with_more_columns_than_samples():
     x, y = normal(60, 50), normal(60, 1, seed=1)
     fit = LinearRegression().fit(x[:20], y[:20]).predict(x[20:])
