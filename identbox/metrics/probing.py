@@ -181,11 +181,14 @@ def rounding_of(encodings: Tensor) -> float:
 def standardise(
     train: Float[Tensor, "n k"], test: Float[Tensor, "m k"]
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "m k"]]:
-    """Both in float64 with the training mean taken off, over the training deviation; a constant column is 0."""
+    """Both in float64 with the training mean taken off, over the training deviation.
+
+    A column that is constant but for the rounding of the type in which it comes is not divided: it stays next to 0.
+    """
+    relative = max(rounding_of(train), torch.finfo(torch.float64).eps)  # that of a mean, for integers
     train, test = train.double(), test.double()
     mean, deviation = train.mean(0), train.std(0, correction=0)
-    # The mean of equal numbers differs from them by rounding, which must not be taken for a spread.
-    rounding = 10 * torch.finfo(torch.float64).eps * train.abs().amax(0)
+    rounding = 10 * relative * train.abs().amax(0)
     scale = torch.where(deviation > rounding, deviation, torch.ones_like(deviation))
     return (train - mean) / scale, (test - mean) / scale
 

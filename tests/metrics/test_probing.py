@@ -100,6 +100,22 @@ def test_a_narrow_direction_of_float32_encodings_is_read():
     assert scores(encodings, target, kinds=["linear"])["y", "linear"].score > 0.99
 
 
+def test_columns_that_are_constant_but_for_rounding_are_no_noise_to_a_kernel():
+    x = normal(N + M, 2)
+    target = Target(name="y", **split((x**2).sum(1, keepdim=True)))
+    last_digits = 2**-22 * (normal(N + M, 20, seed=1) > 0)  # twice the rounding of float32 at 1
+    encodings = torch.cat([x, 1 + last_digits], dim=1).float()
+    without, of_floats = (
+        scores(some, target)["y", "kernel_ridge"].score for some in (x.float(), encodings)
+    )
+    assert of_floats == pytest.approx(without, abs=1e-6)
+    # As numbers of float64, the same columns are noise.
+    assert scores(encodings.double(), target)["y", "kernel_ridge"].score < without - 0.01
+    # A column that varies by a thousand times its rounding does tell something.
+    narrow = torch.cat([x[:, :1], 1 + 1e-4 * x[:, 1:]], dim=1).float()
+    assert scores(narrow, target)["y", "kernel_ridge"].score == pytest.approx(without, abs=0.01)
+
+
 def test_least_squares_has_a_solution_with_more_columns_than_samples():
     x, y = normal(60, 50), normal(60, 1, seed=1)
     fit = LinearRegression().fit(x[:20], y[:20]).predict(x[20:])
