@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from identbox.reports.drawing import (
     BLACK,
@@ -180,7 +180,8 @@ def draw_bands(panels: Sequence[Panel], *, title: str, xlabel: str) -> Figure:
     Colours and markers distinguish the series; content is bold in the legend, style in italics.
     """
     figure = new_figure(0.6 + 5.4 * len(panels), 3.4, title)
-    axes = _side_by_side(figure, panels, xlabel)
+    # Titles begin where the axes do: centred on them, long ones would end outside the figure.
+    axes = _side_by_side(figure, panels, xlabel, titles="left")
     for ax, panel in zip(axes, panels, strict=True):
         for place, series in enumerate(panel.series):
             at = [point.at for point in series.points]
@@ -263,13 +264,15 @@ def _plot_elbow_mark(ax: Axes, mark: ElbowMark | None) -> list[Line2D | Patch]:
     return handles
 
 
-def _side_by_side(figure: Figure, panels: Sequence[Panel], xlabel: str) -> list[Axes]:
+def _side_by_side(
+    figure: Figure, panels: Sequence[Panel], xlabel: str, *, titles: Literal["left", "center"] = "center"
+) -> list[Axes]:
     """Axes for panels beside each other, with one range upwards and faint lines across."""
     axes = list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
     for ax, panel in zip(axes, panels, strict=True):
         ax.grid(axis="y", color=FAINT_GREY, linewidth=0.6)
         ax.set_axisbelow(True)
-        ax.set_title(panel.title)
+        ax.set_title(panel.title, loc=titles)
         ax.set_xlabel(figure_text(xlabel))
     return axes
 

@@ -9,6 +9,7 @@ from identbox.data.scene import IMAGE_FACTORS
 from identbox.data.text import TEXT_FACTORS
 from identbox.experiments.records import run_folder
 from identbox.reports import runs
+from identbox.reports.figures import Panel, Point, Series, draw_bands
 
 PROBE = {"intervention": None, "low": 0.0, "high": 1.0}
 SEEDS = (0, 1)
@@ -173,3 +174,19 @@ def test_figures_are_drawn_with_content_bold_and_style_italic(sweep, tmp_path):
     assert legend["shape (accuracy, chance 0.20)"].get_fontweight() == "bold"
     assert legend["color ($R^2$, from content 0.89)"].get_fontstyle() == "italic"
     assert [line.get_xdata().tolist() for line in figure.axes[0].get_lines()] == [[2.0, 3.0, 5.0]] * 3
+
+
+def test_titles_of_panels_lie_within_the_figure():
+    points = tuple(Point(at=at, value=0.5, low=0.4, high=0.6) for at in (1.0, 2.0))
+    series = Series(
+        name="color index", block="style", metric="accuracy", note="chance 0.07, from content 0.13", points=points
+    )
+    panel = Panel(title="(a) Prediction of image factors from image encodings", series=(series,))
+    figure = draw_bands([panel, panel], title="Figure 8.3", xlabel="encoding size")
+    figure.canvas.draw()
+    for ax in figure.axes:
+        titles = [text for text in ax.get_children() if getattr(text, "get_text", str)() == panel.title]
+        assert len(titles) == 1
+        place = titles[0].get_window_extent()
+        assert place.x0 >= 0
+        assert place.x1 <= figure.bbox.x1
