@@ -82,13 +82,14 @@ class Soap(torch.optim.Optimizer):
                     state.update(_initial(parameter, gradient))
                     continue
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.sub_(_change(state, gradient, group).view_as(parameter))
+                parameter.sub_(_change(state, gradient, group).reshape(parameter.shape))
 
 
 def _initial(parameter: nn.Parameter, gradient: Tensor) -> dict[str, Any]:
     """The state after the first gradient."""
     state: dict[str, Any] = {"step": 0}
-    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+    for name in ("exp_avg", "exp_avg_sq"):  # as rows, whichever way the weights of a convolution are laid out
+        state[name] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
     for side, rows in (("left", gradient), ("right", gradient.T)):
         if 1 < len(rows) <= LONGEST_TURNED and parameter.ndim > 1:
             state[side] = rows @ rows.T

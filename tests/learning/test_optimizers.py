@@ -101,6 +101,20 @@ def test_soap_takes_convolutions_vectors_and_long_sides(monkeypatch):
     torch.testing.assert_close(kernel, twin)
 
 
+def test_soap_takes_convolutions_whose_weights_are_laid_out_with_channels_last():
+    drawn = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    last = drawn.contiguous(memory_format=torch.channels_last)
+    pair = [nn.Parameter(weight.clone()) for weight in (drawn, last)]
+    assert not pair[1].is_contiguous()
+    for weight in pair:
+        soap = optimizers.Soap([weight], lr=0.1, every=2)
+        for k in range(5):
+            gradient = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(1 + k))
+            weight.grad = torch.empty_like(weight).copy_(gradient)
+            soap.step()
+    torch.testing.assert_close(*pair)
+
+
 @pytest.mark.parametrize("size", [1e-3, 1e-7, 1e-15])
 def test_soap_begins_with_gradients_of_low_rank_and_small_entries(size):
     """Those of a layer behind ReLU, many units of which are silent: some eigenvectors of single precision were NaN."""
