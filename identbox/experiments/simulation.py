@@ -174,7 +174,7 @@ def learner_of(
         world = World(process, seed=seed, mixing=simulation.mixing, shared_mixing=shared)
     outputs = simulation.encoder.encoding_size or simulation.objective.encoding_size(world.content_size)
     # Encoders that start alike find sooner what their views have in common.
-    alike = simulation.encoder.start is not None
+    alike = simulation.encoder.start == "he"
     encoders = {
         name: MLP(
             mixed.dim, outputs, simulation.encoder, seed=seed, name="encoder" if alike else f"encoder/{name}"

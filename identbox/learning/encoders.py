@@ -18,7 +18,7 @@ from identbox.errors import IdentboxError
 from identbox.learning.linear import DenseLayer
 from identbox.settings import Count, at_least, settings
 
-Start = Literal["he", "linear"]
+Start = Literal["he"]
 
 
 @settings
@@ -29,9 +29,8 @@ class MLPSettings:
     widths: tuple[Count, ...] = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in input dimensions
     slope: float = 0.01  # of LeakyReLU below 0
     # he: the first weights are normal, of variance 2/fan-in (1/fan-in in the last layer), and biases 0, so that signals
-    # keep their size (He et al., 2015). linear: units come in pairs of opposite weights, so that the network is a
-    # linear map at first (Balduzzi et al., 2017). Of both, all views of a simulation get the same weights. Without it,
-    # weights and biases are uniform within +-1/sqrt(fan-in), PyTorch's default, and other ones for each view.
+    # keep their size (He et al., 2015), and those of all views of a simulation are the same; without it, both are
+    # uniform within +-1/sqrt(fan-in), PyTorch's default, and other ones for each view
     start: Start | None = None
     # samples whose mean and covariance the first layer's first weights undo; without it, they undo nothing
     whitening: Annotated[int, at_least(100)] | None = None
@@ -54,30 +53,19 @@ class MLP(nn.Sequential):
         for fan_in, fan_out in itertools.pairwise(sizes):
             layers += [DenseLayer(fan_in, fan_out), nn.LeakyReLU(settings.slope, inplace=True)]
         super().__init__(*layers[:-1])
-        self._draw(settings, seeding.generator(seed, name))
-
-    @torch.no_grad()
-    def _draw(self, settings: MLPSettings, generator: torch.Generator) -> None:
-        """Draw the first weights and biases."""
-        linear = [layer for layer in self if isinstance(layer, nn.Linear)]
-        for layer in linear:
-            bound = layer.in_features**-0.5
-            if settings.start is None:
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
-            else:
-                gain = 1.0 if layer is linear[-1] else 2**0.5
-                layer.weight.normal_(0, gain * bound, generator=generator)
-                layer.bias.zero_()
-        if settings.start == "linear":
-            for layer in linear:
-                _pair_units(
-                    layer,
-                    settings.slope,
-                    first=layer is linear[0],
-                    last=layer is linear[-1],
-                    generator=generator,
-                )
+        generator = seeding.generator(seed, name)
+        with torch.no_grad():
+            for place, layer in enumerate(self):
+                if not isinstance(layer, nn.Linear):
+                    continue
+                bound = layer.in_features**-0.5
+                if settings.start is None:
+                    layer.weight.uniform_(-bound, bound, generator=generator)
+                    layer.bias.uniform_(-bound, bound, generator=generator)
+                else:
+                    gain = 1.0 if place == len(self) - 1 else 2**0.5
+                    layer.weight.normal_(0, gain * bound, generator=generator)
+                    layer.bias.zero_()
 
     def forward(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
         return super().forward(x)
@@ -104,28 +92,6 @@ class MLP(nn.Sequential):
         return sum(
             2 * layer.in_features * layer.out_features for layer in self if isinstance(layer, nn.Linear)
         )
-
-
-def _pair_units(
-    layer: nn.Linear, slope: float, *, first: bool, last: bool, generator: torch.Generator
-) -> None:
-    """Make inputs and outputs of a layer pairs of opposite sign: the second half is the first half's opposite.
-
-    LeakyReLU gives (1 + slope) z as the difference of z and -z, so that such layers together are a linear map. It keeps
-    lengths on the average. The inputs of the ``first`` layer and the outputs of the ``last`` one come as they are. A
-    unit that is left over keeps the weights it has, and nothing listens to it yet.
-    """
-    outputs, inputs = layer.weight.shape
-    rows, columns = outputs if last else outputs // 2, inputs if first else inputs // 2
-    core = torch.empty(rows, columns)
-    nn.init.orthogonal_(core, gain=max(1.0, columns / rows) ** 0.5, generator=generator)
-    if not first:
-        layer.weight.zero_()
-        core /= 1 + slope
-        core = torch.cat([core, -core], dim=1)
-    layer.weight[:rows, : core.shape[1]] = core
-    if not last:
-        layer.weight[rows : 2 * rows, : core.shape[1]] = -core
 
 
 class ConvEncoder(nn.Module):

@@ -94,29 +94,3 @@ def test_signals_keep_their_size_where_weights_start_by_he():
     shrunk = MLP(15, 5, MLPSettings(), seed=0, name="encoder")
     y = torch.randn(2000, 15, generator=torch.Generator().manual_seed(1))
     assert shrunk(y).var(0).mean().item() < 1e-3
-
-
-@pytest.mark.parametrize("widths", [(10, 50, 50, 50, 50, 10), (3, 5), (1, 1)])  # 7, 21 and 35 are odd
-def test_an_encoder_with_a_linear_start_is_a_linear_map_that_keeps_lengths(widths):
-    encoder = MLP(7, 3, MLPSettings(start="linear", widths=widths, slope=0.2), seed=0, name="encoder")
-    x = torch.randn(4000, 7, generator=torch.Generator().manual_seed(1))
-    encodings = encoder(x).detach()
-    fit = torch.linalg.lstsq(x, encodings).solution
-    torch.testing.assert_close(encodings, x @ fit, atol=1e-4, rtol=0)
-    # Random projections keep squared lengths on the average: three rows of seven vary by about a third.
-    assert 0.5 < (encodings.square().sum(1).mean() / x.square().sum(1).mean()).item() < 2
-    drawn_by_he = MLP(7, 3, MLPSettings(start="he", widths=widths, slope=0.2), seed=0, name="encoder")(x)
-    assert (drawn_by_he - x @ torch.linalg.lstsq(x, drawn_by_he).solution).abs().max() > 0.1
-
-
-def test_training_bends_an_encoder_with_a_linear_start():
-    encoder = MLP(2, 1, MLPSettings(start="linear", widths=(10, 10)), seed=0, name="encoder")
-    x = torch.randn(1000, 2, generator=torch.Generator().manual_seed(1))
-    target = x[:, :1].abs()
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=1e-2)
-    for _ in range(200):
-        optimizer.zero_grad()
-        (encoder(x) - target).square().mean().backward()
-        optimizer.step()
-    # The best linear map leaves the variance of |x| and the square of its mean: 1.
-    assert (encoder(x) - target).square().mean() < 0.05
