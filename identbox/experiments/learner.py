@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -35,6 +36,8 @@ class Learner(Placed):
 
     ``encoders`` has a module for each view, or one alone that all views share. The mixings of the world are
     registered as well. They have no parameters, only buffers: a checkpoint holds them, and an optimiser does not.
+    The first ``plain_steps`` steps minimise the loss of Eq. 8.2 as it is, whatever the objective says of temperature,
+    whitening and decoupling.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class Learner(Placed):
         objective: Objective,
         batch: int,
         precision: Precision = "float32",
+        plain_steps: int = 0,
     ) -> None:
         super().__init__()
+        self.plain_steps = plain_steps
         self.world, self.objective, self.batch, self.precision = world, objective, batch, precision
         self.mixings = nn.ModuleDict(unique_mixings(world.mixings))
         self.encoders = nn.ModuleDict(dict(encoders))
@@ -65,6 +70,15 @@ class Learner(Placed):
         """The objective on a fresh batch, the one of that step's number."""
         return self.loss_of(self.drawn(step, stream))
 
+    def training_loss(self, step: int) -> Float[Tensor, ""]:
+        """What a step of the training minimises: the objective, or before it that of Eq. 8.2 as it is."""
+        return self.loss_of(self.drawn(step), self.plain if step < self.plain_steps else None)
+
+    @property
+    def plain(self) -> Objective:
+        """The objective with whose similarity and negatives Eq. 8.2 is minimised as it is."""
+        return replace(self.objective, temperature=1.0, encodings=None, decoupled=False)
+
     def drawn(self, step: int, stream: str = "train") -> list[Float[Tensor, "n _"]]:
         """The observations of a step: of every view, and where negatives are drawn apart, of every view once more."""
         first = list(self.world.sample(self.batch, stream, step).x.values())
@@ -73,14 +87,20 @@ class Learner(Placed):
             views += self.world.sample(self.batch, f"{stream}/negatives", step).x.values()
         return views
 
-    def loss_of(self, drawn: Sequence[Float[Tensor, "n _"]]) -> Float[Tensor, ""]:
-        """The objective on what a step draws."""
+    def loss_of(
+        self, drawn: Sequence[Float[Tensor, "n _"]], objective: Objective | None = None
+    ) -> Float[Tensor, ""]:
+        """The objective, or another one, on what a step draws."""
         count = len(self.world.views)
         encoded = [self.encode(x, self.world.views[place % count]) for place, x in enumerate(drawn)]
-        return contrastive.info_nce(encoded[:count], self.objective, negatives=encoded[count:] or None)
+        return contrastive.info_nce(
+            encoded[:count], objective or self.objective, negatives=encoded[count:] or None
+        )
 
-    def drawn_loss(self) -> DrawnLoss:
-        """The loss in two parts, of which a GPU records the second; nothing in it is random."""
+    def drawn_loss(self) -> Callable[[int], Tensor]:
+        """The loss of a training's step; in two parts, of which a GPU records the second, where all steps are alike."""
+        if self.plain_steps:
+            return self.training_loss
         return DrawnLoss(
             draw=self.drawn, of=lambda drawn, generator: self.loss_of(drawn), seed=lambda step: 0
         )

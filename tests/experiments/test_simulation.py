@@ -60,6 +60,17 @@ def test_encoders_that_start_by_he_start_alike_until_each_undoes_the_covariance_
     assert not torch.equal(alike["1.0.weight"], alike["2.0.weight"])
 
 
+def test_plain_steps_come_first_and_minimise_the_published_loss():
+    objective = {"encodings": "whitened", "decoupled": True, "temperature": 0.7}
+    both = learner({"objective": objective, "plain_steps": 5})
+    plain, later = learner(), learner({"objective": objective})
+    step = both.drawn_loss()
+    assert torch.equal(step(4), plain.loss(4))
+    assert torch.equal(step(5), later.loss(5))
+    assert not torch.equal(step(4), later.loss(4))
+    assert both.validation_loss() == later.validation_loss()
+
+
 def test_a_run_leaves_its_record(finished):
     record = json.loads((finished / "results.json").read_text())
     assert record["seed"] == 3

@@ -105,9 +105,7 @@ def test_columns_that_are_constant_but_for_rounding_are_no_noise_to_a_kernel():
     target = Target(name="y", **split((x**2).sum(1, keepdim=True)))
     last_digits = 2**-22 * (normal(N + M, 20, seed=1) > 0)  # twice the rounding of float32 at 1
     encodings = torch.cat([x, 1 + last_digits], dim=1).float()
-    without, of_floats = (
-        scores(some, target)["y", "kernel_ridge"].score for some in (x.float(), encodings)
-    )
+    without, of_floats = (scores(some, target)["y", "kernel_ridge"].score for some in (x.float(), encodings))
     assert of_floats == pytest.approx(without, abs=1e-6)
     # As numbers of float64, the same columns are noise.
     assert scores(encodings.double(), target)["y", "kernel_ridge"].score < without - 0.01

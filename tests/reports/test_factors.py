@@ -179,7 +179,11 @@ def test_figures_are_drawn_with_content_bold_and_style_italic(sweep, tmp_path):
 def test_titles_of_panels_lie_within_the_figure():
     points = tuple(Point(at=at, value=0.5, low=0.4, high=0.6) for at in (1.0, 2.0))
     series = Series(
-        name="color index", block="style", metric="accuracy", note="chance 0.07, from content 0.13", points=points
+        name="color index",
+        block="style",
+        metric="accuracy",
+        note="chance 0.07, from content 0.13",
+        points=points,
     )
     panel = Panel(title="(a) Prediction of image factors from image encodings", series=(series,))
     figure = draw_bands([panel, panel], title="Figure 8.3", xlabel="encoding size")
