@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from identbox import seeding
-from identbox.metrics.predictors import PredictorSettings
-from identbox.metrics.probing import probe_targets
+from identbox.metrics.predictors import PredictorSettings, least_squares, r2
+from identbox.metrics.probing import probe_targets, rounding_of
 from identbox.metrics.scores import Score
 from identbox.metrics.targets import Target, seen, target_of
 from identbox.process.interventions import Permute
@@ -94,17 +92,11 @@ def _targets(
 def content_r2(world: World, encode: Encode) -> float:
     """R2 of a linear regression from the first view's encodings to content, on samples kept for it.
 
-    A figure to watch during training. It is a ridge regression with a penalty of 1e-6 in float64, since encodings may
-    be collinear.
+    A figure to watch during training. How long encodings are in which direction does not matter.
     """
     view = world.views[0]
     sample = world.sample(2 * WATCHED, "watch")
-    inputs = functional.pad(encode(sample.x[view], view), (0, 1), value=1.0)
-    targets = sample.block(view, "content")
-    a, b = inputs[:WATCHED].double(), targets[:WATCHED].double()
-    gram = a.T @ a
-    ridge = 1e-6 * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram), device=a.device)
-    weights = torch.linalg.solve(gram + ridge, a.T @ b)
-    truth: Float[Tensor, "n c"] = targets[WATCHED:].double()
-    residual = (truth - inputs[WATCHED:].double() @ weights).square().sum(0)
-    return (1 - residual / (truth - truth.mean(0)).square().sum(0)).mean().item()
+    encodings, targets = encode(sample.x[view], view), sample.block(view, "content").double()
+    x, rounding = encodings.double(), rounding_of(encodings)
+    predicted = least_squares(x[:WATCHED], targets[:WATCHED], x[WATCHED:], rounding=rounding)
+    return r2(targets[WATCHED:], predicted).mean().item()

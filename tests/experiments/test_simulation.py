@@ -13,6 +13,7 @@ from identbox.experiments import run
 from identbox.experiments import simulation as simulations
 from identbox.experiments.simulation import Simulation
 from identbox.jobs import leases
+from identbox.metrics.interventional import content_r2
 from identbox.process.interventions import Permute
 
 TINY = {
@@ -69,6 +70,18 @@ def test_plain_steps_come_first_and_minimise_the_published_loss():
     assert torch.equal(step(5), later.loss(5))
     assert not torch.equal(step(4), later.loss(4))
     assert both.validation_loss() == later.validation_loss()
+
+
+def test_the_content_that_is_watched_is_read_whatever_the_lengths_of_directions():
+    world = learner({"process": {"content": 2}}).world
+
+    def content(x, view):
+        return world.invert(x, view)["content"]
+
+    assert content_r2(world, content) > 0.999
+    assert content_r2(world, lambda x, view: content(x, view) * torch.tensor([1000.0, 0.1]) + 50) > 0.999
+    assert content_r2(world, lambda x, view: content(x, view)[:, :1]) == pytest.approx(0.5, abs=0.1)
+    assert content_r2(world, lambda x, view: torch.randn(len(x), 2)) < 0.05
 
 
 def test_a_run_leaves_its_record(finished):
