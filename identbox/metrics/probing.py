@@ -33,6 +33,7 @@ from identbox.metrics.intervals import (
     rank_normal,
     resamples,
 )
+from identbox.metrics.normal_scores import ROUNDING
 from identbox.metrics.predictors import (
     Fit,
     PredictorSettings,
@@ -188,7 +189,7 @@ def standardise(
     relative = max(rounding_of(train), torch.finfo(torch.float64).eps)  # that of a mean, for integers
     train, test = train.double(), test.double()
     mean, deviation = train.mean(0), train.std(0, correction=0)
-    rounding = 10 * relative * train.abs().amax(0)
+    rounding = ROUNDING * relative * train.abs().amax(0)
     scale = torch.where(deviation > rounding, deviation, torch.ones_like(deviation))
     return (train - mean) / scale, (test - mean) / scale
 
