@@ -179,3 +179,12 @@ class SpecificLearner(nn.Module):
     def embed(self, x: Tensor) -> Float[Tensor, "n d"]:
         """The embedding m of the modality."""
         return self.vae.posterior(x).mean
+
+    @torch.no_grad()
+    def draw(self, x: Tensor) -> Float[Tensor, "n d"]:
+        """A draw of m for each sample, with the same noise in every call: draws of two inputs differ by these alone."""
+        q = self.vae.posterior(x)
+        generator = seeding.generator(
+            self.first.source.seed, "draws of m", self.view, device=self.first.device
+        )
+        return q.from_noise(q.noise(1, generator))[0]

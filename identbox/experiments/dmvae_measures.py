@@ -13,9 +13,16 @@ from torch import Tensor
 
 from identbox import config, seeding
 from identbox.experiments.dmvae import Stages
-from identbox.experiments.identification import block_record
+from identbox.experiments.identification import DRAWS, block_record
 from identbox.experiments.simulation import ProbeSettings
-from identbox.identifiability.measures import Encode, estimated, recovery_measures, weakness, with_weakness
+from identbox.identifiability.measures import (
+    Encode,
+    Measure,
+    estimated,
+    recovery_measures,
+    weakness,
+    with_weakness,
+)
 from identbox.identifiability.predictions import beside_content, declared
 from identbox.learning.mixture_prior import MixturePrior
 from identbox.metrics import leak
@@ -31,23 +38,34 @@ DISPLACED = 1000  # samples in which each variable is permuted
 
 @torch.no_grad()
 def specific_identification(
-    world: World, encode: Callable[[Tensor], Float[Tensor, "n d"]], view: str, *, samples: int
+    world: World,
+    encode: Callable[[Tensor], Float[Tensor, "n d"]],
+    view: str,
+    *,
+    draw: Callable[[Tensor], Float[Tensor, "n d"]] | None = None,
+    samples: int,
 ) -> dict[str, Any]:
     """How much of content leaks into latents of a view alone, and how much they have of all else that it shows.
 
-    Every sample is encoded twice, with everything but content as it is.
+    Every sample is encoded twice, with everything but content as it is. ``draw`` gives draws from the posterior, with
+    noise that is the same for both: then the record has their leak too. Noise is a part of them that content does not
+    move, so that the leak is lower than that of the means where content moves these less than noise does.
     """
     base, other = (world.sample(samples, "verify", part) for part in ("base", "other content"))
     changed = world.intervene(
         base, *(Set(v.name, other.latent.values[v.name]) for v in declared(world.process))
     )
     block, values = beside_content(world.process, view), base.z[view]
-    first, second = (encode(one.x[view]) for one in (base, changed))
-    moved = estimated(view, "leak", "redrawn", leak.redrawn_leak(first, second))
-    measures = [moved, *recovery_measures(view, first, block, values)]
-    return block_record(
+
+    def moved(read: Callable[[Tensor], Float[Tensor, "n d"]]) -> Measure:
+        first, second = (read(one.x[view]) for one in (base, changed))
+        return estimated(view, "leak", "redrawn", leak.redrawn_leak(first, second))
+
+    measures = [moved(encode), *recovery_measures(view, encode(base.x[view]), block, values)]
+    record = block_record(
         [v.name for v in block], with_weakness(measures, functools.partial(weakness, block, values))
     )
+    return record if draw is None else {**record, DRAWS: config.toml_values(moved(draw).record())}
 
 
 @torch.no_grad()

@@ -116,7 +116,9 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
                 for one in displacement_records(world, lambda x, _: second.embed(x), views=[view])
             ],
             SPECIFIC_IDENTIFICATION: [
-                specific_identification(world, second.embed, view, samples=2 * settings.samples)
+                specific_identification(
+                    world, second.embed, view, draw=second.draw, samples=2 * settings.samples
+                )
             ],
         }
 

@@ -34,6 +34,7 @@ from identbox.process.world import World, unique_mixings
 
 # Keys of records: what encodings have of content; of a DMVAE, what the latents of each modality have of all else.
 IDENTIFICATION, SPECIFIC_IDENTIFICATION = "identification", "specific_identification"
+DRAWS = "draws"  # within the latter: the leak of content into draws from the posterior of these latents
 MIXING_ROWS = ("mixing", "distinct-mechanisms")  # assumptions that need the mixings themselves
 Blocks = dict[tuple[str, ...], list[Measure]]
 
@@ -103,10 +104,19 @@ def blocks_of_record(record: Mapping[str, Any], where: str, key: str = IDENTIFIC
         if not isinstance(table, Mapping) or not isinstance(table.get("block"), list):
             raise IdentboxError(f"{at}: expected a block and its measures, got {table!r:.60}")
         measures = _list(table, "measures", at)
-        blocks[tuple(map(str, table["block"]))] = [
+        blocks.setdefault(tuple(map(str, table["block"])), []).extend(
             measure_of_record({**_ABSENT, **one}, f"{at}.measures[{k}]") for k, one in enumerate(measures)
-        ]
+        )
     return blocks
+
+
+def drawn_leaks(record: Mapping[str, Any], where: str) -> list[Measure]:
+    """Of a DMVAE, the leak of content into draws of each modality's latents; none where the record lacks them."""
+    return [
+        measure_of_record({**_ABSENT, **table[DRAWS]}, f"{where}: {SPECIFIC_IDENTIFICATION}[{place}].{DRAWS}")
+        for place, table in enumerate(_list(record, SPECIFIC_IDENTIFICATION, where))
+        if DRAWS in table
+    ]
 
 
 def with_freedom(blocks: Blocks, process: Process, *, seed: int) -> Blocks:

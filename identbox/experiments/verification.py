@@ -15,6 +15,7 @@ from identbox.experiments.identification import (
     SPECIFIC_IDENTIFICATION,
     Blocks,
     blocks_of_record,
+    drawn_leaks,
     measured_blocks,
     mixing_rows_of_record,
     with_freedom,
@@ -65,6 +66,8 @@ class SeedFinding:
     without: str | None  # why there is no optimum
     # Of a DMVAE: what the latents of each modality have of content, and of all else that it shows.
     specific: tuple[ViewVerdict, ...] = ()
+    # The leak of content into draws of these latents: of no weight in the verdict, which is on their means.
+    draws: tuple[Measure, ...] = ()
 
     @property
     def gap(self) -> float | None:
@@ -271,6 +274,7 @@ def verify_trial(trial: Trial, margins: Margins) -> SeedFinding:
             for measures in blocks_of_record(trial.record, trial.where, SPECIFIC_IDENTIFICATION).values()
             for verdict in judge(measures, margins)
         ),
+        draws=tuple(drawn_leaks(trial.record, trial.where)),
     )
 
 

@@ -155,11 +155,15 @@ def condition_row(condition: Any) -> tuple[str | TableCell, ...]:
         m.view,
         f"{what} with content cut" if m.regime == "cut" else what,
         m.how,
-        f"{m.value:.3f}",
-        f"[{m.low:.3f}, {m.high:.3f}]",
+        *estimate_cells(m),
         condition.relation,
         TableCell(_STATE_WORDS[condition.state], state=_STATES[condition.state]),
     )
+
+
+def estimate_cells(measure: Measure) -> tuple[str, str]:
+    """The value of a measure, and its interval."""
+    return f"{measure.value:.3f}", f"[{measure.low:.3f}, {measure.high:.3f}]"
 
 
 def verify(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from identbox.experiments.verification import CAME, SeedFinding, came, total
 from identbox.identifiability.verdicts import counted
-from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row
+from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row, estimate_cells
 from identbox.reports.wording import MISSING
 from identbox.tables import Table, TableCell, judged_cell
 
@@ -173,19 +173,21 @@ def specific_tables(finding: GroupFinding, title: str) -> Iterator[Table]:
     """Of a DMVAE: whether the latents of each modality are free of content, and have all else that it shows."""
     for seed in finding.seeds:
         rows = [condition_row(c) for verdict in seed.specific for c in verdict.conditions]
-        if rows:
-            yield Table(
-                f"{title}, seed {seed.seed}",
-                CONDITION_COLUMNS,
-                rows,
-                SPECIFIC_NOTES,
-                align="lllrrll",
-            )
+        if not rows:
+            continue
+        for m in seed.draws:
+            rows.append((m.view, "leak of draws", m.how, *estimate_cells(m), MISSING, MISSING))
+        notes = (*SPECIFIC_NOTES, DRAWS_NOTE) if seed.draws else SPECIFIC_NOTES
+        yield Table(f"{title}, seed {seed.seed}", CONDITION_COLUMNS, rows, notes, align="lllrrll")
 
 
 SPECIFIC_NOTES = (
     "leak: the part of the variance that content moves, in the worst direction; 0 where they are free of content",
     "recovery: of all else that the view shows, in the worst direction",
+)
+DRAWS_NOTE = (
+    "leak of draws: the same of draws from the posterior, whose noise is a part that content does not move; "
+    "the verdict is on means"
 )
 
 

@@ -30,6 +30,7 @@ from identbox.learning.generation import Inference
 from identbox.learning.mixture_prior import MixturePrior
 from identbox.process.presets import numerical_simulation
 from identbox.process.world import World
+from identbox.reports.verdicts import specific_tables
 
 TRAINING = {"batch": 32, "log_every": 5, "checkpoint_every": 0.0, "learning_rate": 1e-3}
 SMALL = {
@@ -136,6 +137,45 @@ def test_latents_of_a_modality_are_held_against_content_and_all_else(whole):
     assert half["leak"] == pytest.approx(0.5, abs=0.05)
     assert half["recovery"] < 0.2  # nothing of what is specific to the view
     assert [one["block"] for one in record["specific_identification"]] == [block, ["style", "specific_2"]]
+
+
+@pytest.mark.parametrize(("scale", "of_draws"), [(1.0, 0.5), (0.1, 0.01)])
+def test_the_leak_of_draws_is_less_than_that_of_means_where_noise_outweighs_content(whole, scale, of_draws):
+    world = World(settings().process.make("multimodal"), seed=0, mixing=settings().mixing)
+    deviation = world.sample(4000, "deviation").z["1"]["content"].std()
+    noise = torch.randn(4000, 1, generator=torch.Generator().manual_seed(1))
+    mean = lambda x: scale * world.invert(x, "1")["content"] / deviation  # noqa: E731
+    draw = lambda x: mean(x) + noise  # noqa: E731
+    found = dmvae_measures.specific_identification(world, mean, "1", draw=draw, samples=4000)
+    assert found["measures"][0]["value"] > 0.95
+    assert found["draws"]["value"] == pytest.approx(of_draws, abs=0.02 + 0.02 * scale)
+
+
+def test_the_noise_of_draws_of_m_is_the_same_in_every_call(whole):
+    world = World(settings().process.make("multimodal"), seed=0, mixing=settings().mixing)
+    second = dmvae_runs.world_stages(settings(), world, seed=0).seconds["1"]
+    x = world.sample(50, "x").x["1"]
+    posterior, drawn = second.vae.posterior(x), second.draw(x)
+    torch.testing.assert_close(second.draw(x), drawn)
+    assert not torch.allclose(drawn, posterior.mean)
+    noise = second.draw(torch.zeros_like(x)) - second.vae.posterior(torch.zeros_like(x)).mean
+    scales = [(one.log_variance / 2).exp() for one in (posterior, second.vae.posterior(torch.zeros_like(x)))]
+    torch.testing.assert_close(drawn, posterior.mean + noise / scales[1] * scales[0], rtol=1e-4, atol=1e-5)
+
+
+def test_verdicts_on_latents_of_modalities_are_there_for_each_also_where_they_show_the_same(whole, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.toml").write_bytes((whole[0] / "config.toml").read_bytes())
+    record = json.loads((whole[0] / "results.json").read_text())
+    for part in record["specific_identification"]:
+        part["block"] = ["style"]
+    (folder / "results.json").write_text(json.dumps(record))
+    finding = verification.verify_group("run", [trials.read(folder)], Margins())
+    assert [verdict.view for verdict in finding.seeds[0].specific] == ["1", "2"]
+    assert [measure.view for measure in finding.seeds[0].draws] == ["1", "2"]
+    (table,) = specific_tables(finding, "latents")
+    assert [row[0] for row in table.rows if row[1] == "leak of draws"] == ["1", "2"]
 
 
 def test_controls_of_a_dmvae_train_nothing_and_say_what_its_verdict_would_have_seen(whole, tmp_path):
