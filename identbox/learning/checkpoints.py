@@ -14,7 +14,7 @@ from torch import Tensor
 
 from identbox import files
 from identbox.errors import IdentboxError
-from identbox.learning.optimizers import LONGEST_TURNED, SQUARE_STATE, Soap
+from identbox.learning.optimizers import SQUARE_STATE
 
 CHECKPOINT_FORMAT = 2
 CHECKPOINT_KEYS = {"step", "seconds", "metrics", "model", "optimizer"}  # besides the format
@@ -113,22 +113,26 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
         for parameter in group["params"]:
             moments = optimizer.state.get(parameter)
             if moments:
-                _check_moments(moments, parameter, isinstance(optimizer, Soap))
+                _check_moments(moments, parameter, settings.get("max_precond_dim"))
 
 
-def _shapes_of_moments(parameter: Tensor, of_soap: bool) -> dict[str, torch.Size]:
-    """What an optimiser keeps for a parameter, besides the number of its steps."""
+def _shapes_of_moments(parameter: Tensor, longest: int | None) -> dict[str, torch.Size]:
+    """What an optimiser keeps for a parameter, besides the number of its steps.
+
+    ``longest`` is the longest side that SOAP turns, or None for another optimiser.
+    """
     shapes = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameter.shape)
-    if of_soap and parameter.ndim > 1:
+    if longest is not None and parameter.ndim > 1:
         sides = parameter.flatten(1).shape
         for name, place in SQUARE_STATE.items():
-            if 1 < sides[place] <= LONGEST_TURNED:
+            if 1 < sides[place] <= longest:
                 shapes[name] = torch.Size([sides[place]] * 2)
     return shapes
 
 
-def _check_moments(moments: dict[str, Any], parameter: Tensor, of_soap: bool) -> None:
-    shapes = _shapes_of_moments(parameter, of_soap)
+def _check_moments(moments: dict[str, Any], parameter: Tensor, longest: int | None) -> None:
+    of_soap = longest is not None
+    shapes = _shapes_of_moments(parameter, longest)
     if moments.keys() != {"step", *shapes}:
         raise ValueError(f"moments {', '.join(map(str, moments))}"[:200])
     step = moments["step"]

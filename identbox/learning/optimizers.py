@@ -20,7 +20,6 @@ WRAPPED = (
     "zero_grad",
     "_cuda_graph_capture_health_check",
 )
-LONGEST_TURNED = 2048  # of a matrix whose gradients' covariance SOAP keeps; its cost grows with the cube
 # What SOAP keeps of each side of a matrix: the covariance of its gradients, and that covariance's eigenvectors.
 SQUARE_STATE = {"left": 0, "left_basis": 0, "right": 1, "right_basis": 1}
 OptimizerType = TypeVar("OptimizerType", bound=type[torch.optim.Optimizer])
@@ -53,8 +52,8 @@ class Soap(torch.optim.Optimizer):
     For a weight W (rows, columns) with gradient G, running means of G G^T and G^T G are kept. Adam works on
     Q_left^T G Q_right, where the columns of Q are the eigenvectors of these means, and its step is turned back. The
     eigenvectors are brought up to date every ``every`` steps, by one step of orthogonal iteration. Convolutions count
-    as matrices (outputs, rest). A side of one, or of more than LONGEST_TURNED, is left as it is, so that vectors get
-    Adam. The first step only measures; weights do not move.
+    as matrices (outputs, rest). A side of one, or of more than ``max_precond_dim``, is left as it is, so that vectors
+    get Adam: the cost of a side grows with its cube. The first step only measures; weights do not move.
     """
 
     def __init__(
@@ -66,9 +65,10 @@ class Soap(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         every: int = 10,
+        max_precond_dim: int = 2048,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "every": every}
-        super().__init__(parameters, defaults)
+        super().__init__(parameters, {**defaults, "max_precond_dim": max_precond_dim})
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One step along the gradients of all parameters; without a closure."""
@@ -79,19 +79,19 @@ class Soap(torch.optim.Optimizer):
                 gradient = parameter.grad.flatten(1) if parameter.ndim > 1 else parameter.grad[:, None]
                 state = self.state[parameter]
                 if not state:
-                    state.update(_initial(parameter, gradient))
+                    state.update(_initial(parameter, gradient, group["max_precond_dim"]))
                     continue
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.sub_(_change(state, gradient, group).reshape(parameter.shape))
 
 
-def _initial(parameter: nn.Parameter, gradient: Tensor) -> dict[str, Any]:
+def _initial(parameter: nn.Parameter, gradient: Tensor, longest: int) -> dict[str, Any]:
     """The state after the first gradient."""
     state: dict[str, Any] = {"step": 0}
     for name in ("exp_avg", "exp_avg_sq"):  # as rows, whichever way the weights of a convolution are laid out
         state[name] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
     for side, rows in (("left", gradient), ("right", gradient.T)):
-        if 1 < len(rows) <= LONGEST_TURNED and parameter.ndim > 1:
+        if 1 < len(rows) <= longest and parameter.ndim > 1:
             state[side] = rows @ rows.T
             # In single precision LAPACK returns NaN for some matrices of low rank with small entries.
             vectors = torch.linalg.eigh(state[side].double()).eigenvectors

@@ -50,6 +50,7 @@ class TrainingSettings:
     steps: Annotated[int, at_least(0)] = 300_000
     batch: Annotated[int, at_least(2)] = 6144  # samples of each view in a step
     optimizer: OptimizerName | None = None  # without it, Adam (Kingma and Ba, 2015)
+    max_precond_dim: Count = 2048  # longest side of a matrix that SOAP sees in its eigenbasis
     learning_rate: Positive = 1e-4
     schedule: Schedule = "constant"  # or falling to 0 along half a cosine
     # steps in which the learning rate grows linearly to that of the schedule (Goyal et al., 2017)
@@ -162,7 +163,12 @@ def minimise(
 
 def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     if settings.optimizer == "soap":
-        return Soap(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        return Soap(
+            parameters,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            max_precond_dim=settings.max_precond_dim,
+        )
     # One kernel for all parameters, on CPU as well as on GPU. A recorded step reads the rate from the GPU.
     device = parameters[0].device
     rate = (

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from identbox.learning import optimizers
+from identbox.learning import checkpoints, optimizers
 
 USE = """
 import sys, torch
@@ -85,11 +85,10 @@ def test_soap_is_that_of_the_papers_pseudocode():
     np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=0, atol=1e-10)
 
 
-def test_soap_takes_convolutions_vectors_and_long_sides(monkeypatch):
+def test_soap_takes_convolutions_vectors_and_long_sides():
     """A side that is too long is not turned; where none is, what is left is Adam."""
-    monkeypatch.setattr(optimizers, "LONGEST_TURNED", 1)
     kernel, twin = (nn.Parameter(torch.ones(3, 2, 2, 2)) for _ in range(2))
-    soap = optimizers.Soap([kernel], lr=0.1)
+    soap = optimizers.Soap([kernel], lr=0.1, max_precond_dim=1)
     adam = torch.optim.Adam([twin], lr=0.1, betas=(0.95, 0.95))
     for k in range(4):
         gradient = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(k))
@@ -99,6 +98,19 @@ def test_soap_takes_convolutions_vectors_and_long_sides(monkeypatch):
             twin.grad = gradient.clone()
             adam.step()
     torch.testing.assert_close(kernel, twin)
+
+
+def test_soap_turns_the_sides_up_to_a_length():
+    """It keeps the covariance of these alone, and a training that is continued with another length is refused."""
+    kernel = nn.Parameter(torch.ones(3, 2, 2, 2))
+    soap = optimizers.Soap([kernel], lr=0.1, max_precond_dim=3)
+    kernel.grad = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    soap.step()
+    assert set(soap.state[kernel]) == {"step", "exp_avg", "exp_avg_sq", "left", "left_basis"}
+    state = soap.state_dict()
+    checkpoints.load_optimizer(optimizers.Soap([kernel], lr=0.1, max_precond_dim=3), state)
+    with pytest.raises(ValueError, match="moments"):
+        checkpoints.load_optimizer(optimizers.Soap([kernel], lr=0.1, max_precond_dim=8), state)
 
 
 def test_soap_takes_convolutions_whose_weights_are_laid_out_with_channels_last():
