@@ -157,10 +157,9 @@ def _tables(
 
 
 def cell_label_of(cell: Cell) -> str:
-    """A cell by its model and what else it differs in."""
+    """A cell by its model, where models differ, and what else it differs in."""
     rest = {key: value for key, value in cell.values.items() if key != "model"}
-    label = cell_label(rest)
-    return f"{cell.values.get('model', cell.name)}{', ' if label else ''}{label}"
+    return ", ".join(filter(None, (cell.values.get("model"), cell_label(rest)))) or cell.name
 
 
 def _judge_notes(runs: Runs) -> list[str]:

@@ -69,7 +69,11 @@ class FrontierPoint:
 
 @styled
 def draw_panels(panels: Sequence[LinePanel], *, title: str) -> Figure:
-    """Panels with lines, bands of one standard deviation, and hollow markers for published figures."""
+    """Panels with lines, bands of one standard deviation, and hollow markers for published figures.
+
+    Panels without a line are left out, where others have one.
+    """
+    panels = [panel for panel in panels if any(series.points for series in panel.series)] or panels
     wide = max(1, min(ABREAST, len(panels)))
     rows = max(1, -(-len(panels) // wide))
     figure = new_figure(max(5.0, 0.8 + 2.9 * wide), 1.0 + 2.6 * rows, title)

@@ -290,3 +290,15 @@ def test_directions_are_not_whitened():
         IdentboxError, match="encodings: expected whitened ones for Euclidean distances alone"
     ):
         Objective(similarity="cosine", encodings="whitened")
+
+
+def test_directions_of_one_dimension_have_no_gradient_to_be_scaled_up():
+    """They are +1 or -1: through `normalize` they had gradients of rounding, which optimisers scale to full steps."""
+    generator = torch.Generator().manual_seed(0)
+    views = [torch.randn(64, 1, generator=generator).requires_grad_() for _ in range(2)]
+    objective = Objective(similarity="cosine", temperature=0.1)
+    loss = info_nce(views, objective)
+    expected = info_nce([v.detach() / v.detach().abs() for v in views], objective)
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert all(torch.equal(v.grad, torch.zeros_like(v)) for v in views)

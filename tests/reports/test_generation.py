@@ -39,9 +39,9 @@ def distance(given, name, value):
     return {"given": given, "made": name, "distance": value, **one}
 
 
-def record(seed, *, level, quality, specific=0.5, likelihood=-100.0):
+def record(seed, *, level, quality, specific=0.5, likelihood=-100.0, likelihoods=True):
     pairs = [(a, b) for a in NAMES for b in NAMES if a != b]
-    by_inputs = [{"inputs": NAMES[:k], "mean": likelihood - 3 + k} for k in (1, 2, 3)]
+    by_inputs = [{"inputs": NAMES[:k], "mean": likelihood - 3 + k} for k in (1, 2, 3) if likelihoods]
     return {
         "format": 1, "kind": "generative", "identbox": "0", "seed": seed, "config": {}, "steps": 10, "seconds": 1.0,
         "versions": {"torch": "2", "python": "3"}, "machine": {"cpu": "x", "threads": 1}, "losses": {"train": 1.0},
@@ -138,6 +138,21 @@ def test_inputs_are_shown_with_claims_that_hold_and_that_do_not(tmp_path):
     assert "not the FID" in shown
     paths = report.write(tmp_path / "out")
     assert {"report.md", "table.csv", "inputs.png", "inputs.svg"} <= {path.name for path in paths}
+
+
+def test_rows_of_one_model_go_by_what_they_differ_in_and_panels_without_lines_are_left_out(tmp_path):
+    cells = {
+        f"specific{size}": ({"specific": size}, {"level": 0.4, "quality": size, "likelihoods": False})
+        for size in (8, 64)
+    }
+    report = reports.read_report(write_sweep(tmp_path / "s", "inputs", cells))
+    assert "| specific 8 | " in report.markdown()
+    assert "specific8" not in report.markdown()
+    figure = report.figures["inputs"]()
+    assert [ax.get_title() for ax in figure.axes if ax.get_visible()] == [
+        "Shared classes read from the embedding",
+        "Coherence of the missing modalities",
+    ]
 
 
 def test_the_shortcut_is_judged_by_the_probe_of_specific_dimensions(tmp_path):
