@@ -110,7 +110,10 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
     def specific(second: SpecificLearner) -> dict[str, Any]:
         view = second.view
         return {
-            "probes": probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}"),
+            "probes": [
+                *probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}"),
+                *probes_of(world, lambda x: second.draw(x[view]), view, settings, name=f"draws of m of {view}"),
+            ],
             "displacement": [
                 {**one, "view": f"m of {view}"}
                 for one in displacement_records(world, lambda x, _: second.embed(x), views=[view])

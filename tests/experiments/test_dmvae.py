@@ -105,7 +105,8 @@ def test_the_record_is_one_that_verdicts_and_reports_read(whole):
     assert trial.content_size == 1
     assert {one["block"][0] for one in record["identification"]} == {"content"}
     names = {one["view"] for one in record["probes_subsets"]}
-    assert names == {"c of all (latents of 1)", "c of all (latents of 2)", "m of 1", "m of 2"}
+    of_m = {f"{what}m of {view}" for view in "12" for what in ("", "draws of ")}
+    assert names == {"c of all (latents of 1)", "c of all (latents of 2)", *of_m}
     assert record["mutual_information"].keys() == {"1", "2"}
     assert [(row["given"], row["generated"]) for row in record["content_agreement"]] == [
         ("1", "1"),
