@@ -112,7 +112,9 @@ def _on_world(experiment: DMVAESettings, stages: Stages, world: World) -> Measur
         return {
             "probes": [
                 *probes_of(world, lambda x: second.embed(x[view]), view, settings, name=f"m of {view}"),
-                *probes_of(world, lambda x: second.draw(x[view]), view, settings, name=f"draws of m of {view}"),
+                *probes_of(
+                    world, lambda x: second.draw(x[view]), view, settings, name=f"draws of m of {view}"
+                ),
             ],
             "displacement": [
                 {**one, "view": f"m of {view}"}

@@ -23,6 +23,7 @@ from identbox.experiments import (
 from identbox.experiments.image_text import open_data
 from identbox.experiments.multiview import data_of_pairs, open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
+from identbox.experiments.simulation import ProbeSettings
 from identbox.identifiability.verdicts import Margins
 from identbox.learning import training
 from identbox.learning.dmvae import directions
@@ -150,6 +151,32 @@ def test_the_leak_of_draws_is_less_than_that_of_means_where_noise_outweighs_cont
     found = dmvae_measures.specific_identification(world, mean, "1", draw=draw, samples=4000)
     assert found["measures"][0]["value"] > 0.95
     assert found["draws"]["value"] == pytest.approx(of_draws, abs=0.02 + 0.02 * scale)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_latents_that_tell_nothing_of_content_may_still_be_moved_by_it(smooth):
+    """A sign, or a turn, that depends on content: m is independent of content, and yet not free of it."""
+    process = numerical_simulation(content=1, style=2, specific=0)
+    world = World(process, seed=0, mixing=settings().mixing)
+    drawn = world.sample(4000, "deviations").z["1"]
+    deviations = {name: values.std(0) for name, values in drawn.items()}
+
+    def encode(x):
+        z = world.invert(x, "1")
+        content, style = (z[name] / deviations[name] for name in ("content", "style"))
+        if not smooth:
+            return style * (1 - 2.0 * (content > 0))
+        cosine, sine = (2 * content).cos(), (2 * content).sin()
+        return torch.cat(
+            [cosine * style[:, :1] - sine * style[:, 1:], sine * style[:, :1] + cosine * style[:, 1:]], 1
+        )
+
+    probes = ProbeSettings(samples=1000, bootstrap=5)
+    scores = dmvae_measures.probes_of(world, lambda x: encode(x["1"]), "1", probes, name="m of 1")
+    (content,) = (one["score"] for one in scores if one["target"] == "content" and one["probe"] != "linear")
+    assert abs(content) < 0.02
+    found = dmvae_measures.specific_identification(world, encode, "1", samples=2000)
+    assert found["measures"][0]["value"] > 0.5
 
 
 def test_the_noise_of_draws_of_m_is_the_same_in_every_call(whole):
