@@ -105,18 +105,27 @@ def blocks_of_record(record: Mapping[str, Any], where: str, key: str = IDENTIFIC
             raise IdentboxError(f"{at}: expected a block and its measures, got {table!r:.60}")
         measures = _list(table, "measures", at)
         blocks.setdefault(tuple(map(str, table["block"])), []).extend(
-            measure_of_record({**_ABSENT, **one}, f"{at}.measures[{k}]") for k, one in enumerate(measures)
+            _measure(one, f"{at}.measures[{k}]") for k, one in enumerate(measures)
         )
     return blocks
 
 
 def drawn_leaks(record: Mapping[str, Any], where: str) -> list[Measure]:
-    """Of a DMVAE, the leak of content into draws of each modality's latents; none where the record lacks them."""
+    """Of a DMVAE, the leak of content into draws of each modality's latents; none where the record lacks them.
+
+    Raises IdentboxError where they are damaged.
+    """
     return [
-        measure_of_record({**_ABSENT, **table[DRAWS]}, f"{where}: {SPECIFIC_IDENTIFICATION}[{place}].{DRAWS}")
+        _measure(table[DRAWS], f"{where}: {SPECIFIC_IDENTIFICATION}[{place}].{DRAWS}")
         for place, table in enumerate(_list(record, SPECIFIC_IDENTIFICATION, where))
         if DRAWS in table
     ]
+
+
+def _measure(table: object, where: str) -> Measure:
+    if not isinstance(table, Mapping):
+        raise IdentboxError(f"{where}: expected a measure, got {table!r:.60}")
+    return measure_of_record({"freedom": None, **table}, where)  # a record leaves out what is None
 
 
 def with_freedom(blocks: Blocks, process: Process, *, seed: int) -> Blocks:
@@ -133,9 +142,6 @@ def with_freedom(blocks: Blocks, process: Process, *, seed: int) -> Blocks:
         names: [known(measure, [v for v in process.variables if v.name in names]) for measure in measures]
         for names, measures in blocks.items()
     }
-
-
-_ABSENT = {"freedom": None}  # what a record leaves out since it is None
 
 
 def mixing_rows_of_record(record: Mapping[str, Any], where: str) -> list[Assumption]:

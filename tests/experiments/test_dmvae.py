@@ -206,6 +206,26 @@ def test_verdicts_on_latents_of_modalities_are_there_for_each_also_where_they_sh
     assert [row[0] for row in table.rows if row[1] == "leak of draws"] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        ({"draws": 3}, "specific_identification[0].draws: expected a measure, got 3"),
+        ({"draws": {"view": "1"}}, "specific_identification[0].draws"),
+        ({"measures": [3]}, "specific_identification[0].measures[0]: expected a measure, got 3"),
+    ],
+)
+def test_damaged_measures_of_latents_are_named(whole, tmp_path, damage, place):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.toml").write_bytes((whole[0] / "config.toml").read_bytes())
+    record = json.loads((whole[0] / "results.json").read_text())
+    record["specific_identification"][0].update(damage)
+    (folder / "results.json").write_text(json.dumps(record))
+    with pytest.raises(IdentboxError) as raised:
+        verification.verify_group("run", [trials.read(folder)], Margins())
+    assert place in str(raised.value)
+
+
 def test_controls_of_a_dmvae_train_nothing_and_say_what_its_verdict_would_have_seen(whole, tmp_path):
     trial = trials.read(whole[0])
     assert verify_command._train_controls([trial], tmp_path / "controls", (0,), None, "cpu") == []
