@@ -304,17 +304,18 @@ def test_a_dataset_is_modelled_generated_and_judged(digits, tmp_path):
 
 def test_a_sweep_has_dmvae_beside_other_models(digits):
     sweep = sweeps.read_sweep_file(ROOT / "simulations" / "table_9_1.toml", "quick", on="multiview")
-    assert [cell.name for cell in sweep.cells][-3:] == [
+    assert [cell.name for cell in sweep.cells][-4:] == [
         "dmvae-whole-temperature0.1",
         "dmvae-rest-temperature0.1",
         "dmvae-rest-temperature0.5",
+        "dmvae-rest-temperature0.5-specific8",
     ]
     assert isinstance(sweep.cells[-1].config, dmvae.DMVAESettings)
     jobs = list(sweep.jobs(Path("out"), device="cpu", dataset=digits.folder))
-    assert len(jobs) == 24
+    assert len(jobs) == 27
     assert jobs[5].command[1:3] == ("train", str(digits.folder))
     ablation = sweeps.read_sweep_file(ROOT / "simulations" / "figure_9_3.toml", "quick", on="multiview")
-    assert [cell.config.specific.delta for cell in ablation.cells] == [0, 10, 20, 100, 400]
+    assert [cell.config.specific.delta for cell in ablation.cells] == 2 * [0, 10, 20, 100, 400]
 
 
 @pytest.mark.slow
