@@ -156,9 +156,9 @@ def _tables(
     return tables
 
 
-def cell_label_of(cell: Cell) -> str:
-    """A cell by its model, where models differ, and what else it differs in."""
-    rest = {key: value for key, value in cell.values.items() if key != "model"}
+def cell_label_of(cell: Cell, but_for: str | None = None) -> str:
+    """A cell by its model, where models differ, and what else it differs in, but for one value."""
+    rest = {key: value for key, value in cell.values.items() if key not in ("model", but_for)}
     return ", ".join(filter(None, (cell.values.get("model"), cell_label(rest)))) or cell.name
 
 
@@ -289,29 +289,22 @@ def _points(found: Iterable[tuple[float, SeedScores]]) -> tuple[tuple[float, flo
 
 
 def value_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
-    """Every overall quantity over a value, a line for each model: Figures 6.3, 6.6, 7.3, 7.4 and 7.5."""
+    """Every overall quantity over a value, a line for each model and what else differs: Figures 6.3, 7.3 and 9.3."""
     assert sweep.x is not None
     entries = list(quantity_entries(sweep, runs, OVERALL))
     at = {(entry.cell.name, entry.target): entry for entry in entries}
-    models = list(dict.fromkeys(cell.values.get("model", cell.name) for cell in sweep.cells))
+    lines: dict[str, list[Cell]] = {}
+    for cell in sorted(sweep.cells, key=lambda cell: float(cell.values[str(sweep.x)])):
+        lines.setdefault(cell_label_of(cell, but_for=sweep.x), []).append(cell)
     panels = []
     for one in OVERALL:
         series = tuple(
             LineSeries(
-                name=str(model),
+                name=label,
                 color=number,
-                points=_points(
-                    sorted(
-                        (
-                            (float(cell.values[sweep.x]), at[cell.name, one.name])
-                            for cell in sweep.cells
-                            if cell.values.get("model", cell.name) == model
-                        ),
-                        key=lambda pair: pair[0],
-                    )
-                ),
+                points=_points((float(cell.values[sweep.x]), at[cell.name, one.name]) for cell in cells),
             )
-            for number, model in enumerate(models)
+            for number, (label, cells) in enumerate(lines.items())
         )
         if any(line.points for line in series):
             panels.append(LinePanel(title=one.name, xlabel=setting_name(sweep.x), series=series))

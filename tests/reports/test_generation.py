@@ -155,6 +155,24 @@ def test_rows_of_one_model_go_by_what_they_differ_in_and_panels_without_lines_ar
     ]
 
 
+def test_over_a_value_there_is_a_line_for_all_else_that_cells_differ_in(tmp_path):
+    cells = {
+        f"dmvae-specific{size}-delta{delta}": (
+            {"model": "dmvae", "specific": size, "delta": delta},
+            {"level": 0.1 + size / 100, "quality": delta + 1},
+        )
+        for size in (8, 32)
+        for delta in (10.0, 0.0)
+    }
+    report = reports.read_report(write_sweep(tmp_path / "s", "generation", cells, x="delta"))
+    figure = report.figures["lines"]()
+    (ax,) = (ax for ax in figure.axes if ax.get_title() == "pairwise coherence")
+    lines = [list(line.get_xdata()) for line in ax.get_lines() if len(line.get_xdata())]
+    assert lines == [[0.0, 10.0], [0.0, 10.0]]
+    names = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert names == ["dmvae, specific 8", "dmvae, specific 32"]
+
+
 def test_the_shortcut_is_judged_by_the_probe_of_specific_dimensions(tmp_path):
     cells = {
         f"{model}-{k}": ({"model": model, "specific": k}, {"level": 0.5, "quality": q, "specific": s})
