@@ -44,6 +44,22 @@ encoder = { widths = [8] }
 training = { steps = 1000, batch = 64, log_every = 20, checkpoint_every = 0.05 }
 probes = { samples = 60, bootstrap = 5, interventions = false }
 """
+DMVAE = """
+model = "dmvae"
+process = { content = 1, style = 1, specific = 1 }
+mixing = { pool = 100, ratio = 0.1 }
+encoder = { widths = [8], specific = 2 }
+decoder = { widths = [8] }
+probes = { samples = 60, bootstrap = 5, interventions = false }
+
+[shared]
+whitening = 200
+training = { steps = 300, batch = 64, log_every = 5, checkpoint_every = 0.05 }
+
+[specific]
+discriminator = { widths = [8] }
+training = { steps = 300, batch = 64, log_every = 5, checkpoint_every = 0.05 }
+"""
 SWEEP = f"""
 title = "Two runs"
 report = "table"
@@ -169,9 +185,11 @@ def runs(folder: Path) -> dict[str, Any]:
         place = path.parent
         name = str(place.relative_to(folder))
         record = json.loads(path.read_text())
+        results[f"{name} record"] = {key: value for key, value in record.items() if key not in TIMES}
+        if (place / "shared").is_dir():  # a DMVAE, whose parts are runs of their own
+            continue
         lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
         weights = torch.load(place / "checkpoint.pt", weights_only=True)["model"]
-        results[f"{name} record"] = {key: value for key, value in record.items() if key not in TIMES}
         results[f"{name} metrics"] = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
         results[f"{name} weights"] = {key: value.numpy().tobytes() for key, value in weights.items()}
     return results
@@ -182,7 +200,7 @@ def commands(scratch: Path, *, with_images: bool = True) -> dict[str, Command]:
 
     Without ``with_images`` there is no training on images, which needs a dataset to be rendered first.
     """
-    for name, text in (("run", RUN), ("sweep", SWEEP), ("pairs", PAIRS)):
+    for name, text in (("run", RUN), ("dmvae", DMVAE), ("sweep", SWEEP), ("pairs", PAIRS)):
         (scratch / f"{name}.toml").write_text(text)
     images = ("--n", "16", "--val", "8", "--test", "8", "--size", "32", "--samples", "1", "--workers", "2")
     data = scratch / "data"
@@ -191,6 +209,9 @@ def commands(scratch: Path, *, with_images: bool = True) -> dict[str, Command]:
     chosen = {
         "render": Command(arguments=("render", *images), content=files),
         "simulate": Command(arguments=("simulate", "--config", str(scratch / "run.toml")), content=runs),
+        "dmvae": Command(
+            arguments=("train", "simulation", "--config", str(scratch / "dmvae.toml")), content=runs
+        ),
         "sweep": Command(arguments=("sweep", str(scratch / "sweep.toml"), "--workers", "2"), content=runs),
         "train": Command(
             arguments=("train", str(data), "--config", str(scratch / "pairs.toml"), "--workers", "1"),
@@ -212,7 +233,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    parser.add_argument("--only", help="one of render, simulate, sweep, train")
+    parser.add_argument("--only", help="one of render, simulate, dmvae, sweep, train")
     parser.add_argument("--containers", action="store_true", help="each start in another one, its clock off")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)

@@ -59,6 +59,25 @@ def test_a_run_that_was_killed_leaves_what_an_undisturbed_one_leaves(simulate, u
     assert faults.differing(undisturbed, run(simulate, out)) == []
 
 
+def test_a_dmvae_that_was_killed_in_each_stage_leaves_what_an_undisturbed_one_leaves(tmp_path):
+    """Kills at moments that the clock chooses: in the first stage, and in the second stage of either view."""
+    file = tmp_path / "dmvae.toml"
+    file.write_text(faults.DMVAE)
+    command = Command(arguments=("train", "simulation", "--config", str(file)), content=faults.runs)
+    expected = run(command, tmp_path / "undisturbed")
+    assert {"shared weights", "specific-1 weights", "specific-2 weights"} < expected.keys()
+    out, chance = tmp_path / "out", random.Random(0)
+    for part in ("shared", "specific-1", "specific-2"):
+        life = Life(command, out, tmp_path / f"{part}.log")
+        while life.child.poll() is None and not (out / part / "checkpoint.pt").exists():
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 0.2))
+        life.kill_all()
+        assert life.child.returncode == -9
+        assert not (out / part / "results.json").exists()
+    assert faults.differing(expected, run(command, out)) == []
+
+
 def test_a_process_that_wakes_after_another_took_its_lease_changes_nothing(
     simulate, undisturbed, tmp_path, monkeypatch
 ):
