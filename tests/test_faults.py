@@ -38,6 +38,17 @@ def run(command, out):
     return command.content(out)
 
 
+def kill_while_it_trains(command, out, folder, pause):
+    """Start the command, and kill it that many seconds after the run of ``folder`` has a checkpoint."""
+    life = Life(command, out, out.with_suffix(".log"))
+    while life.child.poll() is None and not (folder / "checkpoint.pt").exists():
+        time.sleep(0.02)
+    time.sleep(pause)
+    life.kill_all()
+    assert life.child.returncode == -9
+    assert not (folder / "results.json").exists()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(simulate, tmp_path_factory):
     """What an undisturbed simulation leaves."""
@@ -49,13 +60,7 @@ def undisturbed(simulate, tmp_path_factory):
 def test_a_run_that_was_killed_leaves_what_an_undisturbed_one_leaves(simulate, undisturbed, tmp_path):
     """Weights, metrics and scores, after a kill at a moment that the clock chooses, with a checkpoint to go on from."""
     out = tmp_path / "out"
-    life = Life(simulate, out, tmp_path / "log")
-    while life.child.poll() is None and not (out / "checkpoint.pt").exists():
-        time.sleep(0.02)
-    time.sleep(random.Random(0).uniform(0, 0.05))
-    life.kill_all()
-    assert life.child.returncode == -9
-    assert not (out / "results.json").exists()
+    kill_while_it_trains(simulate, out, out, random.Random(0).uniform(0, 0.05))
     assert faults.differing(undisturbed, run(simulate, out)) == []
 
 
@@ -68,13 +73,7 @@ def test_a_dmvae_that_was_killed_in_each_stage_leaves_what_an_undisturbed_one_le
     assert {"shared weights", "specific-1 weights", "specific-2 weights"} < expected.keys()
     out, chance = tmp_path / "out", random.Random(0)
     for part in ("shared", "specific-1", "specific-2"):
-        life = Life(command, out, tmp_path / f"{part}.log")
-        while life.child.poll() is None and not (out / part / "checkpoint.pt").exists():
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 0.2))
-        life.kill_all()
-        assert life.child.returncode == -9
-        assert not (out / part / "results.json").exists()
+        kill_while_it_trains(command, out, out / part, chance.uniform(0, 0.2))
     assert faults.differing(expected, run(command, out)) == []
 
 

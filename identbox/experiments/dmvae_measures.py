@@ -57,15 +57,17 @@ def specific_identification(
     )
     block, values = beside_content(world.process, view), base.z[view]
 
-    def moved(read: Callable[[Tensor], Float[Tensor, "n d"]]) -> Measure:
-        first, second = (read(one.x[view]) for one in (base, changed))
-        return estimated(view, "leak", "redrawn", leak.redrawn_leak(first, second))
+    def moved(first: Float[Tensor, "n d"], read: Callable[[Tensor], Float[Tensor, "n d"]]) -> Measure:
+        return estimated(view, "leak", "redrawn", leak.redrawn_leak(first, read(changed.x[view])))
 
-    measures = [moved(encode), *recovery_measures(view, encode(base.x[view]), block, values)]
+    means = encode(base.x[view])
+    measures = [moved(means, encode), *recovery_measures(view, means, block, values)]
     record = block_record(
         [v.name for v in block], with_weakness(measures, functools.partial(weakness, block, values))
     )
-    return record if draw is None else {**record, DRAWS: config.toml_values(moved(draw).record())}
+    if draw is not None:
+        record[DRAWS] = config.toml_values(moved(draw(base.x[view]), draw).record())
+    return record
 
 
 @torch.no_grad()

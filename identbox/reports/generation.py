@@ -289,7 +289,10 @@ def _points(found: Iterable[tuple[float, SeedScores]]) -> tuple[tuple[float, flo
 
 
 def value_contents(sweep: Sweep, runs: Runs, published: Published | None) -> SweepContents:
-    """Every overall quantity over a value, a line for each model and what else differs: Figures 6.3, 7.3 and 9.3."""
+    """Every overall quantity over a value, a line for each model and what else differs.
+
+    Figures 6.3, 6.6, 7.3, 7.4, 7.5, 9.2 and 9.3.
+    """
     assert sweep.x is not None
     entries = list(quantity_entries(sweep, runs, OVERALL))
     at = {(entry.cell.name, entry.target): entry for entry in entries}

@@ -191,15 +191,18 @@ def test_the_noise_of_draws_of_m_is_the_same_in_every_call(whole):
     torch.testing.assert_close(drawn, posterior.mean + noise / scales[1] * scales[0], rtol=1e-4, atol=1e-5)
 
 
-def test_verdicts_on_latents_of_modalities_are_there_for_each_also_where_they_show_the_same(whole, tmp_path):
-    folder = tmp_path / "run"
-    folder.mkdir()
+def trial_of(record, whole, folder):
+    """The run of ``whole`` with another record, in an empty folder."""
     (folder / "config.toml").write_bytes((whole[0] / "config.toml").read_bytes())
+    (folder / "results.json").write_text(json.dumps(record))
+    return trials.read(folder)
+
+
+def test_verdicts_on_latents_of_modalities_are_there_for_each_also_where_they_show_the_same(whole, tmp_path):
     record = json.loads((whole[0] / "results.json").read_text())
     for part in record["specific_identification"]:
         part["block"] = ["style"]
-    (folder / "results.json").write_text(json.dumps(record))
-    finding = verification.verify_group("run", [trials.read(folder)], Margins())
+    finding = verification.verify_group("run", [trial_of(record, whole, tmp_path)], Margins())
     assert [verdict.view for verdict in finding.seeds[0].specific] == ["1", "2"]
     assert [measure.view for measure in finding.seeds[0].draws] == ["1", "2"]
     (table,) = specific_tables(finding, "latents")
@@ -215,14 +218,11 @@ def test_verdicts_on_latents_of_modalities_are_there_for_each_also_where_they_sh
     ],
 )
 def test_damaged_measures_of_latents_are_named(whole, tmp_path, damage, place):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.toml").write_bytes((whole[0] / "config.toml").read_bytes())
     record = json.loads((whole[0] / "results.json").read_text())
     record["specific_identification"][0].update(damage)
-    (folder / "results.json").write_text(json.dumps(record))
+    trial = trial_of(record, whole, tmp_path)
     with pytest.raises(IdentboxError) as raised:
-        verification.verify_group("run", [trials.read(folder)], Margins())
+        verification.verify_group("run", [trial], Margins())
     assert place in str(raised.value)
 
 
