@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from identbox import config, seeding
 from identbox.data.factors import VIEWS
@@ -203,7 +202,7 @@ class PairLearner(Placed):
             parts = [self(*self._read(split, part)) for part in batches]
         whole = {view: torch.cat([part[k] for part in parts]) for k, view in enumerate(VIEWS)}
         if self.experiment.objective.similarity == "cosine":
-            return {view: functional.normalize(encodings, dim=1) for view, encodings in whole.items()}
+            return {view: contrastive.of_length_one(encodings) for view, encodings in whole.items()}
         return whole
 
     def curves(self, step: int, split: Split) -> dict[str, Any]:

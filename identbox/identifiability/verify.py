@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from identbox.errors import IdentboxError, first_few
@@ -43,7 +42,7 @@ from identbox.identifiability.verdicts import (
     judge,
     together,
 )
-from identbox.learning.contrastive import Objective
+from identbox.learning.contrastive import Objective, of_length_one
 from identbox.metrics.displacement_records import Displacement, displacement_table
 from identbox.metrics.scores import Score
 from identbox.process.model import Process
@@ -259,7 +258,7 @@ def read_by(objective: Objective | None, encodings: Tensor) -> Tensor:
     """Encodings (n, k) as the objective sees them: their directions, where its similarity is the cosine."""
     if objective is None or objective.similarity != "cosine":
         return encodings
-    return torch.nn.functional.normalize(encodings, dim=1)
+    return of_length_one(encodings)
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def one_sided_info_nce(
     return ((_without(rows, positive) if objective.decoupled else rows) - positive).mean()
 
 
-def _directions(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+def of_length_one(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Encodings at length 1. In one dimension that is their sign, without a gradient: not with one of rounding.
 
     Adam and SOAP would scale that to full steps, and an encoder would walk at random.
@@ -171,7 +171,7 @@ def _seen_by(objective: Objective, views: Sequence[Float[Tensor, "n d"]]) -> Cal
     added to the variance of each dimension, so that constant ones stay constant.
     """
     if objective.similarity == "cosine":
-        return _directions
+        return of_length_one
     if objective.encodings is None:
         return lambda z: z
     every = torch.cat(list(views))
