@@ -82,8 +82,10 @@ class Run:
     likelihood: tuple[dict[str, Any], ...] = ()
     # Of multimodal VAEs on a law that is known: the bound and the log-likelihoods beside the exact ones, in nats.
     exact: Exact | None = None
-    # Of simulations: the run beside the optimum of the theorem's proof, or why there is none.
+    # Of simulations: the run beside the optimum of the theorem's proof, or why there is none; and the measures that
+    # verdicts rest on.
     optimum: Any = None
+    identification: Any = None
     # On a dataset: what is generated from subsets of modalities and from the prior, and judged.
     dataset: dict[str, Any] = field(default_factory=dict)
     likelihood_by_inputs: tuple[dict[str, Any], ...] = ()
@@ -121,6 +123,19 @@ class Run:
         except (TypeError, KeyError, ValueError):
             return None
         return values[0] - values[1]
+
+    @property
+    def recovery(self) -> float | None:
+        """How much of content can be read in its worst direction, the least over views and blocks.
+
+        None where it was not measured, and where measures are damaged.
+        """
+        try:
+            measures = [measure for block in self.identification for measure in block["measures"]]
+            values = [float(m["value"]) for m in measures if m["quantity"] == "recovery"]
+        except (TypeError, KeyError, ValueError):
+            return None
+        return min(values, default=None)
 
     def block(self, probe: Score) -> str | None:
         """The block that a target belongs to: content, style or modality, with ' where it is what was permuted.

@@ -91,6 +91,28 @@ def ceilings(
     return by_key
 
 
+def without_a_direction(process: Process) -> float | None:
+    """The mean R2 of content's components at an encoding that lacks one direction of content: the one that costs least.
+
+    R2 takes each component at variance 1. So the smallest eigenvalue l of their correlations is the variance along
+    that direction, and of d components the mean is 1 - l / d: (d - 1) / d where they are uncorrelated, and next to 1
+    where some direction is small. None for fewer than two components, for infinite or zero variances, and for processes
+    with classes, circular variables or effects that are not linear.
+    """
+    content = [v.name for v in invariant(process)]
+    if not linear(process) or infinite_variance(process) & set(content):
+        return None
+    joint = joint_covariances(process)
+    covariance = (
+        torch.cat([torch.cat([joint[a, b] for b in content], dim=1) for a in content]) if content else None
+    )
+    if covariance is None or len(covariance) < 2 or not (covariance.diagonal() > 0).all():
+        return None
+    deviations = covariance.diagonal().sqrt()
+    correlations = covariance / deviations / deviations[:, None]
+    return 1 - torch.linalg.eigvalsh(correlations)[0].item() / len(correlations)
+
+
 class _Solver:
     """Ceilings of single variables given some others, with what they share computed once."""
 

@@ -16,6 +16,7 @@ from identbox.reports.comparisons import Comparison
 from identbox.reports.convergence import convergence_note, convergence_table
 from identbox.reports.curves import TargetMetric
 from identbox.reports.figures import ElbowMark, Panel, Series
+from identbox.reports.lost_directions import lost_direction_notes, lost_directions_table
 from identbox.reports.report import SPREAD, SweepContents, mean_points
 from identbox.reports.statistics import Published, SeedScores, entries, loss_entries
 from identbox.reports.wording import METRIC_NAMES, MISSING, cell_label, number_table, setting_name, value_text
@@ -49,7 +50,8 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
         mine = [one for one in compared if one.entry.cell in cells]
         tables.append(Comparison(title=title, labels=labels, columns=columns, agreements=mine))
         panels.append((title, _dot_panels(own, cells, intervened)))
-    converged = convergence_table(_labels(sweep.cells, ()), sweep.cells, runs)
+    labels_of_all = _labels(sweep.cells, ())
+    converged = convergence_table(labels_of_all, sweep.cells, runs)
     lead = f"Scores of {PROBE_SENTENCE}. {SPREAD}.{_details_sentence(tables)}"
     if intervened:
         tables += [_cell_matrix(sweep, cell, len(runs[cell.name]), all_entries) for cell in sweep.cells]
@@ -58,11 +60,18 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
             f"c' after the permutation. {lead} Below, for each cell, the mean scores after a permutation of each block "
             "(rows) for each target before and after it (columns)."
         )
+    else:
+        lost = lost_directions_table(labels_of_all, sweep.cells, runs)
+        tables += [lost] if lost else []
     tables += [converged] if converged else []
     return SweepContents(
         lead=lead,
         tables=tables,
-        notes=[*_published_notes(sweep, compared), *convergence_note(runs)],
+        notes=[
+            *_published_notes(sweep, compared),
+            *([] if intervened else lost_direction_notes(compared, runs)),
+            *convergence_note(runs),
+        ],
         entries=all_entries,
         agreements=compared,
         figures={"comparison": partial(figures.draw_dots, panels, title=sweep.title)},

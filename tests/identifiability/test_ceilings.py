@@ -217,3 +217,43 @@ def test_a_ceiling_without_a_variance_says_so(process):
     found = ceilings.ceilings(process, interventions=False, samples=200)
     assert found["1", "s", None].how == "probe, infinite variance"
     assert found["1", "c", None] == Ceiling(score=1.0, low=1.0, high=1.0, how="closed form")
+
+
+def mean_r2_without(values: np.ndarray, direction: np.ndarray) -> float:
+    """The mean R2 of regressions to the components of values from all that is uncorrelated with one direction."""
+    lost = values @ direction
+    known = values - np.outer(lost, lost @ values / (lost @ lost))
+    return least_squares_r2(known, values, len(values) // 2)
+
+
+@pytest.mark.parametrize("statistical", [False, True])
+def test_the_direction_that_costs_least_against_regressions(statistical):
+    """No direction of 200 random ones costs less, and the smallest principal one costs as much as is said."""
+    process = presets.numerical_simulation(content=4, style=2, statistical=statistical).realise(seed=3)
+    values = process.sample(50_000, generator=seeding.generator(0, "test")).values["content"].double().numpy()
+    values = (values - values.mean(0)) / values.std(0)
+    smallest = np.linalg.eigh(values.T @ values)[1][:, 0]
+    found = ceilings.without_a_direction(process)
+    assert found == pytest.approx(mean_r2_without(values, smallest), abs=0.01)
+    others = np.random.default_rng(0).normal(size=(200, 4))
+    assert max(mean_r2_without(values, other) for other in others) < found + 0.01
+    assert found > 0.95 if statistical else found == 0.75
+
+
+def content_of(*distributions) -> Process:
+    variables = [Variable(name=f"c{k}", role="content", distribution=d) for k, d in enumerate(distributions)]
+    return Process(name="x", variables=tuple(variables))
+
+
+def test_the_scale_of_a_component_does_not_matter_to_the_direction_that_costs_least():
+    wide, narrow = Uniform(low=0.0, high=9.0), Uniform(low=0.0, high=0.1)
+    assert ceilings.without_a_direction(content_of(wide, narrow)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "distributions",
+    [(Categorical(classes=3), Normal(dim=2)), (StudentT(degrees=1.5, dim=3),), (Normal(),)],
+    ids=str,
+)
+def test_nothing_is_said_of_content_with_classes_heavy_tails_or_one_component(distributions):
+    assert ceilings.without_a_direction(content_of(*distributions)) is None

@@ -1,0 +1,96 @@
+"""What a mean R2 of content does not show: whether some direction of content is lost.
+
+Where content has directions of very different size, an encoding without the smallest still predicts every component
+well. The recovery of the worst direction, on which verdicts rest, shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from identbox.errors import IdentboxError
+from identbox.experiments.records import Cell, Run, Runs
+from identbox.reports.agreement import Agreement
+from identbox.reports.wording import MISSING, cell_label
+from identbox.tables import CellContent, CellState, Table, TableCell
+from identbox.texts import fixed_digits
+
+RECOVERED = 0.95  # of the worst direction, as verdicts ask for
+ROUNDED = 0.005  # of a published figure
+HIGH = 0.9  # a mean R2 that is taken for "content is encoded"
+
+
+def lost_directions_table(
+    labels: Mapping[str, Sequence[str]], cells: Sequence[Cell], runs: Runs
+) -> Table | None:
+    """A row for each cell: the mean R2 of content, what is read of its worst direction, and R2 without one direction.
+
+    ``labels`` has by heading the text of each cell. None where no record has measured the worst direction.
+    """
+    rows: list[list[CellContent]] = []
+    for place, cell in enumerate(cells):
+        own = list(runs[cell.name].values())
+        found = [run.recovery for run in own if run.recovery is not None]
+        if not found:
+            continue
+        means = [run.scores(None).get(("content", "r2"), (None, None))[0] for run in own]
+        known = [mean for mean in means if mean is not None]
+        state: CellState = "good" if min(found) >= RECOVERED else "open"
+        rows.append(
+            [
+                *(texts[place] for texts in labels.values()),
+                fixed_digits(fmean(known)) if known else MISSING,
+                TableCell(_range(found), state=state),
+                _range(least_costs(own)) or MISSING,
+            ]
+        )
+    if not rows:
+        return None
+    head = [*labels, "content, mean R²", "its worst direction", "mean R² without one direction"]
+    title = "Content: the mean over components, and the worst direction"
+    return Table(title, head, rows, align="l" * len(labels) + "rrr")
+
+
+def lost_direction_notes(compared: Sequence[Agreement], runs: Runs) -> list[str]:
+    """The published figures of content that an encoding without one of its directions has as well, in words."""
+    named, all_costs = [], []
+    for one in compared:
+        entry = one.entry
+        if entry.target != "content" or entry.metric != "r2" or entry.published is None:
+            continue
+        costs = least_costs(list(runs[entry.cell.name].values()))
+        if costs and HIGH <= entry.published <= max(costs) + ROUNDED:
+            named.append(f"{fixed_digits(entry.published)} ({cell_label(entry.cell.values)})")
+            all_costs += costs
+    if not named:
+        return []
+    each = " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    return [
+        f"Published content of {each} may lack a direction: without the one that costs least R² is "
+        f"{_range(all_costs)} here."
+    ]
+
+
+def least_costs(runs: Sequence[Run]) -> list[float]:
+    """For each run whose process says it, the mean R2 of content without the direction that costs least."""
+    if not any(run.process.get("variables") for run in runs):
+        return []
+    # The rooms below load torch; a report without processes does without.
+    from identbox.identifiability.ceilings import without_a_direction
+    from identbox.process.tables import process_from_table
+
+    found = []
+    for run in runs:
+        try:
+            process = process_from_table(run.process, "process").realise(seed=run.seed)
+        except IdentboxError:
+            continue
+        found.append(without_a_direction(process))
+    return [value for value in found if value is not None]
+
+
+def _range(values: Sequence[float]) -> str:
+    """The least and the most of some numbers, once where they are the same; nothing where there are none."""
+    ends = dict.fromkeys(fixed_digits(end) for end in (min(values), max(values))) if values else {}
+    return " to ".join(ends)
