@@ -10,11 +10,11 @@ the same encoder in one way, with SOAP and batches of 1 024:
 - laptop: the preset, which whitens encodings after 400 such steps.
 - labels, then laptop: the preset's objective alone, at a low rate, from the weights that the first row ends with.
 
-Columns: the validation loss by the preset's objective, whatever was minimised; R2 of kernel ridge regression for the
-components of content and of style, a mean; then for each direction of content, the largest first, and for each
-canonical direction of style, those that agree most between views first. All are means over views. The lines above have
-the standard deviations and correlations of these directions, and the R2 of content's components where all but its
-smallest direction is known.
+Columns: the validation loss by the preset's objective, whatever was minimised; the distance from the minimum of
+Eq. 8.9 in nats; R2 of kernel ridge regression for the components of content and of style, a mean; then for each
+direction of content, the largest first, and for each canonical direction of style, those that agree most between views
+first. All are means over views. The lines above have the standard deviations and correlations of these directions, and
+the R2 of content's components where all but its smallest direction is known.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from identbox.experiments.learner import Learner
+from identbox.experiments.optimum import Optimum, optimum
 from identbox.experiments.simulation import Simulation, learner_of
 from identbox.learning.training import minimise
 from identbox.metrics.predictors import PredictorSettings, kernel_ridge, r2
@@ -132,8 +133,10 @@ class Row:
         content, style, large_to_small, agreeing = (
             torch.stack(scores).mean(0) for scores in zip(*found, strict=True)
         )
+        best = optimum(self.seed, learner)
+        gap = f"{best.gap:.2f}" if isinstance(best, Optimum) else best
         return (
-            f"| {way} | {steps} | {minutes:.0f} | {learner.validation_loss():.2f} | {content.mean():.2f} |"
+            f"| {way} | {steps} | {minutes:.0f} | {learner.validation_loss():.2f} | {gap} | {content.mean():.2f} |"
             f" {style.mean():.2f} | {numbers(large_to_small)} | {numbers(agreeing)} |"
         )
 
@@ -156,10 +159,9 @@ def compare(seed: int, steps: int) -> None:
     print(f"Seed {seed}. Standard deviations of content's directions: {numbers(row.deviations)}.")
     print(f"Canonical correlations of style between views: {numbers(row.correlations)}.")
     print(f"R2 of content, all but its smallest direction known: {row.without_smallest:.3f}.\n")
-    print(
-        "| trained by | steps | minutes | loss | content | style | content's directions | style's directions |"
-    )
-    print("| :-- | --: | --: | --: | --: | --: | :-- | :-- |", flush=True)
+    head = ["trained by", "steps", "minutes", "loss", "distance", "content", "style"]
+    print(f"| {' | '.join([*head, 'directions of content', 'directions of style'])} |")
+    print("| :-- | --: | --: | --: | --: | --: | --: | :-- | :-- |", flush=True)
     labelled = row.learner(plain_steps=0)
     minutes = trained(labelled, row.label_loss(labelled), row.simulation)
     print(row.line("labels", labelled, steps, minutes), flush=True)
