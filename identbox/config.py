@@ -163,6 +163,14 @@ def claim(
     return None
 
 
+def is_claimed_for(path: Path, table: Mapping[str, Any], *, free: Sequence[str] = ()) -> bool:
+    """Whether a folder's file has this table; the dotted keys in ``free`` may differ, and none is written.
+
+    Raises IdentboxError where the file is there and damaged.
+    """
+    return path.is_file() and not _differing(flat(read_toml(path)), flat(toml_values(dict(table))), free)
+
+
 def _differing(earlier: dict[str, Any], wanted: dict[str, Any], free: Sequence[str]) -> list[str]:
     """The dotted keys whose values differ, with both values unless these are long."""
     described = []

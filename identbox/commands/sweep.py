@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     metavar="HOURS",
     help="End a run that takes longer, name it, and continue with the others.",
 )
+@click.option(
+    "--reuse",
+    type=Path,
+    multiple=True,
+    help="Folder of another sweep: its finished runs of the same configuration and seed are copied; may be repeated.",
+)
 @device_option
 @cluster_options
 def sweep_command(
@@ -48,6 +54,7 @@ def sweep_command(
     dataset: Path | None,
     workers: int,
     timeout: float | None,
+    reuse: tuple[Path, ...],
     device: str,
     cluster: Cluster | None,
 ) -> None:
@@ -70,6 +77,9 @@ def sweep_command(
         for settings in {one.image_size: one for one in planned.data()}.values():
             open_dataset(Path(str(dataset)), settings)
     planned.claim(folder)
+    for other in reuse:
+        copied = planned.take(folder, other, dataset=dataset)
+        click.echo(f"{visible(str(other))}: {copied} finished runs copied")
     gpus = visible_gpus() if where == "cuda" else ()
     run_jobs(folder, jobs, workers, "runs", cluster, gpus=gpus, timeout=timeout and timeout * 3600)
     click.echo(f"{folder}: all runs are done; see: identbox report {folder}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -71,10 +72,29 @@ class RunFolder:
         inputs = {"dataset": {"folder": str(folder), "sha256": sha256}}
         return replace(self, inputs=inputs, movable=("dataset.folder",))
 
+    @property
+    def table(self) -> dict[str, Any]:
+        """What config.toml has."""
+        return {"seed": self.seed, **self.config, **(self.inputs or {})}
+
     def claim(self) -> None:
         """Make the folder, or check that it is of the same configuration; raises IdentboxError if not."""
-        table = {"seed": self.seed, **self.config, **(self.inputs or {})}
-        config.claim(self.path / CONFIG_FILE, table, what="a run of this configuration", free=self.movable)
+        what = "a run of this configuration"
+        config.claim(self.path / CONFIG_FILE, self.table, what=what, free=self.movable)
+
+    def is_finished_in(self, other: Path) -> bool:
+        """Whether another folder has a finished run of the same configuration, seed and inputs."""
+        same = config.is_claimed_for(other / CONFIG_FILE, self.table, free=self.movable)
+        return same and is_finished(other)
+
+    def take(self, other: Path) -> None:
+        """Make the folder a copy of another one, whole or not at all. Raises IdentboxError where it cannot be."""
+        logs = shutil.ignore_patterns(f"{Path(LEASE).stem}.*", ".*")
+        try:
+            with files.whole_folder(self.path) as part:
+                shutil.copytree(other, part, ignore=logs, dirs_exist_ok=True)
+        except (OSError, shutil.Error) as error:
+            raise IdentboxError(f"{self.path}: expected to copy {other} here, got {error}") from error
 
     def keep(self, callbacks: Callbacks) -> AbstractContextManager[object]:
         """Keep other processes out of the folder while a block runs; a finished run needs no protection."""

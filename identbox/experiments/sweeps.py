@@ -27,6 +27,7 @@ from identbox.experiments.records import (
     GENERATIVE,
     IMAGE_TEXT,
     RUN_FORMAT,
+    RUNS,
     SIMULATION,
     SWEEP,
     run_folder,
@@ -134,6 +135,38 @@ class PlannedSweep:
 
         Raises IdentboxError for a dataset that is missing, or given where none is used.
         """
+        for run, command in self._commands(folder, dataset):
+            options = {
+                # TOML has no null: a key without a value comes from the preset, which must be that of the sweep.
+                "--preset": self.preset,
+                "--config": run.path / CONFIG_FILE,
+                "--seed": run.seed,
+                "--out": run.path,
+                "--device": device,
+            }
+            words = (str(word) for pair in options.items() for word in pair)
+            yield run.job(("identbox", *command, *words))
+
+    def take(self, folder: Path, other: Path, *, dataset: Path | None = None) -> int:
+        """Copy the runs that another sweep has finished: those of the same configuration, seed and dataset.
+
+        A run whose folder is there already is left as it is. Returns how many were copied. Raises IdentboxError where
+        ``other`` is no folder of a sweep, and as `jobs` does.
+        """
+        if not (other / RUNS).is_dir():
+            raise IdentboxError(
+                f"{other}: expected the folder of a sweep, with a folder {RUNS} in it, got none"
+            )
+        theirs = sorted(path.parent for path in (other / RUNS).glob(f"*/{CONFIG_FILE}"))
+        copied = 0
+        for run, _ in self._commands(folder, dataset):
+            if not run.path.exists() and (same := next(filter(run.is_finished_in, theirs), None)):
+                run.take(same)
+                copied += 1
+        return copied
+
+    def _commands(self, folder: Path, dataset: Path | None) -> Iterator[tuple[RunFolder, list[str]]]:
+        """The folder of each run, and the words of the command that trains it."""
         kinds = {type(cell.config) for cell in self.cells}
         # Multimodal VAEs are trained on a dataset, or on the simulation that they have settings of.
         fits = Simulation not in kinds if dataset is not None else Experiment not in kinds
@@ -148,18 +181,7 @@ class PlannedSweep:
         folder, dataset = folder.resolve(), dataset and dataset.resolve()
         sha256 = "" if dataset is None else formats.fingerprint(dataset)
         for cell, seed in self.runs():
-            place = run_folder(folder, cell.name, seed)
-            run, command = _run_and_command(cell.config, place, dataset, sha256, seed)
-            options = {
-                # TOML has no null: a key without a value comes from the preset, which must be that of the sweep.
-                "--preset": self.preset,
-                "--config": place / CONFIG_FILE,
-                "--seed": seed,
-                "--out": place,
-                "--device": device,
-            }
-            words = (str(word) for pair in options.items() for word in pair)
-            yield run.job(("identbox", *command, *words))
+            yield _run_and_command(cell.config, run_folder(folder, cell.name, seed), dataset, sha256, seed)
 
 
 def _run_and_command(

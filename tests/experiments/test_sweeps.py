@@ -176,3 +176,68 @@ def test_how_a_row_is_trained_is_no_part_of_its_name(file):
     file.write_text(FILE + "\n[[rows]]\nconfig = 3\n")
     with pytest.raises(IdentboxError, match=r"rows.config: expected a table, got 3"):
         sweeps.read_sweep_file(file, "quick")
+
+
+@pytest.fixture
+def finished(file, tmp_path):
+    """The folder of the sweep with records by hand; of the last run there is only its configuration."""
+    planned, folder = sweeps.read_sweep_file(file, "quick"), tmp_path / "finished"
+    planned.claim(folder)
+    for place, (cell, seed) in enumerate(planned.runs()):
+        run = simulation.simulation_folder(
+            experiments_records.run_folder(folder, cell.name, seed), cell.config, seed=seed
+        )
+        run.claim()
+        for name in ("metrics.jsonl", "run.lease", "run.log", *["results.json"] * (place < 3)):
+            (run.path / name).write_text(f'"{cell.name}, seed {seed}"')
+    return folder
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_finished_runs_of_another_sweep_are_copied_where_configuration_and_seed_are_the_same(
+    finished, file, tmp_path
+):
+    wider = file.with_name("wider.toml")
+    wider.write_text(FILE.replace("[1.0, 0.5]", "[0.5, 0.25, 1.0]").replace("A small sweep", "A wider sweep"))
+    out = tmp_path / "out"
+    assert sweeps.read_sweep_file(wider, "quick", seeds=(1, 0, 7)).take(out, finished) == 3
+    for name in ("change_probability1.0-seed0", "change_probability0.5-seed0", "change_probability1.0-seed1"):
+        theirs = contents(finished / "runs" / name)
+        assert contents(out / "runs" / name) == {k: v for k, v in theirs.items() if not k.startswith("run.")}
+    assert (
+        len(list((out / "runs").iterdir())) == 3
+    )  # nothing of what is not finished, and no temporary folder
+
+
+def test_no_run_of_another_configuration_is_copied(finished, file, tmp_path):
+    file.write_text(FILE.replace("steps = 60", "steps = 61"))
+    assert sweeps.read_sweep_file(file, "quick").take(tmp_path / "out", finished) == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_there_is_not_replaced_by_a_copy(finished, file, tmp_path):
+    begun = tmp_path / "out" / "runs" / "change_probability1.0-seed0"
+    begun.mkdir(parents=True)
+    (begun / "notes.txt").write_text("mine")
+    assert sweeps.read_sweep_file(file, "quick").take(tmp_path / "out", finished) == 2
+    assert contents(begun) == {"notes.txt": "mine"}
+
+
+def test_what_is_no_folder_of_a_sweep_has_no_runs_to_copy(file, tmp_path):
+    with pytest.raises(
+        IdentboxError, match="expected the folder of a sweep, with a folder runs in it, got none"
+    ):
+        sweeps.read_sweep_file(file, "quick").take(tmp_path / "out", tmp_path)
+
+
+def test_the_command_trains_nothing_where_all_runs_are_copied(finished, file, tmp_path):
+    out = tmp_path / "out"
+    (finished / "runs" / "change_probability0.5-seed1" / "results.json").write_text("{}")
+    done = identbox("sweep", file, "--out", out, "--reuse", finished)
+    assert done.returncode == 0, done.stderr
+    assert f"{finished}: 4 finished runs copied" in done.stdout
+    assert "all runs are done" in done.stdout
+    assert not list(out.glob("runs/*/checkpoint.pt"))
