@@ -164,7 +164,7 @@ def claim(
 
 
 def is_claimed_for(path: Path, table: Mapping[str, Any], *, free: Sequence[str] = ()) -> bool:
-    """Whether a folder's file has this table; the dotted keys in ``free`` may differ, and none is written.
+    """Whether a folder's file has this table; the dotted keys in ``free`` may differ. Nothing is written.
 
     Raises IdentboxError where the file is there and damaged.
     """
