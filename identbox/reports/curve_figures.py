@@ -64,6 +64,9 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
         )
         tint = color(series.block, number)
         ax.fill_between(at, low, high, color=tint, alpha=0.2, linewidth=0)
-        ax.plot(at, values, STYLES.get(series.block, "-."), color=tint, linewidth=1.5)
+        alone = "o" if len(at) == 1 else ""  # one point has no line
+        ax.plot(
+            at, values, STYLES.get(series.block, "-."), color=tint, linewidth=1.5, marker=alone, markersize=4
+        )
     ax.set_title(textwrap.fill(panel.title, TITLE_WIDTH), fontsize=7.5)
     ax.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}")

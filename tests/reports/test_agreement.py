@@ -9,6 +9,8 @@ from identbox import files
 from identbox.experiments.records import Cell, read_run
 from identbox.reports import agreement, ceilings, curves
 from identbox.reports.agreement import Agreement, Difference
+from identbox.reports.curve_figures import draw_curves
+from identbox.reports.figures import Panel, Point, Series
 from identbox.reports.statistics import SeedScores, read_published
 
 
@@ -108,3 +110,12 @@ def test_curves_are_read_line_by_line(tmp_path):
 
 def test_what_was_not_tested_has_no_outcome():
     assert Agreement(entry=entry(0.5), informative=True).outcome is None
+
+
+def test_a_curve_of_one_point_is_drawn_as_a_point():
+    def panel(*steps: float) -> Panel:
+        points = tuple(Point(at=step, value=0.5, low=0.5, high=0.5) for step in steps)
+        return Panel(title="a", series=(Series(name="a", block="content", points=points),))
+
+    figure = draw_curves([panel(250), panel(250, 500)], title="Curves")
+    assert [ax.lines[0].get_marker() for ax in figure.axes] == ["o", ""]
