@@ -47,8 +47,8 @@ def lost_directions_table(
         )
     if not rows:
         return None
-    head = [*labels, "content, mean R²", "its worst direction", "mean R² without one direction"]
-    title = "Content: the mean over components, and the worst direction"
+    head = [*labels, "mean R²", "worst direction", "R² without one"]
+    title = "Content: mean R² of its components, R² of its worst direction, and mean R² without one direction"
     return Table(title, head, rows, align="l" * len(labels) + "rrr")
 
 

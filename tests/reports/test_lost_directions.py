@@ -11,7 +11,7 @@ from identbox.process.tables import table_from_process
 from identbox.reports import runs
 from made_records import ROWS, SEEDS, probes, run_at, write_run, write_sweep
 
-TITLE = "Content: the mean over components, and the worst direction"
+TITLE = "Content: mean R² of its components, R² of its worst direction"
 
 
 def measures(*recoveries: float) -> list[dict]:
