@@ -18,7 +18,7 @@ content takes every ceiling but its own to chance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,11 +102,10 @@ def without_a_direction(process: Process) -> float | None:
     content = [v.name for v in invariant(process)]
     if not linear(process) or infinite_variance(process) & set(content):
         return None
-    joint = joint_covariances(process)
-    covariance = (
-        torch.cat([torch.cat([joint[a, b] for b in content], dim=1) for a in content]) if content else None
-    )
-    if covariance is None or len(covariance) < 2 or not (covariance.diagonal() > 0).all():
+    if sum(process[name].distribution.dim for name in content) < 2:
+        return None
+    covariance = _side_by_side(joint_covariances(process), content)
+    if not (covariance.diagonal() > 0).all():
         return None
     deviations = covariance.diagonal().sqrt()
     correlations = covariance / deviations / deviations[:, None]
@@ -152,7 +151,7 @@ class _Solver:
 
     def _closed(self, view: str, variable: Variable, names: Sequence[str]) -> float:
         across = torch.cat([self.joint[variable.name, name] for name in names], dim=1)
-        inner = torch.cat([torch.cat([self.joint[a, b] for b in names], dim=1) for a in names])
+        inner = _side_by_side(self.joint, names)
         explained = (across @ torch.linalg.pinv(inner, hermitian=True) * across).sum(1)
         total = self.joint[variable.name, variable.name].diagonal()
         change = variable.change
@@ -177,6 +176,13 @@ class _Solver:
 
     def _sample(self, part: str) -> Sample:
         return self.process.sample(self.samples, generator=seeding.generator(self.seed, "ceilings", part))
+
+
+def _side_by_side(
+    joint: Mapping[tuple[str, str], Float[Tensor, "_ _"]], names: Sequence[str]
+) -> Float[Tensor, "d d"]:
+    """The covariance of some variables, their components side by side."""
+    return torch.cat([torch.cat([joint[a, b] for b in names], dim=1) for a in names])
 
 
 def _known(score: float) -> Ceiling:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from identbox.errors import IdentboxError
 from identbox.experiments.records import Run
+
+if TYPE_CHECKING:
+    from identbox.process.model import Process
 
 CEILING_SAMPLES = 1024  # of a probe on true content, where no closed form is known
 Ceilings = Mapping[tuple[str, str, str | None], float]  # by view, label of the target, and intervention
@@ -18,19 +22,30 @@ Ceilings = Mapping[tuple[str, str, str | None], float]  # by view, label of the 
 
 def run_ceilings(run: Run) -> Ceilings:
     """The best scores that content allows; empty where the record does not say enough."""
-    if not run.process.get("variables") or run.on_dataset:
+    process = realised_process(run)
+    if process is None:
         return {}
-    # The rooms below load torch; a report without ceilings does without.
     from identbox.identifiability.ceilings import ceilings
-    from identbox.process.tables import process_from_table
 
     interventions = any(probe.intervention for probe in run.probes)
     try:
-        process = process_from_table(run.process, "process").realise(seed=run.seed)
         found = ceilings(process, interventions=interventions, seed=run.seed, samples=CEILING_SAMPLES)
     except IdentboxError:
         return {}
     return {key: ceiling.score for key, ceiling in found.items()}
+
+
+def realised_process(run: Run) -> Process | None:
+    """The process of a record with the random parameters of its seed; None where it has no whole one of its own."""
+    if not run.process.get("variables") or run.on_dataset:
+        return None
+    # The rooms below load torch; a report without processes does without.
+    from identbox.process.tables import process_from_table
+
+    try:
+        return process_from_table(run.process, "process").realise(seed=run.seed)
+    except IdentboxError:
+        return None
 
 
 def block_ceilings(run: Run, ceilings: Ceilings, intervention: str | None) -> dict[tuple[str, str], float]:

@@ -6,12 +6,12 @@ well. The recovery of the worst direction, on which verdicts rest, shows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from identbox.errors import IdentboxError
 from identbox.experiments.records import Cell, Run, Runs
 from identbox.reports.agreement import Agreement
+from identbox.reports.ceilings import realised_process
 from identbox.reports.wording import MISSING, cell_label
 from identbox.tables import CellContent, CellState, Table, TableCell
 from identbox.texts import fixed_digits
@@ -19,10 +19,11 @@ from identbox.texts import fixed_digits
 RECOVERED = 0.95  # of the worst direction, as verdicts ask for
 ROUNDED = 0.005  # of a published figure
 HIGH = 0.9  # a mean R2 that is taken for "content is encoded"
+Costs = Mapping[str, Sequence[float]]  # by cell, what `least_costs` has of its runs
 
 
 def lost_directions_table(
-    labels: Mapping[str, Sequence[str]], cells: Sequence[Cell], runs: Runs
+    labels: Mapping[str, Sequence[str]], cells: Sequence[Cell], runs: Runs, costs: Costs
 ) -> Table | None:
     """A row for each cell: the mean R2 of content, what is read of its worst direction, and R2 without one direction.
 
@@ -42,7 +43,7 @@ def lost_directions_table(
                 *(texts[place] for texts in labels.values()),
                 fixed_digits(fmean(known)) if known else MISSING,
                 TableCell(_range(found), state=state),
-                _range(least_costs(own)) or MISSING,
+                _range(costs[cell.name]) or MISSING,
             ]
         )
     if not rows:
@@ -52,17 +53,18 @@ def lost_directions_table(
     return Table(title, head, rows, align="l" * len(labels) + "rrr")
 
 
-def lost_direction_notes(compared: Sequence[Agreement], runs: Runs) -> list[str]:
+def lost_direction_notes(compared: Sequence[Agreement], costs: Costs) -> list[str]:
     """The published figures of content that an encoding without one of its directions has as well, in words."""
-    named, all_costs = [], []
+    named: list[str] = []
+    all_costs: list[float] = []
     for one in compared:
         entry = one.entry
         if entry.target != "content" or entry.metric != "r2" or entry.published is None:
             continue
-        costs = least_costs(list(runs[entry.cell.name].values()))
-        if costs and HIGH <= entry.published <= max(costs) + ROUNDED:
+        own = costs[entry.cell.name]
+        if own and HIGH <= entry.published <= max(own) + ROUNDED:
             named.append(f"{fixed_digits(entry.published)} ({cell_label(entry.cell.values)})")
-            all_costs += costs
+            all_costs += own
     if not named:
         return []
     each = " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
@@ -72,22 +74,14 @@ def lost_direction_notes(compared: Sequence[Agreement], runs: Runs) -> list[str]
     ]
 
 
-def least_costs(runs: Sequence[Run]) -> list[float]:
+def least_costs(runs: Iterable[Run]) -> list[float]:
     """For each run whose process says it, the mean R2 of content without the direction that costs least."""
-    if not any(run.process.get("variables") for run in runs):
+    processes = [process for process in map(realised_process, runs) if process is not None]
+    if not processes:
         return []
-    # The rooms below load torch; a report without processes does without.
     from identbox.identifiability.ceilings import without_a_direction
-    from identbox.process.tables import process_from_table
 
-    found = []
-    for run in runs:
-        try:
-            process = process_from_table(run.process, "process").realise(seed=run.seed)
-        except IdentboxError:
-            continue
-        found.append(without_a_direction(process))
-    return [value for value in found if value is not None]
+    return [cost for cost in map(without_a_direction, processes) if cost is not None]
 
 
 def _range(values: Sequence[float]) -> str:

@@ -16,7 +16,7 @@ from identbox.reports.comparisons import Comparison
 from identbox.reports.convergence import convergence_note, convergence_table
 from identbox.reports.curves import TargetMetric
 from identbox.reports.figures import ElbowMark, Panel, Series
-from identbox.reports.lost_directions import lost_direction_notes, lost_directions_table
+from identbox.reports.lost_directions import least_costs, lost_direction_notes, lost_directions_table
 from identbox.reports.report import SPREAD, SweepContents, mean_points
 from identbox.reports.statistics import Published, SeedScores, entries, loss_entries
 from identbox.reports.wording import METRIC_NAMES, MISSING, cell_label, number_table, setting_name, value_text
@@ -50,6 +50,7 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
         mine = [one for one in compared if one.entry.cell in cells]
         tables.append(Comparison(title=title, labels=labels, columns=columns, agreements=mine))
         panels.append((title, _dot_panels(own, cells, intervened)))
+    notes = _published_notes(sweep, compared)
     labels_of_all = _labels(sweep.cells, ())
     converged = convergence_table(labels_of_all, sweep.cells, runs)
     lead = f"Scores of {PROBE_SENTENCE}. {SPREAD}.{_details_sentence(tables)}"
@@ -61,17 +62,15 @@ def score_contents(sweep: Sweep, runs: Runs, published: Published | None) -> Swe
             "(rows) for each target before and after it (columns)."
         )
     else:
-        lost = lost_directions_table(labels_of_all, sweep.cells, runs)
+        costs = {cell.name: least_costs(runs[cell.name].values()) for cell in sweep.cells}
+        lost = lost_directions_table(labels_of_all, sweep.cells, runs, costs)
         tables += [lost] if lost else []
+        notes += lost_direction_notes(compared, costs)
     tables += [converged] if converged else []
     return SweepContents(
         lead=lead,
         tables=tables,
-        notes=[
-            *_published_notes(sweep, compared),
-            *([] if intervened else lost_direction_notes(compared, runs)),
-            *convergence_note(runs),
-        ],
+        notes=[*notes, *convergence_note(runs)],
         entries=all_entries,
         agreements=compared,
         figures={"comparison": partial(figures.draw_dots, panels, title=sweep.title)},
