@@ -132,21 +132,23 @@ def claim(
     *,
     what: str,
     free: Sequence[str] = (),
+    added: Mapping[str, Any] | None = None,
     in_empty: bool = True,
     advice: str = "",
 ) -> dict[str, Any] | None:
     """Write into a folder the table that says what the folder is for, or check that it has the same table already.
 
     ``path`` is the table's file in that folder, and ``what`` says in messages what the folder is wanted for. The dotted
-    keys in ``free`` may differ. A new folder must be empty, unless ``in_empty`` is False. Returns the table that was
-    there, or None where it was written now. Raises IdentboxError for a folder with another table (the keys that differ
-    are named, then ``advice``), with other files, and for one that cannot be written.
+    keys in ``free`` may differ, and the ends of dotted keys in ``added`` may be missing there: a table without one
+    means the value that ``added`` has for it. A new folder must be empty, unless ``in_empty`` is False. Returns the
+    table that was there, or None where it was written now. Raises IdentboxError for a folder with another table (the
+    keys that differ are named, then ``advice``), with other files, and for one that cannot be written.
     """
     folder, wanted = path.parent, toml_values(dict(table))
     content = toml_of(wanted)
     if path.exists() and not is_cut(path, content):
         earlier = read_toml(path)
-        differing = _differing(flat(earlier), flat(wanted), free)
+        differing = _differing(flat(earlier), flat(wanted), free, added or {})
         if differing:
             raise IdentboxError(
                 f"{folder}: expected {what}, got one that differs in {first_few(differing)}{advice}"
@@ -163,19 +165,33 @@ def claim(
     return None
 
 
-def is_claimed_for(path: Path, table: Mapping[str, Any], *, free: Sequence[str] = ()) -> bool:
-    """Whether a folder's file has this table; the dotted keys in ``free`` may differ. Nothing is written.
+def is_claimed_for(
+    path: Path,
+    table: Mapping[str, Any],
+    *,
+    free: Sequence[str] = (),
+    added: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether a folder's file has this table, where ``free`` and ``added`` are as in `claim`. Nothing is written.
 
     Raises IdentboxError where the file is there and damaged.
     """
-    return path.is_file() and not _differing(flat(read_toml(path)), flat(toml_values(dict(table))), free)
+    if not path.is_file():
+        return False
+    return not _differing(flat(read_toml(path)), flat(toml_values(dict(table))), free, added or {})
 
 
-def _differing(earlier: dict[str, Any], wanted: dict[str, Any], free: Sequence[str]) -> list[str]:
+def _differing(
+    earlier: dict[str, Any],
+    wanted: dict[str, Any],
+    free: Sequence[str],
+    added: Mapping[str, Any],
+) -> list[str]:
     """The dotted keys whose values differ, with both values unless these are long."""
     described = []
     for key in dict.fromkeys([*earlier, *wanted]):
-        there, here = earlier.get(key), wanted.get(key)
+        before = next((value for end, value in added.items() if f".{key}".endswith(f".{end}")), None)
+        there, here = earlier.get(key, before), wanted.get(key)
         if key not in free and there != here:
             values = f" ({there} in the folder, {here} asked for)"
             described.append(key + (values if len(values) <= LONGEST_SHOWN else ""))

@@ -98,3 +98,19 @@ def test_read_toml_names_place_and_fault(tmp_path: Path):
 def test_first_few():
     assert first_few(range(3)) == "0, 1, 2"
     assert first_few("abcdefg", 2) == "a, b and 5 more"
+
+
+def test_a_key_that_tables_did_not_always_have_means_what_was_done_before_it(tmp_path):
+    path, older = tmp_path / "x" / "config.toml", {"a": {"steps": 3}, "b": {"seed": 0}}
+    config.claim(path, older, what="a run")
+    added = {"a.rate": 0.5, "steps": 1}
+    for rate, same in ((0.5, True), (0.25, False)):
+        wanted = config.merge(older, {"a": {"rate": rate}})
+        assert config.is_claimed_for(path, wanted, added=added) is same
+        assert not config.is_claimed_for(path, wanted)
+    assert config.claim(path, config.merge(older, {"a": {"rate": 0.5}}), what="a run", added=added) == older
+    with pytest.raises(IdentboxError, match=r"a.rate \(0.5 in the folder, 0.25 asked for\)"):
+        config.claim(path, config.merge(older, {"a": {"rate": 0.25}}), what="a run", added=added)
+    # A value that is there counts, and only whole parts of a dotted key are its end.
+    assert not config.is_claimed_for(path, config.merge(older, {"a": {"steps": 1}}), added=added)
+    assert not config.is_claimed_for(path, config.merge(older, {"a": {"more_steps": 1}}), added=added)

@@ -29,6 +29,15 @@ from identbox.learning.checkpoints import is_whole_checkpoint
 from identbox.learning.training import CHECKPOINT, NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 
 CONFIG_FILE = "config.toml"
+# Keys that configurations have not always had, by the ends of their names, each with what runs did before it came:
+# a folder from before is continued, and counted as the same, where that value is asked for.
+ADDED_KEYS = {
+    "plain_steps": 0,
+    "objective.decoupled": False,
+    "training.max_precond_dim": 2048,
+    "shared.subsets": "powerset",
+    "specific.delta_warmup": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +89,12 @@ class RunFolder:
     def claim(self) -> None:
         """Make the folder, or check that it is of the same configuration; raises IdentboxError if not."""
         what = "a run of this configuration"
-        config.claim(self.path / CONFIG_FILE, self.table, what=what, free=self.movable)
+        config.claim(self.path / CONFIG_FILE, self.table, what=what, free=self.movable, added=ADDED_KEYS)
 
     def is_finished_in(self, other: Path) -> bool:
         """Whether another folder has a finished run of the same configuration, seed and inputs."""
-        same = config.is_claimed_for(other / CONFIG_FILE, self.table, free=self.movable)
+        path = other / CONFIG_FILE
+        same = config.is_claimed_for(path, self.table, free=self.movable, added=ADDED_KEYS)
         return same and is_finished(other)
 
     def take(self, other: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -241,3 +242,33 @@ def test_the_command_trains_nothing_where_all_runs_are_copied(finished, file, tm
     assert f"{finished}: 4 finished runs copied" in done.stdout
     assert "all runs are done" in done.stdout
     assert not list(out.glob("runs/*/checkpoint.pt"))
+
+
+RESULTS = ROOT / "simulations" / "results"
+# Its VAEs are older than what tells them apart from VAEs of images.
+NOT_CONTINUED = ("causes-quick",)
+
+
+def committed_sweeps():
+    for folder in sorted(path.parent for path in RESULTS.glob("*/sweep.toml")):
+        file = ROOT / "simulations" / f"{config.read_toml(folder / 'sweep.toml')['name']}.toml"
+        if file.exists() and folder.name not in NOT_CONTINUED:
+            yield pytest.param(folder, file, id=folder.name)
+
+
+@pytest.mark.parametrize(("folder", "file"), committed_sweeps())
+def test_a_committed_sweep_is_continued_by_its_file_with_a_further_seed(folder, file, tmp_path, monkeypatch):
+    """Keys that came after a run was trained are no reason to turn its folder away."""
+    out = shutil.copytree(folder, tmp_path / "out")
+    table, of_a_run = (
+        config.read_toml(path) for path in (out / "sweep.toml", next(out.glob("runs/*/config.toml")))
+    )
+    data = of_a_run.get("dataset")
+    on = "simulation" if data is None else "pairs" if "image_size" in of_a_run["data"] else "multiview"
+    monkeypatch.setattr(sweeps.formats, "fingerprint", lambda folder: data["sha256"])
+    planned = sweeps.read_sweep_file(file, table["preset"], (*table["seeds"], 99), on=on)
+    planned.claim(out)
+    jobs = list(planned.jobs(out, device="cpu", dataset=None if data is None else tmp_path))
+    for job in jobs:
+        job.claim()
+    assert [job.name for job in jobs if not job.done()] == [f"{cell.name}-seed99" for cell in planned.cells]
