@@ -10,10 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from identbox.experiments.hard_stage import STREAM, HardStage, Projected
 from identbox.experiments.records import SCORES_KEY
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
 from identbox.learning.graphs import DrawnLoss
+from identbox.learning.hard_negatives import HardNegatives, info_nce_in_groups
 from identbox.learning.training import Precision, TrainingSettings
 from identbox.metrics.curves import curve_scores, is_due
 from identbox.process.world import Observed, World, unique_mixings
@@ -37,7 +39,7 @@ class Learner(Placed):
     ``encoders`` has a module for each view, or one alone that all views share. The mixings of the world are
     registered as well. They have no parameters, only buffers: a checkpoint holds them, and an optimiser does not.
     The first ``plain_steps`` steps minimise the loss of Eq. 8.2 as it is, whatever the objective says of temperature,
-    whitening and decoupling.
+    whitening and decoupling. Those of ``hard_negatives`` follow, where there are any; encoders are `Projected` then.
     """
 
     def __init__(
@@ -49,18 +51,30 @@ class Learner(Placed):
         batch: int,
         precision: Precision = "float32",
         plain_steps: int = 0,
+        hard_negatives: HardNegatives | None = None,
     ) -> None:
         super().__init__()
         self.plain_steps = plain_steps
         self.world, self.objective, self.batch, self.precision = world, objective, batch, precision
         self.mixings = nn.ModuleDict(unique_mixings(world.mixings))
         self.encoders = nn.ModuleDict(dict(encoders))
+        self.hard: HardStage | None = None
+        if hard_negatives is not None and hard_negatives.steps:
+            self.hard = HardStage(hard_negatives, self.encoders)
 
     def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
         """g(x) of a view, in float32 whatever the precision inside."""
-        encoder = self.encoders[view if view in self.encoders else self.world.views[0]]
+        return self.run(self.encoder(view), x)
+
+    def encoder(self, view: str, among: nn.ModuleDict | None = None) -> nn.Module:
+        """The encoder of a view: its own, or the one that all views share."""
+        encoders = among or self.encoders
+        return encoders[view if view in encoders else self.world.views[0]]
+
+    def run(self, network: Callable[[Tensor], Tensor], x: Float[Tensor, "n x"]) -> Float[Tensor, "n d"]:
+        """What a network makes of observations, in float32 whatever the precision inside."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            return encoder(x).float()
+            return network(x).float()
 
     def encodings(self, sample: Observed) -> list[Float[Tensor, "n d"]]:
         """The encodings of all views of a sample."""
@@ -71,8 +85,37 @@ class Learner(Placed):
         return self.loss_of(self.drawn(step, stream))
 
     def training_loss(self, step: int) -> Float[Tensor, ""]:
-        """What a step of the training minimises: the objective, or before it that of Eq. 8.2 as it is."""
-        return self.loss_of(self.drawn(step), self.plain if step < self.plain_steps else None)
+        """What a step minimises: at first Eq. 8.2 as it is, then the loss of hard negatives, then the objective."""
+        if step < self.plain_steps:
+            return self.loss_of(self.drawn(step), self.plain)
+        if self.hard is not None and step < self.plain_steps + self.hard.steps:
+            return self._loss_with_hard_negatives(self.hard, step - self.plain_steps)
+        return self.loss_of(self.drawn(step))
+
+    def _loss_with_hard_negatives(self, stage: HardStage, step: int) -> Float[Tensor, ""]:
+        """What a step of that part minimises, counted from its first: at the end the objective, by the linear map."""
+        if step == 0:
+            stage.begin(self.encoders)
+        views, encoders = self.world.views, {view: self._projected(view) for view in self.world.views}
+        if step >= stage.settings.steps:
+            drawn = self.drawn(self.plain_steps + step)
+            return self.loss_of(drawn, encode=lambda x, view: self.run(encoders[view].with_fixed_outputs, x))
+        pool = stage.pool(
+            lambda count, number: self.paired(self._observations(count, STREAM, number), number, STREAM),
+            lambda place, x: self.run(self.encoder(views[place], stage.first), x),
+        )
+        observed, near = stage.groups(step, pool, seed=self.world.seed, batch=self.batch)
+        encoded = [self.run(encoders[view].wide, x) for view, x in zip(views, observed, strict=True)]
+        return info_nce_in_groups([z.unflatten(0, near.shape) for z in encoded], self.objective)
+
+    def _projected(self, view: str) -> Projected:
+        encoder = self.encoder(view)
+        assert isinstance(encoder, Projected)
+        return encoder
+
+    def _observations(self, count: int, stream: str, number: int) -> list[Float[Tensor, "n _"]]:
+        """What all views show of so many samples."""
+        return list(self.world.sample(count, stream, number).x.values())
 
     @property
     def plain(self) -> Objective:
@@ -81,25 +124,28 @@ class Learner(Placed):
 
     def drawn(self, step: int, stream: str = "train") -> list[Float[Tensor, "n _"]]:
         """The observations of a step: of every view, and where negatives are drawn apart, of every view once more."""
-        first = list(self.world.sample(self.batch, stream, step).x.values())
-        views = self.paired(first, step, stream)
+        views = self.paired(self._observations(self.batch, stream, step), step, stream)
         if self.objective.negatives == "same-view":
-            views += self.world.sample(self.batch, f"{stream}/negatives", step).x.values()
+            views += self._observations(self.batch, f"{stream}/negatives", step)
         return views
 
     def loss_of(
-        self, drawn: Sequence[Float[Tensor, "n _"]], objective: Objective | None = None
+        self,
+        drawn: Sequence[Float[Tensor, "n _"]],
+        objective: Objective | None = None,
+        encode: Callable[[Tensor, str], Tensor] | None = None,
     ) -> Float[Tensor, ""]:
         """The objective, or another one, on what a step draws."""
         count = len(self.world.views)
-        encoded = [self.encode(x, self.world.views[place % count]) for place, x in enumerate(drawn)]
+        encode = encode or self.encode
+        encoded = [encode(x, self.world.views[place % count]) for place, x in enumerate(drawn)]
         return contrastive.info_nce(
             encoded[:count], objective or self.objective, negatives=encoded[count:] or None
         )
 
     def drawn_loss(self) -> Callable[[int], Tensor]:
         """The loss of a training's step; in two parts, of which a GPU records the second, where all steps are alike."""
-        if self.plain_steps:
+        if self.plain_steps or self.hard is not None:
             return self.training_loss
         return DrawnLoss(
             draw=self.drawn, of=lambda drawn, generator: self.loss_of(drawn), seed=lambda step: 0

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from identbox.jobs import leases
 from identbox.jobs.execution import Job
 from identbox.learning import training
 from identbox.learning.checkpoints import is_whole_checkpoint
+from identbox.learning.hard_negatives import HardNegatives
 from identbox.learning.training import CHECKPOINT, NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 
 CONFIG_FILE = "config.toml"
@@ -37,6 +38,7 @@ ADDED_KEYS = {
     "training.max_precond_dim": 2048,
     "shared.subsets": "powerset",
     "specific.delta_warmup": 0,
+    **{f"hard_negatives.{key}": value for key, value in asdict(HardNegatives()).items()},
 }
 
 

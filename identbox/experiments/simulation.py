@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
+from torch import nn
 
 from identbox import config
 from identbox.config import configuration
 from identbox.errors import IdentboxError
+from identbox.experiments.hard_stage import Projected, projection
 from identbox.experiments.identification import identification_record
 from identbox.experiments.learner import Learner
 from identbox.experiments.optimum import optimum
@@ -25,6 +27,7 @@ from identbox.experiments.run import RunFolder, Trainable
 from identbox.identifiability.verify import read_by
 from identbox.learning.contrastive import Objective
 from identbox.learning.encoders import MLP, MLPSettings
+from identbox.learning.hard_negatives import HardNegatives
 from identbox.learning.training import NO_CALLBACKS, Callbacks, Trained, TrainingSettings
 from identbox.metrics.interventional import Encode, content_r2, probe_world
 from identbox.metrics.scores import Score
@@ -99,12 +102,20 @@ class Simulation:
     setting: Setting = "multimodal"
     # at first so many steps minimise Eq. 8.2 as it is: encodings as they are, the pair in the sums, temperature 1
     plain_steps: Annotated[int, at_least(0)] = 0
+    # then so many have negatives that the encoders hardly tell apart
+    hard_negatives: HardNegatives = field(default_factory=HardNegatives)
     process: ProcessSettings = field(default_factory=ProcessSettings)
     mixing: Mixing = field(default_factory=Mixing)
     encoder: MLPSettings = field(default_factory=MLPSettings)
     objective: Objective = field(default_factory=Objective)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     probes: ProbeSettings = field(default_factory=ProbeSettings)
+
+    def __post_init__(self) -> None:
+        if self.hard_negatives.steps and self.objective.similarity != "euclidean":
+            raise IdentboxError(
+                f"hard_negatives: expected Euclidean distances, got {self.objective.similarity} similarity"
+            )
 
     @staticmethod
     def from_preset(preset: str, table: Mapping[str, Any] | None = None, where: str = "config") -> Simulation:
@@ -176,18 +187,24 @@ def learner_of(
     if world is None:
         world = World(process, seed=seed, mixing=simulation.mixing, shared_mixing=shared)
     outputs = simulation.encoder.encoding_size or simulation.objective.encoding_size(world.content_size)
+    hard = simulation.hard_negatives
+    wide = outputs + hard.extra * (hard.steps > 0)
     # Encoders that start alike find sooner what their views have in common.
     alike = simulation.encoder.start == "he"
-    encoders = {
+    networks = {
         name: MLP(
-            mixed.dim, outputs, simulation.encoder, seed=seed, name="encoder" if alike else f"encoder/{name}"
+            mixed.dim, wide, simulation.encoder, seed=seed, name="encoder" if alike else f"encoder/{name}"
         )
         for name, mixed in unique_mixings(world.mixings).items()
     }
     if simulation.encoder.whitening is not None:
         sample = world.sample(simulation.encoder.whitening, "whitening")
-        for name, encoder in encoders.items():
-            encoder.whiten(sample.x[name])
+        for name, network in networks.items():
+            network.whiten(sample.x[name])
+    encoders: Mapping[str, nn.Module] = networks
+    if hard.steps:
+        shared_map = projection(wide, outputs)
+        encoders = {name: Projected(network, shared_map) for name, network in networks.items()}
     return learner_type(
         world,
         encoders,
@@ -195,6 +212,7 @@ def learner_of(
         batch=simulation.training.batch,
         precision=simulation.training.precision,
         plain_steps=simulation.plain_steps,
+        hard_negatives=hard,
     )
 
 

@@ -165,15 +165,17 @@ def of_length_one(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
 
 
 def _seen_by(objective: Objective, views: Sequence[Float[Tensor, "n d"]]) -> Callable[[Tensor], Tensor]:
-    """What the objective does to encodings before it compares them; differentiable.
-
-    Whitened encodings are L^-1 (z - m), with m the mean and L L^T the covariance of all ``views`` together. A little is
-    added to the variance of each dimension, so that constant ones stay constant.
-    """
+    """What the objective does to encodings before it compares them; differentiable."""
     if objective.similarity == "cosine":
         return of_length_one
-    if objective.encodings is None:
-        return lambda z: z
+    return whitening(views) if objective.encodings == "whitened" else lambda z: z
+
+
+def whitening(views: Sequence[Float[Tensor, "n d"]]) -> Callable[[Tensor], Tensor]:
+    """The map z -> L^-1 (z - m), with m the mean and L L^T the covariance of all ``views`` together; differentiable.
+
+    A little is added to the variance of each dimension, so that constant ones stay constant.
+    """
     every = torch.cat(list(views))
     mean = every.mean(0)
     covariance = (every - mean).T @ (every - mean) / len(every)

@@ -8,6 +8,8 @@ the same encoder in one way, with SOAP and batches of 1 024:
   says what such an encoder can tell after so many steps.
 - as they are: Eq. 8.2 on encodings as they are.
 - laptop: the preset, which whitens encodings after 400 such steps.
+- hard negatives: the preset with 2 000 steps in which the negatives of a sample are those that the plain steps put
+  beside it, of 3 400 steps in all.
 - labels, then laptop: the preset's objective alone, at a low rate, from the weights that the first row ends with.
 
 Columns: the validation loss by the preset's objective, whatever was minimised; the distance from the minimum of
@@ -34,6 +36,7 @@ from torch import Tensor
 from identbox.experiments.learner import Learner
 from identbox.experiments.optimum import Optimum, optimum
 from identbox.experiments.simulation import Simulation, learner_of
+from identbox.learning.hard_negatives import HardNegatives
 from identbox.learning.training import minimise
 from identbox.metrics.predictors import PredictorSettings, kernel_ridge, r2
 from identbox.metrics.probing import standardise
@@ -42,6 +45,7 @@ from identbox.process.world import Observed
 SAMPLES = 2048  # to fit on, and as many to score on
 FEW_KERNELS = PredictorSettings(alphas=(0.1, 0.01), gammas=(0.01, 0.05, 0.2))
 ROW = {"process": {"statistical": True, "change_probability": 0.75}, "setting": "multiview"}
+HARD_STEPS, STEPS_WITH_HARD = 2000, 3400
 LAST_STEPS, LOW_RATE = 300, 3e-3
 
 
@@ -105,9 +109,11 @@ class Row:
         along = torch.linalg.inv(self.content.map)[-1].square() / content.double().var(0)
         self.without_smallest = 1 - along.mean().item()
 
-    def learner(self, plain_steps: int) -> Learner:
+    def learner(self, plain_steps: int, hard_steps: int = 0) -> Learner:
         """An untrained learner of the row."""
-        return learner_of(replace(self.simulation, plain_steps=plain_steps), seed=self.seed, world=self.world)
+        hard = HardNegatives(steps=hard_steps)
+        simulation = replace(self.simulation, plain_steps=plain_steps, hard_negatives=hard)
+        return learner_of(simulation, seed=self.seed, world=self.world)
 
     def label_loss(self, learner: Learner) -> Callable[[int], Tensor]:
         """The squared error of content's directions, a mean over them and over views."""
@@ -165,10 +171,16 @@ def compare(seed: int, steps: int) -> None:
     labelled = row.learner(plain_steps=0)
     minutes = trained(labelled, row.label_loss(labelled), row.simulation)
     print(row.line("labels", labelled, steps, minutes), flush=True)
-    for way, plain_steps in (("as they are", steps), ("laptop", row.simulation.plain_steps)):
-        learner = row.learner(plain_steps)
-        minutes = trained(learner, learner.training_loss, row.simulation)
-        print(row.line(way, learner, steps, minutes), flush=True)
+    plain = row.simulation.plain_steps
+    ways = {
+        "as they are": (steps, row.learner(steps)),
+        "laptop": (steps, row.learner(plain)),
+        "hard negatives": (STEPS_WITH_HARD, row.learner(plain, HARD_STEPS)),
+    }
+    for way, (count, learner) in ways.items():
+        training = replace(row.simulation.training, steps=count)
+        minutes = trained(learner, learner.training_loss, replace(row.simulation, training=training))
+        print(row.line(way, learner, count, minutes), flush=True)
     learner = row.learner(plain_steps=0)
     learner.load_state_dict(copy.deepcopy(labelled.state_dict()))
     low = replace(row.simulation.training, steps=LAST_STEPS, learning_rate=LOW_RATE)
