@@ -84,7 +84,11 @@ def simulation_of(name: str, base: Simulation, content: int) -> Simulation | Non
     changes = CONTROLS[name].changes(base, content)
     if changes is None:
         return None
-    shorter = {"training": {"steps": math.ceil(base.training.steps / SHORTER)}}
+    # Too short for the part with hard negatives.
+    shorter = {
+        "training": {"steps": math.ceil(base.training.steps / SHORTER)},
+        "hard_negatives": {"steps": 0},
+    }
     table = config.merge(config.toml_values(base.table()), shorter)
     return Simulation.from_preset("thesis", config.merge(table, changes), name)
 

@@ -112,9 +112,18 @@ class Simulation:
     probes: ProbeSettings = field(default_factory=ProbeSettings)
 
     def __post_init__(self) -> None:
-        if self.hard_negatives.steps and self.objective.similarity != "euclidean":
+        hard = self.hard_negatives
+        if not hard.steps:
+            return
+        if self.objective.similarity != "euclidean":
             raise IdentboxError(
                 f"hard_negatives: expected Euclidean distances, got {self.objective.similarity} similarity"
+            )
+        before = self.plain_steps + hard.steps + hard.projection_steps
+        if self.training.steps < before:
+            raise IdentboxError(
+                f"training.steps: expected at least {before}, which plain steps and hard negatives take, "
+                f"got {self.training.steps}"
             )
 
     @staticmethod

@@ -165,6 +165,18 @@ def test_cosine_similarity_has_no_hard_negatives():
         learner({"objective": {"similarity": "cosine", "encodings": None}})
 
 
+def test_a_training_is_long_enough_for_the_part_to_end():
+    with pytest.raises(
+        IdentboxError, match=r"training.steps: expected at least 7, which plain steps .*, got 6"
+    ):
+        learner({"training": {"steps": 6}})
+    learner({"training": {"steps": 7}})
+    # Controls are a tenth as long, and one has no step.
+    made = Simulation.from_preset("quick", TINY)
+    for name in controls.CONTROLS:
+        assert controls.simulation_of(name, made, 2).hard_negatives.steps == 0
+
+
 def test_all_steps_of_the_part_count_from_where_plain_ones_end():
     made = learner({"plain_steps": 0})
     assert isinstance(made.hard, HardStage)
