@@ -110,9 +110,13 @@ class Row:
         self.without_smallest = 1 - along.mean().item()
 
     def learner(self, plain_steps: int, hard_steps: int = 0) -> Learner:
-        """An untrained learner of the row."""
-        hard = HardNegatives(steps=hard_steps)
-        simulation = replace(self.simulation, plain_steps=plain_steps, hard_negatives=hard)
+        """An untrained learner of the row, for as many steps as any way takes."""
+        simulation = replace(
+            self.simulation,
+            plain_steps=plain_steps,
+            hard_negatives=HardNegatives(steps=hard_steps),
+            training=replace(self.simulation.training, steps=STEPS_WITH_HARD),
+        )
         return learner_of(simulation, seed=self.seed, world=self.world)
 
     def label_loss(self, learner: Learner) -> Callable[[int], Tensor]:
