@@ -1,4 +1,4 @@
-"""The part of a training with hard negatives: what is kept of the encoders, and which samples stand side by side."""
+"""The part of a training with hard negatives: what is kept of the encoders, and the groups of samples."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class HardStage(nn.Module):
         generator = seeding.generator(seed, STREAM, "anchors", step, device=pool.codes.device)
         count = max(1, batch // self.settings.group)
         anchors = torch.randint(len(pool.codes), (count,), generator=generator, device=pool.codes.device)
-        near = hard_negatives.side_by_side(pool.codes, anchors, self.settings.group)
+        near = hard_negatives.nearest(pool.codes, anchors, self.settings.group)
         return [view[near.flatten()] for view in pool.views], near
 
     @torch.no_grad()

@@ -197,7 +197,7 @@ def learner_of(
         world = World(process, seed=seed, mixing=simulation.mixing, shared_mixing=shared)
     outputs = simulation.encoder.encoding_size or simulation.objective.encoding_size(world.content_size)
     hard = simulation.hard_negatives
-    wide = outputs + hard.extra * (hard.steps > 0)
+    wide = outputs + (hard.extra if hard.steps else 0)
     # Encoders that start alike find sooner what their views have in common.
     alike = simulation.encoder.start == "he"
     networks = {

@@ -1,10 +1,10 @@
 """Contrastive learning with hard negatives: of an anchor, the samples that a first encoder hardly tells from it.
 
 The sums over negatives of InfoNCE (Eq. 8.1) are ruled by what varies most. A direction of content with little variance
-adds next to nothing to them. But among samples that a first encoder puts side by side, the large directions are the
-same, and what views still agree on is what that encoder has missed. What it has and views do not share, like style that
-changes a little, is then noise as large as the differences within a group. So a second training within such groups
-finds small directions of content, and loses style.
+adds next to nothing to them. But among samples to which a first encoder gives nearly the same encodings, the large
+directions are the same, and what views still agree on is what that encoder has missed. What it has and views do not
+share, like style that changes a little, is then noise as large as the differences within a group. So a second training
+within such groups finds small directions of content, and loses style.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from identbox.settings import Count, at_least, settings
 
 @settings
 class HardNegatives:
-    """A part of the training in which negatives are samples that a first encoder puts side by side.
+    """A part of the training in which negatives are samples with nearly the same first encodings.
 
     First encodings are those that the training has when this part begins. Encodings get ``extra`` dimensions meanwhile,
     for curved functions of large directions come first and would take the place of small ones. After this part a linear
@@ -44,9 +44,7 @@ class HardNegatives:
             )
 
 
-def side_by_side(
-    encodings: Float[Tensor, "n d"], anchors: Int[Tensor, " g"], size: int
-) -> Int[Tensor, "g size"]:
+def nearest(encodings: Float[Tensor, "n d"], anchors: Int[Tensor, " g"], size: int) -> Int[Tensor, "g size"]:
     """The samples nearest to each anchor, the anchor among them, by Euclidean distance of whitened encodings."""
     return torch.cdist(encodings[anchors], encodings).topk(size, largest=False).indices
 
@@ -68,7 +66,9 @@ def info_nce_in_groups(views: Sequence[Float[Tensor, "g k d"]], objective: Objec
             -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square() / objective.temperature
         )
         positive = logits.diagonal(dim1=1, dim2=2)
-        if objective.decoupled:
+        if (
+            objective.decoupled
+        ):  # left out, not taken off a sum: the pair may outweigh its group beyond rounding
             itself = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
             logits = logits.masked_fill(itself, -torch.inf)
         rows, columns = logits.logsumexp(2), logits.logsumexp(1)

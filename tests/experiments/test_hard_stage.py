@@ -10,7 +10,7 @@ from identbox.experiments.hard_stage import HardStage
 from identbox.experiments.simulation import Simulation
 from identbox.learning import training
 from identbox.learning.contrastive import whitening
-from identbox.learning.hard_negatives import info_nce_in_groups, side_by_side
+from identbox.learning.hard_negatives import info_nce_in_groups, nearest
 
 TINY = {
     "plain_steps": 2,
@@ -85,7 +85,7 @@ def test_encoders_begin_anew_and_what_they_were_finds_the_groups():
     assert same(made.hard.first, plain)
 
 
-def test_a_step_with_hard_negatives_is_the_loss_in_groups_of_samples_that_first_encoders_put_side_by_side(
+def test_a_step_with_hard_negatives_is_the_loss_in_groups_of_samples_that_first_encoders_put_nearest(
     monkeypatch,
 ):
     made = learner()
@@ -98,14 +98,14 @@ def test_a_step_with_hard_negatives_is_the_loss_in_groups_of_samples_that_first_
     codes = torch.stack([whitening(codes)(z) for z in codes]).mean(0)
     seen = []
     monkeypatch.setattr(
-        "identbox.learning.hard_negatives.side_by_side",
-        lambda *given: seen.append(given) or side_by_side(*given),
+        "identbox.learning.hard_negatives.nearest",
+        lambda *given: seen.append(given) or nearest(*given),
     )
     loss = made.training_loss(HARD[1])
     ((given, anchors, size),) = seen
     assert torch.allclose(given, codes)
     assert (len(anchors), size) == (4, 8)
-    near = side_by_side(codes, anchors, 8)
+    near = nearest(codes, anchors, 8)
     outputs = [made.encoder(view).wide(values[near.flatten()]) for view, values in x.items()]
     expected = info_nce_in_groups([each.unflatten(0, near.shape) for each in outputs], made.objective)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)

@@ -5,7 +5,7 @@ import torch
 
 from identbox.errors import IdentboxError
 from identbox.learning.contrastive import Objective
-from identbox.learning.hard_negatives import HardNegatives, info_nce_in_groups, side_by_side
+from identbox.learning.hard_negatives import HardNegatives, info_nce_in_groups, nearest
 
 
 def normal(*shape, seed):
@@ -60,10 +60,10 @@ def test_linear_maps_and_what_differs_between_groups_alone_do_not_change_the_los
     assert abs(info_nce_in_groups(bent, objective).item() - loss.item()) > 0.05
 
 
-def test_samples_side_by_side_are_the_nearest_and_the_anchor_is_one_of_them():
+def test_the_nearest_samples_are_those_of_brute_force_and_the_anchor_is_one_of_them():
     codes = normal(200, 3, seed=4)
     anchors = torch.tensor([5, 60, 199])
-    near = side_by_side(codes, anchors, 8)
+    near = nearest(codes, anchors, 8)
     for anchor, group in zip(anchors.tolist(), near.tolist(), strict=True):
         distances = (codes - codes[anchor]).norm(dim=1)
         assert set(group) == set(distances.argsort()[:8].tolist())
@@ -80,7 +80,7 @@ def known_case(n=20_000):
 
 def test_within_groups_small_content_is_worth_more_than_style_that_nearly_agrees():
     large, small, styles, codes = known_case()
-    near = side_by_side(codes, torch.arange(50), 32)
+    near = nearest(codes, torch.arange(50), 32)
     objective = Objective(temperature=0.7, decoupled=True)
 
     def loss(*columns):
