@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -13,9 +14,13 @@ from torch import Tensor, nn
 from identbox import seeding
 from identbox.learning import contrastive, hard_negatives
 from identbox.learning.hard_negatives import HardNegatives
+from identbox.learning.optimizers import Adam
+from identbox.learning.training import TrainingSettings
 
 AT_A_TIME = 8192  # samples of the pool that are drawn and encoded
 STREAM = "hard negatives"  # of what is drawn
+STARTS, PROJECTION_RATE = 4, 0.02  # of linear maps, and Adam's for them
+JUDGED_BY = 4  # batches
 
 
 class Projected(nn.Module):
@@ -29,18 +34,46 @@ class Projected(nn.Module):
         """The encodings."""
         return self.projection(self.wide(x))
 
-    def with_fixed_outputs(self, x: Float[Tensor, "n x"]) -> Float[Tensor, "n d"]:
-        """The encodings, through which a gradient reaches the linear map alone."""
-        with torch.no_grad():
-            outputs = self.wide(x)
-        return self.projection(outputs)
-
 
 def projection(inputs: int, outputs: int) -> nn.Linear:
     """A linear map that begins as the first dimensions of its inputs."""
     layer = nn.Linear(inputs, outputs, bias=False)
     nn.init.eye_(layer.weight)
     return layer
+
+
+def fitted_projection(
+    outputs: Callable[[int], Sequence[Float[Tensor, "n w"]]],
+    loss: Callable[[Sequence[Float[Tensor, "n d"]]], Float[Tensor, ""]],
+    *,
+    size: int,
+    steps: int,
+    seed: int,
+) -> Float[Tensor, "d w"]:
+    """The linear map of outputs to ``size`` dimensions by which a loss of the encodings is least, of several starts.
+
+    ``outputs(number)`` returns what encoders make of a batch, the same one whenever it is asked for that number. The
+    starts are random directions, at right angles once the covariance of a batch is undone. Adam moves each of them by
+    the same ``steps`` batches, at a rate that falls along half a cosine; the best of further batches is returned.
+    """
+    first = outputs(0)
+    whitened = contrastive.whitening(first)
+    origin, axes = first[0].new_zeros(1, first[0].shape[1]), torch.eye(first[0].shape[1]).to(first[0])
+    whitener = whitened(axes) - whitened(origin)  # row by row what becomes of each output
+    generator = seeding.generator(seed, STREAM, "projections")
+    starts = [nn.init.orthogonal_(torch.empty(size, len(axes)), generator=generator) for _ in range(STARTS)]
+    maps = [nn.Parameter(start.to(whitener)) for start in starts]
+    adam = Adam(maps, lr=PROJECTION_RATE)
+    for step in range(steps):
+        adam.param_groups[0]["lr"] = PROJECTION_RATE * (1 + math.cos(math.pi * step / steps)) / 2
+        views = [z @ whitener for z in outputs(step)]
+        adam.zero_grad()
+        torch.stack([loss([z @ turn.T for z in views]) for turn in maps]).sum().backward()
+        adam.step()
+    with torch.no_grad():
+        batches = [[z @ whitener for z in outputs(steps + more)] for more in range(JUDGED_BY)]
+        reached = [sum(loss([z @ turn.T for z in views]).item() for views in batches) for turn in maps]
+        return maps[reached.index(min(reached))] @ whitener.T
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +96,20 @@ class HardStage(nn.Module):
         self.first = copy.deepcopy(encoders).requires_grad_(False)
         self._pool: Pool | None = None
 
-    @property
-    def steps(self) -> int:
-        """How many steps the part has, with those of the linear map."""
-        return self.settings.steps + self.settings.projection_steps
-
     def begin(self, encoders: nn.ModuleDict) -> None:
         """Keep what the encoders are, and let them begin anew, from the weights that they had before any training."""
         untrained = copy.deepcopy(self.first.state_dict())
         self.first.load_state_dict(encoders.state_dict())
         encoders.load_state_dict(untrained)
+
+    def parts(self, training: TrainingSettings, plain_steps: int) -> tuple[TrainingSettings, ...]:
+        """Plain steps, hard negatives, and the steps that remain, each with a schedule of its own."""
+        rest = training.steps - plain_steps - self.settings.steps
+        return (
+            replace(training, steps=plain_steps),
+            replace(training, steps=self.settings.steps),
+            replace(training, steps=rest, learning_rate=self.settings.last_learning_rate),
+        )
 
     def groups(
         self, step: int, pool: Pool, *, seed: int, batch: int

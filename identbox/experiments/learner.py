@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from identbox.experiments.hard_stage import STREAM, HardStage, Projected
+from identbox.experiments.hard_stage import STREAM, HardStage, Projected, fitted_projection
 from identbox.experiments.records import SCORES_KEY
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
@@ -88,25 +88,56 @@ class Learner(Placed):
         """What a step minimises: at first Eq. 8.2 as it is, then the loss of hard negatives, then the objective."""
         if step < self.plain_steps:
             return self.loss_of(self.drawn(step), self.plain)
-        if self.hard is not None and step < self.plain_steps + self.hard.steps:
-            return self._loss_with_hard_negatives(self.hard, step - self.plain_steps)
+        if self.hard is not None:
+            step_of_part = step - self.plain_steps
+            if step_of_part < self.hard.settings.steps:
+                return self._loss_with_hard_negatives(self.hard, step_of_part)
+            if step_of_part == self.hard.settings.steps:
+                self._fit_projection(self.hard.settings)
         return self.loss_of(self.drawn(step))
 
+    def parts(self, training: TrainingSettings) -> tuple[TrainingSettings, ...]:
+        """The parts of a training with schedules of their own: with hard negatives three, else one."""
+        return (training,) if self.hard is None else self.hard.parts(training, self.plain_steps)
+
     def _loss_with_hard_negatives(self, stage: HardStage, step: int) -> Float[Tensor, ""]:
-        """What a step of that part minimises, counted from its first: at the end the objective, by the linear map."""
+        """What a step of that part minimises, counted from its first."""
         if step == 0:
             stage.begin(self.encoders)
-        views, encoders = self.world.views, {view: self._projected(view) for view in self.world.views}
-        if step >= stage.settings.steps:
-            drawn = self.drawn(self.plain_steps + step)
-            return self.loss_of(drawn, encode=lambda x, view: self.run(encoders[view].with_fixed_outputs, x))
+        views = self.world.views
         pool = stage.pool(
             lambda count, number: self.paired(self._observations(count, STREAM, number), number, STREAM),
             lambda place, x: self.run(self.encoder(views[place], stage.first), x),
         )
         observed, near = stage.groups(step, pool, seed=self.world.seed, batch=self.batch)
-        encoded = [self.run(encoders[view].wide, x) for view, x in zip(views, observed, strict=True)]
+        encoded = [self._outputs(view, x) for view, x in zip(views, observed, strict=True)]
         return info_nce_in_groups([z.unflatten(0, near.shape) for z in encoded], self.objective)
+
+    def _fit_projection(self, settings: HardNegatives) -> None:
+        """Give the encoders the linear map by which the objective is least, their outputs as they are."""
+
+        @torch.no_grad()
+        def outputs(number: int) -> list[Float[Tensor, "n w"]]:
+            drawn = self.drawn(number, f"{STREAM}/projection")
+            return [self._outputs(self._view(place), x) for place, x in enumerate(drawn)]
+
+        layer = self._projected(self._view(0)).projection  # the same of all views
+        found = fitted_projection(
+            outputs,
+            self.compared,
+            size=layer.out_features,
+            steps=settings.projection_steps,
+            seed=self.world.seed,
+        )
+        layer.load_state_dict({"weight": found})
+
+    def _outputs(self, view: str, x: Float[Tensor, "n x"]) -> Float[Tensor, "n w"]:
+        """All outputs of a view's encoder, which its linear map makes encodings of."""
+        return self.run(self._projected(view).wide, x)
+
+    def _view(self, place: int) -> str:
+        """The view that drawn observations at a place are of: where negatives are drawn apart, all come twice."""
+        return self.world.views[place % len(self.world.views)]
 
     def _projected(self, view: str) -> Projected:
         encoder = self.encoder(view)
@@ -130,15 +161,16 @@ class Learner(Placed):
         return views
 
     def loss_of(
-        self,
-        drawn: Sequence[Float[Tensor, "n _"]],
-        objective: Objective | None = None,
-        encode: Callable[[Tensor, str], Tensor] | None = None,
+        self, drawn: Sequence[Float[Tensor, "n _"]], objective: Objective | None = None
     ) -> Float[Tensor, ""]:
         """The objective, or another one, on what a step draws."""
+        return self.compared([self.encode(x, self._view(place)) for place, x in enumerate(drawn)], objective)
+
+    def compared(
+        self, encoded: Sequence[Float[Tensor, "n d"]], objective: Objective | None = None
+    ) -> Float[Tensor, ""]:
+        """The objective, or another one, of the encodings of what a step draws."""
         count = len(self.world.views)
-        encode = encode or self.encode
-        encoded = [encode(x, self.world.views[place % count]) for place, x in enumerate(drawn)]
         return contrastive.info_nce(
             encoded[:count], objective or self.objective, negatives=encoded[count:] or None
         )

@@ -10,7 +10,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,6 +54,9 @@ class Trainable:
     settings: TrainingSettings
     # the keys that this kind of run adds to the record: at least ``losses`` and ``probes``
     measure: Callable[[Trained], dict[str, Any]]
+    parts: Sequence[
+        TrainingSettings
+    ] = ()  # of the training, where they are more than one (`training.minimise`)
     watch: Callable[[], dict[str, float]] = dict  # figures to show during the training
     curves: Callable[[int], dict[str, Any]] = lambda step: {}  # more of them, for some numbers of steps done
     explain: Callable[[int], str] = lambda step: ""  # which part of the loss of a step is not finite
@@ -131,6 +134,7 @@ class RunFolder:
                 learning.loss,
                 learning.settings,
                 self.path,
+                parts=learning.parts,
                 watch=learning.watch,
                 curves=learning.curves,
                 explain=learning.explain,

@@ -119,10 +119,10 @@ class Simulation:
             raise IdentboxError(
                 f"hard_negatives: expected Euclidean distances, got {self.objective.similarity} similarity"
             )
-        before = self.plain_steps + hard.steps + hard.projection_steps
-        if self.training.steps < before:
+        before = self.plain_steps + hard.steps
+        if self.training.steps <= before:
             raise IdentboxError(
-                f"training.steps: expected at least {before}, which plain steps and hard negatives take, "
+                f"training.steps: expected more than the {before} of plain steps and hard negatives, "
                 f"got {self.training.steps}"
             )
 
@@ -252,6 +252,7 @@ def run_simulation(
             model=learner,
             loss=learner.drawn_loss(),
             settings=simulation.training,
+            parts=learner.parts(simulation.training),
             watch=lambda: {"content_r2": content_r2(learner.world, learner.encode)},
             curves=lambda step: learner.curves(step, simulation.training),
             measure=lambda trained: {

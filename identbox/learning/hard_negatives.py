@@ -19,7 +19,7 @@ from torch import Tensor
 
 from identbox.errors import IdentboxError
 from identbox.learning.contrastive import Objective, whitening
-from identbox.settings import Count, at_least, settings
+from identbox.settings import Count, Positive, at_least, settings
 
 
 @settings
@@ -28,11 +28,16 @@ class HardNegatives:
 
     First encodings are those that the training has when this part begins. Encodings get ``extra`` dimensions meanwhile,
     for curved functions of large directions come first and would take the place of small ones. After this part a linear
-    map of ``projection_steps`` steps leaves as many dimensions as encodings are to have.
+    map leaves as many dimensions as encodings are to have, the one by which the objective is least. The last steps
+    train all weights.
+
+    Plain steps, hard negatives and last steps each have a learning rate that follows the schedule of the training over
+    their own steps, and an optimiser that begins anew. The last steps begin with ``last_learning_rate``.
     """
 
     steps: Annotated[int, at_least(0)] = 0  # with hard negatives; 0: no such part
-    projection_steps: Annotated[int, at_least(0)] = 300
+    projection_steps: Count = 400  # of Adam, to find the linear map
+    last_learning_rate: Positive = 3e-3
     extra: Annotated[int, at_least(0)] = 3  # dimensions of the encodings
     group: Annotated[int, at_least(2)] = 64  # samples, each other's negatives
     pool: Count = 262_144  # samples among which groups are found

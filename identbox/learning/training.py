@@ -12,7 +12,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,26 @@ class TrainingSettings:
         return rate * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of a training, one after the other."""
+
+    parts: Sequence[TrainingSettings]
+
+    def place(self, step: int) -> tuple[TrainingSettings, int]:
+        """The part that a step belongs to, and how many of its steps come before."""
+        for part in self.parts[:-1]:
+            if step < part.steps:
+                return part, step
+            step -= part.steps
+        return self.parts[-1], step
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step of the training, by the schedule of its part."""
+        part, before = self.place(step)
+        return part.rate(before)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """How a training ended: steps done, seconds they took (over all its parts), the mean of the last losses."""
@@ -105,6 +125,7 @@ def minimise(
     settings: TrainingSettings,
     folder: Path,
     *,
+    parts: Sequence[TrainingSettings] = (),
     watch: Callable[[], dict[str, float]] = dict,
     curves: Callable[[int], dict[str, Any]] = lambda step: {},
     explain: Callable[[int], str] = lambda step: "",
@@ -117,6 +138,9 @@ def minimise(
     norm of the gradient before clipping, what ``watch`` returns, and what ``curves`` returns for the steps done so far.
     On a GPU, Adam's steps on a `DrawnLoss` are recorded after the first few and replayed (`graphs`); where they cannot
     be, a message says so.
+
+    ``parts`` divide the steps, and differ from ``settings`` in steps and learning rate: each has a schedule of its own,
+    and the optimiser begins anew with it. Without them the training is one part.
 
     Raises IdentboxError where a loss or a gradient is not finite: it names the step, the learning rate, the losses
     before, and what ``explain`` says of that step, counted from 0. No checkpoint is written after that step, so that
@@ -131,7 +155,8 @@ def minimise(
         )
     files.write_whole(folder / METRICS_FILE, "".join(map(_json_line, progress.metrics)).encode())
     callbacks.on_start(progress.step)
-    take_step = _Steps(loss, optimizer, parameters, settings, callbacks.on_message)
+    schedule = _Parts(parts or (settings,))
+    take_step = _Steps(loss, optimizer, parameters, settings, schedule, callbacks.on_message)
     history = torch.zeros(settings.log_every, 2, device=parameters[0].device)  # losses, norms of gradients
     before, begun, saved = progress.seconds, time.monotonic(), time.monotonic()
     with _matmul_precision(settings.precision), (folder / METRICS_FILE).open("a") as metrics_file:
@@ -142,11 +167,11 @@ def minimise(
                 history[k, 0], history[k, 1] = take_step(first + k)
             values = history[:count].double().cpu()
             earlier = [line["loss"] for line in progress.metrics]
-            _expect_finite(values, first, settings, folder, earlier, explain)
+            _expect_finite(values, first, schedule, folder, earlier, explain)
             progress.step += count
             progress.seconds = before + time.monotonic() - begun
             figures = {**watch(), **curves(progress.step)}
-            line = _metrics_line(values, progress, settings, figures)
+            line = _metrics_line(values, progress, schedule, figures)
             leases.expect_held()
             metrics_file.write(_json_line(line))
             metrics_file.flush()
@@ -189,17 +214,21 @@ class _Steps:
     optimizer: torch.optim.Optimizer
     parameters: list[nn.Parameter]
     settings: TrainingSettings
+    schedule: _Parts
     on_message: Callable[[str], None]
     recorded: RecordedStep | None = None
     taken: int = 0  # one by one
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; returns the loss and the gradient's norm before clipping, both on the device."""
+        _, before = self.schedule.place(step)
+        if before == 0:
+            self.optimizer.state.clear()
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(self.settings.rate(step))
+                group["lr"].fill_(self.schedule.rate(step))
             else:
-                group["lr"] = self.settings.rate(step)
+                group["lr"] = self.schedule.rate(step)
         if self.recorded is None and self.taken == EAGER_STEPS:
             self._record(step)
         if self.recorded is not None:
@@ -211,7 +240,7 @@ class _Steps:
 
     def _record(self, step: int) -> None:
         on_gpu = self.parameters[0].is_cuda and isinstance(self.optimizer, AdamW)
-        if not on_gpu or not isinstance(self.loss, DrawnLoss):
+        if not on_gpu or not isinstance(self.loss, DrawnLoss) or len(self.schedule.parts) > 1:
             return
         try:
             self.recorded = RecordedStep(
@@ -224,14 +253,14 @@ class _Steps:
 
 
 def _metrics_line(
-    values: Tensor, progress: _Progress, settings: TrainingSettings, figures: dict[str, Any]
+    values: Tensor, progress: _Progress, schedule: _Parts, figures: dict[str, Any]
 ) -> dict[str, Any]:
     """A line of metrics.jsonl: means over the steps since the last one, and the figures of the moment."""
     return {
         "step": progress.step,
         "loss": values[:, 0].mean().item(),
         "gradient_norm": values[:, 1].mean().item(),
-        "learning_rate": settings.rate(progress.step - 1),
+        "learning_rate": schedule.rate(progress.step - 1),
         **figures,
         "seconds": round(progress.seconds, 3),
     }
@@ -276,7 +305,7 @@ def _expected_checkpoint(folder: Path) -> dict[str, Any]:
 def _expect_finite(
     values: Tensor,
     first: int,
-    settings: TrainingSettings,
+    schedule: _Parts,
     folder: Path,
     earlier: list[float],
     explain: Callable[[int], str],
@@ -290,7 +319,7 @@ def _expect_finite(
     why = explain(first + k)
     raise IdentboxError(
         f"{folder}: step {first + k + 1}: expected a finite loss and gradient, got the loss {values[k, 0]:g} and "
-        f"the gradient norm {values[k, 1]:g}{f' ({why})' if why else ''}; learning rate {settings.rate(first + k):g}, "
+        f"the gradient norm {values[k, 1]:g}{f' ({why})' if why else ''}; learning rate {schedule.rate(first + k):g}, "
         f"losses before: {', '.join(f'{value:.4g}' for value in losses) or 'none'}"
     )
 

@@ -6,10 +6,10 @@ import torch
 from identbox import config
 from identbox.errors import IdentboxError
 from identbox.experiments import controls, simulation
-from identbox.experiments.hard_stage import HardStage
+from identbox.experiments.hard_stage import fitted_projection
 from identbox.experiments.simulation import Simulation
 from identbox.learning import training
-from identbox.learning.contrastive import whitening
+from identbox.learning.contrastive import Objective, info_nce, whitening
 from identbox.learning.hard_negatives import info_nce_in_groups, nearest
 
 TINY = {
@@ -18,12 +18,12 @@ TINY = {
     "mixing": {"pool": 100, "ratio": 0.1},
     "encoder": {"widths": [8], "whitening": 200},
     "objective": {"encodings": "whitened", "decoupled": True, "temperature": 0.7},
-    "hard_negatives": {"steps": 3, "projection_steps": 2, "extra": 2, "group": 8, "pool": 100},
-    "training": {"steps": 9, "batch": 32, "log_every": 1, "checkpoint_every": 0.0, "optimizer": "soap"},
+    "hard_negatives": {"steps": 3, "projection_steps": 20, "extra": 2, "group": 8, "pool": 100},
+    "training": {"steps": 7, "batch": 32, "log_every": 1, "checkpoint_every": 0.0, "optimizer": "soap"},
     "probes": {"samples": 120, "bootstrap": 5, "interventions": False},
 }
-STEPS = range(9)
-PLAIN, HARD, PROJECTION, LAST = STEPS[:2], STEPS[2:5], STEPS[5:7], STEPS[7:]
+STEPS = range(7)
+PLAIN, HARD, LAST = STEPS[:2], STEPS[2:5], STEPS[5:]
 
 
 def learner(table=None, learner_type=simulation.Learner):
@@ -47,7 +47,80 @@ def test_each_part_of_the_training_moves_its_own_weights():
     moved = [moved_by(made, step) for step in STEPS]
     assert all(moved[step] == {"encoders wide", "projection"} for step in (*PLAIN, *LAST))
     assert all(moved[step] == {"encoders wide"} for step in HARD)
-    assert all(moved[step] == {"projection"} for step in PROJECTION)
+
+
+def linear_map(made):
+    return made.encoder(made.world.views[0]).projection.weight.detach().clone()
+
+
+def test_the_linear_map_is_found_after_hard_negatives_and_once():
+    made = learner()
+    for step in HARD:
+        made.training_loss(step)
+    first_outputs = linear_map(made)
+    assert torch.equal(first_outputs, torch.tensor([[1.0, 0.0, 0.0]]))
+    outputs = change(made.encoders, 1.0)
+    before = made.validation_loss()
+    made.training_loss(LAST[0])
+    found = linear_map(made)
+    assert made.validation_loss() < before
+    assert same(made.encoders, {name: w for name, w in outputs.items() if "projection" not in name})
+    made.training_loss(LAST[1])
+    assert torch.equal(linear_map(made), found)
+
+
+def noisy_views(number):
+    """Two views of a batch: five outputs that mix two shared variables with three that differ between views."""
+    generator = torch.Generator().manual_seed(number)
+    shared = torch.randn(256, 2, generator=generator)
+    mixed = torch.randn(5, 5, generator=torch.Generator().manual_seed(99))
+    return [
+        torch.cat([shared, torch.randn(256, 3, generator=generator)], 1) @ mixed for _ in range(2)
+    ], shared
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_linear_map_keeps_what_views_share(seed):
+    objective = Objective(temperature=0.7, encodings="whitened", decoupled=True)
+    found = fitted_projection(
+        lambda number: noisy_views(number)[0],
+        lambda views: info_nce(views, objective),
+        size=2,
+        steps=200,
+        seed=seed,
+    )
+    assert found.shape == (2, 5)
+    (first, _), shared = noisy_views(1000)
+    encoded = first @ found.T
+    told = encoded @ torch.linalg.lstsq(encoded, shared).solution
+    assert 1 - (told - shared).var(0) / shared.var(0) == pytest.approx([1.0, 1.0], abs=0.01)
+
+
+def test_a_linear_map_is_the_same_whenever_it_is_fitted_and_its_scale_of_outputs_does_not_matter():
+    objective = Objective(temperature=0.7, encodings="whitened", decoupled=True)
+
+    def fitted(scale):
+        return fitted_projection(
+            lambda number: [scale * view for view in noisy_views(number)[0]],
+            lambda views: info_nce(views, objective),
+            size=2,
+            steps=20,
+            seed=0,
+        )
+
+    assert torch.equal(fitted(1.0), fitted(1.0))
+    assert torch.allclose(fitted(1.0), 8 * fitted(8.0), rtol=1e-2, atol=1e-3)
+
+
+def test_plain_steps_and_hard_negatives_and_the_last_steps_have_schedules_of_their_own():
+    made = Simulation.from_preset("quick", TINY)
+    assert [(part.steps, part.learning_rate) for part in learner().parts(made.training)] == [
+        (2, made.training.learning_rate),
+        (3, made.training.learning_rate),
+        (2, made.hard_negatives.last_learning_rate),
+    ]
+    none = learner({"hard_negatives": {"steps": 0}})
+    assert none.parts(made.training) == (made.training,)
 
 
 def test_encoders_have_more_outputs_than_encodings():
@@ -134,7 +207,7 @@ def test_a_training_that_stops_in_any_part_goes_on_as_if_it_had_not(tmp_path):
                 return one.drawn_loss()(step)
 
             try:
-                training.minimise(one, loss, made.training, folder)
+                training.minimise(one, loss, made.training, folder, parts=one.parts(made.training))
             except StoppedError:
                 continue
         return one.state_dict()
@@ -142,7 +215,7 @@ def test_a_training_that_stops_in_any_part_goes_on_as_if_it_had_not(tmp_path):
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
     whole = trained(tmp_path / "whole")
-    stopped = trained(tmp_path / "stopped", stops=(1, 2, 3, 4, 5, 6, 7, 8))
+    stopped = trained(tmp_path / "stopped", stops=(1, 2, 3, 4, 5, 6))
     assert whole.keys() == stopped.keys()
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
 
@@ -165,20 +238,18 @@ def test_cosine_similarity_has_no_hard_negatives():
         learner({"objective": {"similarity": "cosine", "encodings": None}})
 
 
-def test_a_training_is_long_enough_for_the_part_to_end():
+def test_a_training_is_long_enough_for_steps_after_hard_negatives():
     with pytest.raises(
-        IdentboxError, match=r"training.steps: expected at least 7, which plain steps .*, got 6"
+        IdentboxError, match=r"training.steps: expected more than the 5 of plain steps .*, got 5"
     ):
-        learner({"training": {"steps": 6}})
-    learner({"training": {"steps": 7}})
+        learner({"training": {"steps": 5}})
+    learner({"training": {"steps": 6}})
     # Controls are a tenth as long, and one has no step.
     made = Simulation.from_preset("quick", TINY)
     for name in controls.CONTROLS:
         assert controls.simulation_of(name, made, 2).hard_negatives.steps == 0
 
 
-def test_all_steps_of_the_part_count_from_where_plain_ones_end():
+def test_steps_with_hard_negatives_count_from_where_plain_ones_end():
     made = learner({"plain_steps": 0})
-    assert isinstance(made.hard, HardStage)
-    assert made.hard.steps == 5
-    assert [moved_by(made, step) == {"projection"} for step in range(6)] == [False] * 3 + [True] * 2 + [False]
+    assert [moved_by(made, step) == {"encoders wide"} for step in range(5)] == [True] * 3 + [False] * 2

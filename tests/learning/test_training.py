@@ -270,6 +270,35 @@ def test_rates():
     assert both.rate(7) == cosine.rate(7)
 
 
+@pytest.mark.parametrize("optimizer", [None, "soap"])
+def test_parts_are_trainings_one_after_the_other(tmp_path, optimizer):
+    shared = {"schedule": "cosine", "warmup": 3, "optimizer": optimizer}
+    lengths, rates = (13, 0, 8), (0.01, 0.5, 0.002)
+    separate, before = model(), 0
+    for length, rate in zip(lengths, rates, strict=True):
+        loss = loss_of(separate)
+        run(
+            tmp_path / f"part-{before}-{length}",
+            length,
+            separate,
+            loss=lambda step, loss=loss, before=before: loss(before + step),
+            settings={**shared, "learning_rate": rate},
+        )
+        before += length
+    parts = [
+        TrainingSettings(steps=length, **{**QUICK, **shared, "learning_rate": rate})
+        for length, rate in zip(lengths, rates, strict=True)
+    ]
+    together, _ = run(tmp_path / "together", sum(lengths), settings=shared, parts=parts)
+    assert torch.equal(weights(together), weights(separate))
+    lines = map(json.loads, (tmp_path / "together" / METRICS_FILE).read_text().splitlines())
+    assert {line["step"]: line["learning_rate"] for line in lines} == {
+        10: parts[0].rate(9),
+        20: parts[2].rate(6),
+        21: parts[2].rate(7),
+    }
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"steps": -1}, {"batch": 1}, {"warmup": -1}, {"log_every": 0}, {"learning_rate": 0.0}, {"clip": -2.0}],
