@@ -54,9 +54,7 @@ class Trainable:
     settings: TrainingSettings
     # the keys that this kind of run adds to the record: at least ``losses`` and ``probes``
     measure: Callable[[Trained], dict[str, Any]]
-    parts: Sequence[
-        TrainingSettings
-    ] = ()  # of the training, where they are more than one (`training.minimise`)
+    parts: Sequence[TrainingSettings] = ()  # of the training, where it has several (`training.minimise`)
     watch: Callable[[], dict[str, float]] = dict  # figures to show during the training
     curves: Callable[[int], dict[str, Any]] = lambda step: {}  # more of them, for some numbers of steps done
     explain: Callable[[int], str] = lambda step: ""  # which part of the loss of a step is not finite
