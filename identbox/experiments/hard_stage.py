@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -63,9 +62,10 @@ def fitted_projection(
     generator = seeding.generator(seed, STREAM, "projections")
     starts = [nn.init.orthogonal_(torch.empty(size, len(axes)), generator=generator) for _ in range(STARTS)]
     maps = [nn.Parameter(start.to(whitener)) for start in starts]
-    adam = Adam(maps, lr=PROJECTION_RATE)
+    training = TrainingSettings(steps=steps, learning_rate=PROJECTION_RATE, schedule="cosine")
+    adam = Adam(maps, lr=training.learning_rate)
     for step in range(steps):
-        adam.param_groups[0]["lr"] = PROJECTION_RATE * (1 + math.cos(math.pi * step / steps)) / 2
+        adam.param_groups[0]["lr"] = training.rate(step)
         views = [z @ whitener for z in outputs(step)]
         adam.zero_grad()
         torch.stack([loss([z @ turn.T for z in views]) for turn in maps]).sum().backward()
@@ -133,16 +133,11 @@ class HardStage(nn.Module):
         ``encode(place, x)`` what the kept encoders make of those of the view at that place.
         """
         if self._pool is None:
-            parts = [draw(count, number) for number, count in enumerate(self._parts())]
-            views = [torch.cat(view) for view in zip(*parts, strict=True)]
-            encoded = [
-                torch.cat([encode(place, part) for part in view.split(AT_A_TIME)])
-                for place, view in enumerate(views)
-            ]
+            counts = [min(AT_A_TIME, self.settings.pool - k) for k in range(0, self.settings.pool, AT_A_TIME)]
+            parts = [draw(count, number) for number, count in enumerate(counts)]
+            views = list(zip(*parts, strict=True))  # of each view its parts
+            encoded = [torch.cat([encode(place, x) for x in view]) for place, view in enumerate(views)]
             whitened = contrastive.whitening(encoded)
-            self._pool = Pool(views=views, codes=torch.stack([whitened(z) for z in encoded]).mean(0))
+            codes = torch.stack([whitened(z) for z in encoded]).mean(0)
+            self._pool = Pool(views=[torch.cat(view) for view in views], codes=codes)
         return self._pool
-
-    def _parts(self) -> Iterator[int]:
-        for begin in range(0, self.settings.pool, AT_A_TIME):
-            yield min(AT_A_TIME, self.settings.pool - begin)

@@ -96,7 +96,7 @@ def test_the_linear_map_keeps_what_views_share(seed):
     assert 1 - (told - shared).var(0) / shared.var(0) == pytest.approx([1.0, 1.0], abs=0.01)
 
 
-def test_a_linear_map_is_the_same_whenever_it_is_fitted_and_its_scale_of_outputs_does_not_matter():
+def test_the_linear_map_is_the_same_whenever_it_is_fitted_and_whatever_the_scale_of_outputs():
     objective = Objective(temperature=0.7, encodings="whitened", decoupled=True)
 
     def fitted(scale):
