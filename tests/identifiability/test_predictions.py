@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from benchmarks.not_one_to_one import cost_of_smoothing, folded, wound
 
+from identbox import Mixing, Oracle, World, numerical_simulation, verify
 from identbox.identifiability import assumptions
 from identbox.identifiability.assumptions import LearnerFacts
 from identbox.identifiability.learner_rules import ONE_BIT, TrainingChange, needed_dimensions
@@ -205,20 +207,42 @@ def test_what_is_violated_and_not_needed_stands_beside_the_prediction():
     assert found.reason == "all that is needed holds; violated, and not needed: a density without kinks"
 
 
-def wound(u, times):
-    """Content in the square to the square: around a disc so many times, and the disc to the square, all smooth."""
-    angle, radius = 2 * math.pi * times * u[:, 0], u[:, 1].sqrt()
-    x, y = radius * angle.cos(), radius * angle.sin()
-    # Darmois' construction of the uniform distribution on the disc: x first, then y given x.
-    first = 0.5 + (x * (1 - x**2).sqrt() + x.asin()) / math.pi
-    return torch.stack([first, (y / (1 - x**2).sqrt() + 1) / 2], dim=1)
+def uniform(*shape):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def test_a_map_that_winds_around_the_square_attains_the_minimum_and_is_not_one_to_one():
     """Why the last row names such maps: Eq. 8.9 is 0 within its error, and two contents have one encoding."""
-    u = torch.rand(20_000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    twice = wound(u, 2).clamp(1e-9, 1 - 1e-9)
-    found = functional([twice, twice])
+    u = uniform(20_000, 2)
+    found = functional([wound(u), wound(u)])
     assert abs(found.value) < 5 * found.error
     half = u * torch.tensor([0.5, 1.0])
-    torch.testing.assert_close(wound(half, 2), wound(half + torch.tensor([0.5, 0.0]), 2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(wound(half), wound(half + torch.tensor([0.5, 0.0])), atol=1e-6, rtol=0)
+    # Smooth, and two preimages, so that the density stays 1.
+    jacobian = torch.func.vmap(torch.func.jacfwd(lambda row: wound(row[None])[0]))(u[:1000])
+    torch.testing.assert_close(torch.linalg.det(jacobian).abs(), torch.full((1000,), 2.0).double())
+
+
+def test_a_fold_attains_the_minimum_and_smooth_folds_come_near_it():
+    u = uniform(20_000, 2)
+    found = functional([folded(u), folded(u)])
+    assert abs(found.value) < 5 * found.error
+    mirrored = torch.cat([1 - u[:, :1], u[:, 1:]], 1)
+    for smoothing in (0.3, 0.1, 0.03):
+        torch.testing.assert_close(folded(u, smoothing), folded(mirrored, smoothing))
+        # Each value has two preimages, so that its density is 2 / |dh/du|; its mean logarithm by the midpoint rule.
+        middle = ((torch.arange(1_000_000, dtype=torch.float64) + 0.5) / 1_000_000)[:, None].requires_grad_()
+        (slope,) = torch.autograd.grad(folded(middle, smoothing).sum(), middle)
+        cost = -(slope.abs() / 2).log().mean().item()
+        assert cost_of_smoothing(smoothing) == pytest.approx(cost, abs=1e-4)
+        assert cost_of_smoothing(smoothing) < 1.6 * smoothing
+
+
+def test_a_fold_of_content_at_the_minimum_is_not_called_identified():
+    world = World(numerical_simulation(content=2, style=1, specific=1), seed=0, mixing=Mixing(pool=100))
+    perfect = Oracle(world)
+    outcomes = {
+        name: verify(world, {"1": lambda x, c=changed: c(perfect.encode(x, "1"))}, samples=600).outcome
+        for name, changed in {"kept": lambda u: u, "folded": folded, "wound": wound}.items()
+    }
+    assert outcomes == {"kept": "identified", "folded": "not identified", "wound": "not identified"}
