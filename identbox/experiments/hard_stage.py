@@ -1,4 +1,7 @@
-"""The part of a training with hard negatives: what is kept of the encoders, and the groups of samples."""
+"""The part of a training with hard negatives, and the part after it that makes encodings of their final size.
+
+What is kept of the encoders, the groups of samples, and the decoder.
+"""
 
 from __future__ import annotations
 
@@ -12,68 +15,60 @@ from torch import Tensor, nn
 
 from identbox import seeding
 from identbox.learning import contrastive, hard_negatives
+from identbox.learning.encoders import MLP, MLPSettings
 from identbox.learning.hard_negatives import HardNegatives
-from identbox.learning.optimizers import Adam
 from identbox.learning.training import TrainingSettings
 
 AT_A_TIME = 8192  # samples of the pool that are drawn and encoded
 STREAM = "hard negatives"  # of what is drawn
-STARTS, PROJECTION_RATE = 4, 0.02  # of linear maps, and Adam's for them
-JUDGED_BY = 4  # batches
+DECODER = MLPSettings(widths=(20, 20, 20), start="he")
+
+
+class Projection(nn.Module):
+    """A linear map of outputs to encodings of fewer dimensions; it begins as the first of the outputs."""
+
+    mean: Float[Tensor, " w"]
+    whitener: Float[Tensor, "w w"]
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(outputs, inputs))
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("whitener", torch.eye(inputs))
+
+    def begin(self, outputs: Sequence[Float[Tensor, "_ w"]], generator: torch.Generator) -> None:
+        """Undo mean and covariance of such outputs before the map, and map to random directions at right angles.
+
+        Weights and what they are multiplied with have then the same size, whatever that of the outputs is: it grows to
+        a hundred thousand, since nothing of the loss depends on it, and one step would leave nothing of weights that
+        made up for it.
+        """
+        every = torch.cat(list(outputs))
+        variances, directions = torch.linalg.eigh(every.double().T.cov())
+        with torch.no_grad():
+            self.mean.copy_(every.double().mean(0))
+            self.whitener.copy_(directions * variances.clamp(min=1e-12 * variances[-1]).rsqrt())
+            start = nn.init.orthogonal_(torch.empty(self.weight.shape), generator=generator)
+            self.weight.copy_(start)
+
+    def whitened(self, outputs: Float[Tensor, "n w"]) -> Float[Tensor, "n w"]:
+        """Outputs, their mean and covariance undone."""
+        return (outputs - self.mean) @ self.whitener
+
+    def forward(self, outputs: Float[Tensor, "n w"]) -> Float[Tensor, "n d"]:
+        return self.whitened(outputs) @ self.weight.T
 
 
 class Projected(nn.Module):
     """An encoder with more outputs than encodings have dimensions, and a linear map to these."""
 
-    def __init__(self, wide: nn.Module, projection: nn.Linear) -> None:
+    def __init__(self, wide: nn.Module, projection: Projection) -> None:
         super().__init__()
         self.wide, self.projection = wide, projection
 
     def forward(self, x: Float[Tensor, "n x"]) -> Float[Tensor, "n d"]:
         """The encodings."""
         return self.projection(self.wide(x))
-
-
-def projection(inputs: int, outputs: int) -> nn.Linear:
-    """A linear map that begins as the first dimensions of its inputs."""
-    layer = nn.Linear(inputs, outputs, bias=False)
-    nn.init.eye_(layer.weight)
-    return layer
-
-
-def fitted_projection(
-    outputs: Callable[[int], Sequence[Float[Tensor, "n w"]]],
-    loss: Callable[[Sequence[Float[Tensor, "n d"]]], Float[Tensor, ""]],
-    *,
-    size: int,
-    steps: int,
-    seed: int,
-) -> Float[Tensor, "d w"]:
-    """The linear map of outputs to ``size`` dimensions by which a loss of the encodings is least, of several starts.
-
-    ``outputs(number)`` returns what encoders make of a batch, the same one whenever it is asked for that number. The
-    starts are random directions, at right angles once the covariance of a batch is undone. Adam moves each of them by
-    the same ``steps`` batches, at a rate that falls along half a cosine; the best of further batches is returned.
-    """
-    first = outputs(0)
-    whitened = contrastive.whitening(first)
-    origin, axes = first[0].new_zeros(1, first[0].shape[1]), torch.eye(first[0].shape[1]).to(first[0])
-    whitener = whitened(axes) - whitened(origin)  # row by row what becomes of each output
-    generator = seeding.generator(seed, STREAM, "projections")
-    starts = [nn.init.orthogonal_(torch.empty(size, len(axes)), generator=generator) for _ in range(STARTS)]
-    maps = [nn.Parameter(start.to(whitener)) for start in starts]
-    training = TrainingSettings(steps=steps, learning_rate=PROJECTION_RATE, schedule="cosine")
-    adam = Adam(maps, lr=training.learning_rate)
-    for step in range(steps):
-        adam.param_groups[0]["lr"] = training.rate(step)
-        views = [z @ whitener for z in outputs(step)]
-        adam.zero_grad()
-        torch.stack([loss([z @ turn.T for z in views]) for turn in maps]).sum().backward()
-        adam.step()
-    with torch.no_grad():
-        batches = [[z @ whitener for z in outputs(steps + more)] for more in range(JUDGED_BY)]
-        reached = [sum(loss([z @ turn.T for z in views]).item() for views in batches) for turn in maps]
-        return maps[reached.index(min(reached))] @ whitener.T
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,28 +82,48 @@ class Pool:
 class HardStage(nn.Module):
     """What the part with hard negatives keeps: the encoders as they are when it begins, and a pool of samples.
 
-    ``encoders`` are `Projected`, and untrained. Checkpoints have the encoders that are kept, and not the pool.
+    The part after it keeps the encoders as they are then, and has a decoder. ``encoders`` are `Projected` with one
+    linear map for all, and untrained. Checkpoints have the encoders that are kept and the decoder, and not the pool.
     """
 
-    def __init__(self, settings: HardNegatives, encoders: nn.ModuleDict) -> None:
+    def __init__(self, settings: HardNegatives, encoders: nn.ModuleDict, *, seed: int) -> None:
         super().__init__()
-        self.settings = settings
-        self.first = copy.deepcopy(encoders).requires_grad_(False)
+        self.settings, self.seed = settings, seed
+        self.kept = copy.deepcopy(encoders).requires_grad_(False)
+        size, outputs = _projection(encoders).weight.shape
+        self.decoder = MLP(size, outputs, DECODER, seed=seed, name="decoder")
         self._pool: Pool | None = None
 
     def begin(self, encoders: nn.ModuleDict) -> None:
         """Keep what the encoders are, and let them begin anew, from the weights that they had before any training."""
-        untrained = copy.deepcopy(self.first.state_dict())
-        self.first.load_state_dict(encoders.state_dict())
+        untrained = copy.deepcopy(self.kept.state_dict())
+        self.kept.load_state_dict(encoders.state_dict())
         encoders.load_state_dict(untrained)
 
+    def begin_decoding(self, encoders: nn.ModuleDict, outputs: Sequence[Float[Tensor, "n w"]]) -> None:
+        """Give the encoders, which have such outputs, a linear map that is new, and keep what they are then."""
+        _projection(encoders).begin(outputs, seeding.generator(self.seed, STREAM, "projection"))
+        self.kept.load_state_dict(encoders.state_dict())
+
+    def decoding_loss(
+        self, encodings: Sequence[Float[Tensor, "n d"]], outputs: Sequence[Float[Tensor, "n w"]]
+    ) -> Float[Tensor, ""]:
+        """The squared error of the outputs of kept encoders, whitened, that the decoder tells from encodings of a view.
+
+        Of the outputs of all views it is the mean that is to be told.
+        """
+        wanted = torch.stack([_projection(self.kept).whitened(each) for each in outputs]).mean(0)
+        return torch.stack([(self.decoder(z) - wanted).square().mean() for z in encodings]).mean()
+
     def parts(self, training: TrainingSettings, plain_steps: int) -> tuple[TrainingSettings, ...]:
-        """Plain steps, hard negatives, and the steps that remain, each with a schedule of its own."""
-        rest = training.steps - plain_steps - self.settings.steps
+        """Plain steps, hard negatives, decoded steps, and those that remain, each with a schedule of its own."""
+        hard = self.settings
+        rest = training.steps - plain_steps - hard.steps - hard.decoded_steps
         return (
             replace(training, steps=plain_steps),
-            replace(training, steps=self.settings.steps),
-            replace(training, steps=rest, learning_rate=self.settings.last_learning_rate),
+            replace(training, steps=hard.steps),
+            replace(training, steps=hard.decoded_steps),
+            replace(training, steps=rest, learning_rate=hard.last_learning_rate),
         )
 
     def groups(
@@ -141,3 +156,10 @@ class HardStage(nn.Module):
             codes = torch.stack([whitened(z) for z in encoded]).mean(0)
             self._pool = Pool(views=[torch.cat(view) for view in views], codes=codes)
         return self._pool
+
+
+def _projection(encoders: nn.ModuleDict) -> Projection:
+    """The linear map that the encoders of all views share."""
+    encoder = next(iter(encoders.values()))
+    assert isinstance(encoder, Projected)
+    return encoder.projection

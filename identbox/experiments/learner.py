@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from identbox.experiments.hard_stage import STREAM, HardStage, Projected, fitted_projection
+from identbox.experiments.hard_stage import AT_A_TIME, STREAM, HardStage, Projected
 from identbox.experiments.records import SCORES_KEY
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
@@ -60,7 +60,7 @@ class Learner(Placed):
         self.encoders = nn.ModuleDict(dict(encoders))
         self.hard: HardStage | None = None
         if hard_negatives is not None and hard_negatives.steps:
-            self.hard = HardStage(hard_negatives, self.encoders)
+            self.hard = HardStage(hard_negatives, self.encoders, seed=world.seed)
 
     def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
         """g(x) of a view, in float32 whatever the precision inside."""
@@ -85,19 +85,19 @@ class Learner(Placed):
         return self.loss_of(self.drawn(step, stream))
 
     def training_loss(self, step: int) -> Float[Tensor, ""]:
-        """What a step minimises: at first Eq. 8.2 as it is, then the loss of hard negatives, then the objective."""
+        """What a step minimises: at first Eq. 8.2 as it is, and at last the objective; hard negatives come between."""
         if step < self.plain_steps:
             return self.loss_of(self.drawn(step), self.plain)
         if self.hard is not None:
-            step_of_part = step - self.plain_steps
-            if step_of_part < self.hard.settings.steps:
-                return self._loss_with_hard_negatives(self.hard, step_of_part)
-            if step_of_part == self.hard.settings.steps:
-                self._fit_projection(self.hard.settings)
+            hard, part_step = self.hard.settings, step - self.plain_steps
+            if part_step < hard.steps:
+                return self._loss_with_hard_negatives(self.hard, part_step)
+            if part_step < hard.steps + hard.decoded_steps:
+                return self._decoding_loss(self.hard, part_step - hard.steps)
         return self.loss_of(self.drawn(step))
 
     def parts(self, training: TrainingSettings) -> tuple[TrainingSettings, ...]:
-        """The parts of a training with schedules of their own: with hard negatives three, else one."""
+        """The parts of a training with schedules of their own: with hard negatives four, else one."""
         return (training,) if self.hard is None else self.hard.parts(training, self.plain_steps)
 
     def _loss_with_hard_negatives(self, stage: HardStage, step: int) -> Float[Tensor, ""]:
@@ -107,42 +107,37 @@ class Learner(Placed):
         views = self.world.views
         pool = stage.pool(
             lambda count, number: self.paired(self._observations(count, STREAM, number), number, STREAM),
-            lambda place, x: self.run(self.encoder(views[place], stage.first), x),
+            lambda place, x: self.run(self.encoder(views[place], stage.kept), x),
         )
         observed, near = stage.groups(step, pool, seed=self.world.seed, batch=self.batch)
         encoded = [self._outputs(view, x) for view, x in zip(views, observed, strict=True)]
         return info_nce_in_groups([z.unflatten(0, near.shape) for z in encoded], self.objective)
 
-    def _fit_projection(self, settings: HardNegatives) -> None:
-        """Give the encoders the linear map by which the objective is least, their outputs as they are."""
+    def _decoding_loss(self, stage: HardStage, step: int) -> Float[Tensor, ""]:
+        """What a step minimises in which a decoder tells outputs from encodings, counted from the first such step."""
+        views = self.world.views
+        if step == 0:
+            with torch.no_grad():
+                drawn = self._observations(AT_A_TIME, f"{STREAM}/whitening", 0)
+                outputs = [self._outputs(view, x) for view, x in zip(views, drawn, strict=True)]
+            stage.begin_decoding(self.encoders, outputs)
+        observed = self.paired(self._observations(self.batch, f"{STREAM}/decoded", step), step, STREAM)
+        pairs = list(zip(views, observed, strict=True))
+        with torch.no_grad():
+            outputs = [self._outputs(view, x, stage.kept) for view, x in pairs]
+        return stage.decoding_loss([self.encode(x, view) for view, x in pairs], outputs)
 
-        @torch.no_grad()
-        def outputs(number: int) -> list[Float[Tensor, "n w"]]:
-            drawn = self.drawn(number, f"{STREAM}/projection")
-            return [self._outputs(self._view(place), x) for place, x in enumerate(drawn)]
-
-        layer = self._projected(self._view(0)).projection  # the same of all views
-        found = fitted_projection(
-            outputs,
-            self.compared,
-            size=layer.out_features,
-            steps=settings.projection_steps,
-            seed=self.world.seed,
-        )
-        layer.load_state_dict({"weight": found})
-
-    def _outputs(self, view: str, x: Float[Tensor, "n x"]) -> Float[Tensor, "n w"]:
+    def _outputs(
+        self, view: str, x: Float[Tensor, "n x"], among: nn.ModuleDict | None = None
+    ) -> Float[Tensor, "n w"]:
         """All outputs of a view's encoder, which its linear map makes encodings of."""
-        return self.run(self._projected(view).wide, x)
+        encoder = self.encoder(view, among)
+        assert isinstance(encoder, Projected)
+        return self.run(encoder.wide, x)
 
     def _view(self, place: int) -> str:
         """The view that drawn observations at a place are of: where negatives are drawn apart, all come twice."""
         return self.world.views[place % len(self.world.views)]
-
-    def _projected(self, view: str) -> Projected:
-        encoder = self.encoder(view)
-        assert isinstance(encoder, Projected)
-        return encoder
 
     def _observations(self, count: int, stream: str, number: int) -> list[Float[Tensor, "n _"]]:
         """What all views show of so many samples."""

@@ -18,7 +18,7 @@ from torch import nn
 from identbox import config
 from identbox.config import configuration
 from identbox.errors import IdentboxError
-from identbox.experiments.hard_stage import Projected, projection
+from identbox.experiments.hard_stage import Projected, Projection
 from identbox.experiments.identification import identification_record
 from identbox.experiments.learner import Learner
 from identbox.experiments.optimum import optimum
@@ -119,10 +119,10 @@ class Simulation:
             raise IdentboxError(
                 f"hard_negatives: expected Euclidean distances, got {self.objective.similarity} similarity"
             )
-        before = self.plain_steps + hard.steps
+        before = self.plain_steps + hard.steps + hard.decoded_steps
         if self.training.steps <= before:
             raise IdentboxError(
-                f"training.steps: expected more than the {before} of plain steps and hard negatives, "
+                f"training.steps: expected more than the {before} of plain steps, hard negatives and decoded steps, "
                 f"got {self.training.steps}"
             )
 
@@ -212,7 +212,7 @@ def learner_of(
             network.whiten(sample.x[name])
     encoders: Mapping[str, nn.Module] = networks
     if hard.steps:
-        shared_map = projection(wide, outputs)
+        shared_map = Projection(wide, outputs)
         encoders = {name: Projected(network, shared_map) for name, network in networks.items()}
     return learner_type(
         world,

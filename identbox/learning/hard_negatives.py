@@ -24,19 +24,20 @@ from identbox.settings import Count, Positive, at_least, settings
 
 @settings
 class HardNegatives:
-    """A part of the training in which negatives are samples with nearly the same first encodings.
+    """A part of the training in which negatives are samples with nearly the same first encodings, and what follows it.
 
     First encodings are those that the training has when this part begins. Encodings get ``extra`` dimensions meanwhile,
-    for curved functions of large directions come first and would take the place of small ones. After this part a linear
-    map leaves as many dimensions as encodings are to have, the one by which the objective is least. The last steps
-    train all weights.
+    for curved functions of large directions come first and would take the place of small ones. Then as many dimensions
+    are left as encodings are to have: a linear map makes encodings of the outputs, and all weights are trained together
+    with a small decoder for ``decoded_steps``, so that it tells all outputs as they were from the encodings. So
+    different outputs get different encodings. The last steps minimise the objective over all weights.
 
-    Plain steps, hard negatives and last steps each have a learning rate that follows the schedule of the training over
-    their own steps, and an optimiser that begins anew. The last steps begin with ``last_learning_rate``.
+    Each of these parts, and the plain steps before them, has a learning rate that follows the schedule of the training
+    over its own steps, and an optimiser that begins anew. The last steps begin with ``last_learning_rate``.
     """
 
     steps: Annotated[int, at_least(0)] = 0  # with hard negatives; 0: no such part
-    projection_steps: Count = 400  # of Adam, to find the linear map
+    decoded_steps: Count = 600  # in which a decoder tells the outputs from the encodings
     last_learning_rate: Positive = 3e-3
     extra: Annotated[int, at_least(0)] = 3  # dimensions of the encodings
     group: Annotated[int, at_least(2)] = 64  # samples, each other's negatives

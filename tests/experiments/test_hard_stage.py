@@ -1,16 +1,20 @@
 """A training with hard negatives: what its steps minimise, which weights they move, and that it can be continued."""
 
+import math
+
 import pytest
 import torch
+from torch import nn
 
 from identbox import config
 from identbox.errors import IdentboxError
 from identbox.experiments import controls, simulation
-from identbox.experiments.hard_stage import fitted_projection
+from identbox.experiments.hard_stage import HardStage, Projected, Projection
 from identbox.experiments.simulation import Simulation
 from identbox.learning import training
-from identbox.learning.contrastive import Objective, info_nce, whitening
-from identbox.learning.hard_negatives import info_nce_in_groups, nearest
+from identbox.learning.contrastive import whitening
+from identbox.learning.encoders import MLP, MLPSettings
+from identbox.learning.hard_negatives import HardNegatives, info_nce_in_groups, nearest
 
 TINY = {
     "plain_steps": 2,
@@ -18,12 +22,12 @@ TINY = {
     "mixing": {"pool": 100, "ratio": 0.1},
     "encoder": {"widths": [8], "whitening": 200},
     "objective": {"encodings": "whitened", "decoupled": True, "temperature": 0.7},
-    "hard_negatives": {"steps": 3, "projection_steps": 20, "extra": 2, "group": 8, "pool": 100},
-    "training": {"steps": 7, "batch": 32, "log_every": 1, "checkpoint_every": 0.0, "optimizer": "soap"},
+    "hard_negatives": {"steps": 3, "decoded_steps": 2, "extra": 2, "group": 8, "pool": 100},
+    "training": {"steps": 9, "batch": 32, "log_every": 1, "checkpoint_every": 0.0, "optimizer": "soap"},
     "probes": {"samples": 120, "bootstrap": 5, "interventions": False},
 }
-STEPS = range(7)
-PLAIN, HARD, LAST = STEPS[:2], STEPS[2:5], STEPS[5:]
+STEPS = range(9)
+PLAIN, HARD, DECODED, LAST = STEPS[:2], STEPS[2:5], STEPS[5:7], STEPS[7:]
 
 
 def learner(table=None, learner_type=simulation.Learner):
@@ -32,91 +36,119 @@ def learner(table=None, learner_type=simulation.Learner):
 
 
 def moved_by(made, step):
-    """The last parts of the names of weights that the step has a gradient for."""
+    """What of a learner the step has a gradient for."""
     made.zero_grad(set_to_none=True)
     made.training_loss(step).backward()
-    return {
-        "projection" if "projection" in name else name.split(".")[0] + " wide"
-        for name, weight in made.named_parameters()
-        if weight.grad is not None
-    }
+    names = [name for name, weight in made.named_parameters() if weight.grad is not None]
+    return {what for what in ("wide", "projection", "decoder") if any(what in name for name in names)}
 
 
 def test_each_part_of_the_training_moves_its_own_weights():
     made = learner()
     moved = [moved_by(made, step) for step in STEPS]
-    assert all(moved[step] == {"encoders wide", "projection"} for step in (*PLAIN, *LAST))
-    assert all(moved[step] == {"encoders wide"} for step in HARD)
+    assert all(moved[step] == {"wide", "projection"} for step in (*PLAIN, *LAST))
+    assert all(moved[step] == {"wide"} for step in HARD)
+    assert all(moved[step] == {"wide", "projection", "decoder"} for step in DECODED)
 
 
-def linear_map(made):
-    return made.encoder(made.world.views[0]).projection.weight.detach().clone()
-
-
-def test_the_linear_map_is_found_after_hard_negatives_and_once():
+def test_a_new_linear_map_begins_after_hard_negatives_and_once():
     made = learner()
     for step in HARD:
         made.training_loss(step)
-    first_outputs = linear_map(made)
-    assert torch.equal(first_outputs, torch.tensor([[1.0, 0.0, 0.0]]))
-    outputs = change(made.encoders, 1.0)
-    before = made.validation_loss()
-    made.training_loss(LAST[0])
-    found = linear_map(made)
-    assert made.validation_loss() < before
-    assert same(made.encoders, {name: w for name, w in outputs.items() if "projection" not in name})
-    made.training_loss(LAST[1])
-    assert torch.equal(linear_map(made), found)
+    projection = made.encoder(made.world.views[0]).projection
+    assert torch.equal(projection.weight, torch.tensor([[1.0, 0.0, 0.0]]))
+    ended_with = change(made.encoders, 1.1)
+    made.training_loss(DECODED[0])
+    begun = projection.weight.detach().clone()
+    assert begun.norm().item() == pytest.approx(1)
+    assert not torch.equal(begun, torch.tensor([[1.0, 0.0, 0.0]]))
+    wide = {name: weight for name, weight in ended_with.items() if "wide" in name}
+    assert same(made.hard.kept, wide)
+    assert same(made.encoders, wide)
+    change(made.encoders, 1.1)
+    made.training_loss(DECODED[1])
+    assert same(made.hard.kept, wide)
 
 
-def noisy_views(number):
-    """Two views of a batch: five outputs that mix two shared variables with three that differ between views."""
-    generator = torch.Generator().manual_seed(number)
-    shared = torch.randn(256, 2, generator=generator)
-    mixed = torch.randn(5, 5, generator=torch.Generator().manual_seed(99))
-    return [
-        torch.cat([shared, torch.randn(256, 3, generator=generator)], 1) @ mixed for _ in range(2)
-    ], shared
+def test_a_linear_map_undoes_mean_and_covariance_of_outputs_whatever_their_size():
+    generator = torch.Generator().manual_seed(0)
+    outputs = 1e5 * torch.randn(500, 4, generator=generator) @ torch.randn(4, 4, generator=generator) + 7e4
+    projection = Projection(4, 2)
+    projection.begin([outputs[:200], outputs[200:]], torch.Generator().manual_seed(1))
+    assert torch.allclose(projection.whitened(outputs).T.cov(), torch.eye(4), atol=1e-3)
+    assert torch.allclose(projection.weight @ projection.weight.T, torch.eye(2), atol=1e-6)
+    encoded = projection(outputs)
+    assert torch.allclose(encoded.mean(0), torch.zeros(2), atol=1e-3)
+    assert torch.allclose(encoded.T.cov(), torch.eye(2), atol=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_linear_map_keeps_what_views_share(seed):
-    objective = Objective(temperature=0.7, encodings="whitened", decoupled=True)
-    found = fitted_projection(
-        lambda number: noisy_views(number)[0],
-        lambda views: info_nce(views, objective),
-        size=2,
-        steps=200,
-        seed=seed,
-    )
-    assert found.shape == (2, 5)
-    (first, _), shared = noisy_views(1000)
-    encoded = first @ found.T
-    told = encoded @ torch.linalg.lstsq(encoded, shared).solution
-    assert 1 - (told - shared).var(0) / shared.var(0) == pytest.approx([1.0, 1.0], abs=0.01)
+def test_the_decoder_is_to_tell_the_mean_of_what_both_views_were_encoded_as():
+    made = learner()
+    for step in HARD:
+        made.training_loss(step)
+    change(made.encoders, 1.1)
+    made.training_loss(DECODED[0])
+    change(made.encoders, 1.2)
+    x = made.world.sample(32, "hard negatives/decoded", 1).x
+    with torch.no_grad():
+        outputs = [made.hard.kept[view].wide(values) for view, values in x.items()]
+        projection = made.encoder(made.world.views[0]).projection
+        scaled = [(each - projection.mean) @ projection.whitener for each in outputs]
+        told = [made.hard.decoder(made.encode(values, view)) for view, values in x.items()]
+        expected = sum((each - sum(scaled) / 2).square().mean() for each in told) / 2
+    assert made.training_loss(DECODED[1]).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_the_linear_map_is_the_same_whenever_it_is_fitted_and_whatever_the_scale_of_outputs():
-    objective = Objective(temperature=0.7, encodings="whitened", decoupled=True)
+class Bent(nn.Module):
+    """Two variables as four outputs: the first goes along an arc of 270 degrees. What is trained adds to them."""
 
-    def fitted(scale):
-        return fitted_projection(
-            lambda number: [scale * view for view in noisy_views(number)[0]],
-            lambda views: info_nce(views, objective),
-            size=2,
-            steps=20,
-            seed=0,
-        )
+    def __init__(self, seed):
+        super().__init__()
+        self.net = MLP(2, 4, MLPSettings(widths=(20, 20), start="he"), seed=seed, name="bent")
+        nn.init.zeros_(self.net[-1].weight)
 
-    assert torch.equal(fitted(1.0), fitted(1.0))
-    assert torch.allclose(fitted(1.0), 8 * fitted(8.0), rtol=1e-2, atol=1e-3)
+    def forward(self, c):
+        angle = 0.75 * math.pi * c[:, :1]
+        return torch.cat([angle.cos(), angle.sin(), c[:, 1:], c.prod(1, keepdim=True)], 1) + self.net(c)
 
 
-def test_plain_steps_and_hard_negatives_and_the_last_steps_have_schedules_of_their_own():
+def apart(encodings, variables):
+    """How far the variables of a sample are from those of the sample with the nearest encoding, a mean."""
+    distances = torch.cdist(encodings, encodings)
+    distances.fill_diagonal_(math.inf)
+    return (variables[distances.argmin(1)] - variables).norm(dim=1).mean().item()
+
+
+@pytest.mark.parametrize("seed", [10, 11, 12])
+def test_what_a_linear_map_puts_together_the_decoder_keeps_apart(seed):
+    """No linear map of the arc to a line is one-to-one, and most planes of the four outputs put much together."""
+    generator = torch.Generator().manual_seed(seed)
+    encoders = nn.ModuleDict({"1": Projected(Bent(seed), Projection(4, 2))})
+    stage = HardStage(HardNegatives(steps=1), encoders, seed=seed)
+    draws = [2 * torch.rand(256, 2, generator=generator) - 1 for _ in range(301)]
+    with torch.no_grad():
+        stage.begin_decoding(encoders, [encoders["1"].wide(draws[-1])])
+        outputs = [stage.kept["1"].wide(c) for c in draws]
+        test = 2 * torch.rand(1000, 2, generator=generator) - 1
+        before = apart(encoders["1"](test), test)
+    adam = torch.optim.Adam([*encoders.parameters(), *stage.decoder.parameters()], lr=5e-3)
+    for c, wanted in zip(draws[:300], outputs, strict=False):
+        adam.zero_grad()
+        stage.decoding_loss([encoders["1"](c)], [wanted]).backward()
+        adam.step()
+    with torch.no_grad():
+        after = apart(encoders["1"](test), test)
+    assert apart(test, test) == pytest.approx(0.03, abs=0.01)  # the variables themselves
+    assert before > 0.1
+    assert after < 0.1
+
+
+def test_the_parts_of_a_training_have_schedules_of_their_own():
     made = Simulation.from_preset("quick", TINY)
     assert [(part.steps, part.learning_rate) for part in learner().parts(made.training)] == [
         (2, made.training.learning_rate),
         (3, made.training.learning_rate),
+        (2, made.training.learning_rate),
         (2, made.hard_negatives.last_learning_rate),
     ]
     none = learner({"hard_negatives": {"steps": 0}})
@@ -151,11 +183,11 @@ def test_encoders_begin_anew_and_what_they_were_finds_the_groups():
     plain = change(made.encoders, 1.1)
     made.training_loss(HARD[0])
     assert same(made.encoders, untrained)
-    assert same(made.hard.first, plain)
+    assert same(made.hard.kept, plain)
     later = change(made.encoders, 1.2)
     made.training_loss(HARD[1])
     assert same(made.encoders, later)
-    assert same(made.hard.first, plain)
+    assert same(made.hard.kept, plain)
 
 
 def test_a_step_with_hard_negatives_is_the_loss_in_groups_of_samples_that_first_encoders_put_nearest(
@@ -167,7 +199,7 @@ def test_a_step_with_hard_negatives_is_the_loss_in_groups_of_samples_that_first_
     change(made.encoders, 1.2)
     x = made.world.sample(100, "hard negatives", 0).x
     with torch.no_grad():
-        codes = [made.hard.first[view](values) for view, values in x.items()]
+        codes = [made.hard.kept[view](values) for view, values in x.items()]
     codes = torch.stack([whitening(codes)(z) for z in codes]).mean(0)
     seen = []
     monkeypatch.setattr(
@@ -215,7 +247,7 @@ def test_a_training_that_stops_in_any_part_goes_on_as_if_it_had_not(tmp_path):
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
     whole = trained(tmp_path / "whole")
-    stopped = trained(tmp_path / "stopped", stops=(1, 2, 3, 4, 5, 6))
+    stopped = trained(tmp_path / "stopped", stops=range(1, 9))
     assert whole.keys() == stopped.keys()
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
 
@@ -240,10 +272,10 @@ def test_cosine_similarity_has_no_hard_negatives():
 
 def test_a_training_is_long_enough_for_steps_after_hard_negatives():
     with pytest.raises(
-        IdentboxError, match=r"training.steps: expected more than the 5 of plain steps .*, got 5"
+        IdentboxError, match=r"training.steps: expected more than the 7 of plain steps, .*, got 7"
     ):
-        learner({"training": {"steps": 5}})
-    learner({"training": {"steps": 6}})
+        learner({"training": {"steps": 7}})
+    learner({"training": {"steps": 8}})
     # Controls are a tenth as long, and one has no step.
     made = Simulation.from_preset("quick", TINY)
     for name in controls.CONTROLS:
@@ -252,4 +284,4 @@ def test_a_training_is_long_enough_for_steps_after_hard_negatives():
 
 def test_steps_with_hard_negatives_count_from_where_plain_ones_end():
     made = learner({"plain_steps": 0})
-    assert [moved_by(made, step) == {"encoders wide"} for step in range(5)] == [True] * 3 + [False] * 2
+    assert [moved_by(made, step) == {"wide"} for step in range(5)] == [True] * 3 + [False] * 2
