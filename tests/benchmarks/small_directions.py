@@ -9,7 +9,7 @@ the same encoder in one way, with SOAP and batches of 1 024:
 - as they are: Eq. 8.2 on encodings as they are.
 - laptop: the preset, which whitens encodings after 400 such steps.
 - hard negatives: the preset with 2 000 steps in which the negatives of a sample are those that the plain steps put
-  beside it, of 2 700 steps in all.
+  beside it, of 4 200 steps in all.
 - labels, then laptop: the preset's objective alone, at a low rate, from the weights that the first row ends with.
 
 Columns: the validation loss by the preset's objective, whatever was minimised; the distance from the minimum of
@@ -45,7 +45,7 @@ from identbox.process.world import Observed
 SAMPLES = 2048  # to fit on, and as many to score on
 FEW_KERNELS = PredictorSettings(alphas=(0.1, 0.01), gammas=(0.01, 0.05, 0.2))
 ROW = {"process": {"statistical": True, "change_probability": 0.75}, "setting": "multiview"}
-HARD_STEPS, STEPS_WITH_HARD = 2000, 2700
+HARD_STEPS, STEPS_WITH_HARD = 2000, 4200
 LAST_STEPS, LOW_RATE = 300, 3e-3
 
 
