@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from identbox import seeding
 from identbox.learning import contrastive, hard_negatives
-from identbox.learning.encoders import MLP, MLPSettings
+from identbox.learning.encoders import MLP, MLPSettings, whitening_axes
 from identbox.learning.hard_negatives import HardNegatives
 from identbox.learning.training import TrainingSettings
 
 AT_A_TIME = 8192  # samples of the pool that are drawn and encoded
+WHITENED_BY = 8192  # samples, of which a new linear map undoes mean and covariance
 STREAM = "hard negatives"  # of what is drawn
 DECODER = MLPSettings(widths=(20, 20, 20), start="he")
 
@@ -43,12 +44,11 @@ class Projection(nn.Module):
         a hundred thousand, since nothing of the loss depends on it, and one step would leave nothing of weights that
         made up for it.
         """
-        every = torch.cat(list(outputs))
-        variances, directions = torch.linalg.eigh(every.double().T.cov())
+        mean, directions, scales = whitening_axes(torch.cat(list(outputs)), least=1e-12)
+        start = nn.init.orthogonal_(torch.empty(self.weight.shape), generator=generator)
         with torch.no_grad():
-            self.mean.copy_(every.double().mean(0))
-            self.whitener.copy_(directions * variances.clamp(min=1e-12 * variances[-1]).rsqrt())
-            start = nn.init.orthogonal_(torch.empty(self.weight.shape), generator=generator)
+            self.mean.copy_(mean)
+            self.whitener.copy_(directions * scales)
             self.weight.copy_(start)
 
     def whitened(self, outputs: Float[Tensor, "n w"]) -> Float[Tensor, "n w"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from identbox.experiments.hard_stage import AT_A_TIME, STREAM, HardStage, Projected
+from identbox.experiments.hard_stage import STREAM, WHITENED_BY, HardStage, Projected
 from identbox.experiments.records import SCORES_KEY
 from identbox.learning import contrastive
 from identbox.learning.contrastive import Objective
@@ -118,7 +118,7 @@ class Learner(Placed):
         views = self.world.views
         if step == 0:
             with torch.no_grad():
-                drawn = self._observations(AT_A_TIME, f"{STREAM}/whitening", 0)
+                drawn = self._observations(WHITENED_BY, f"{STREAM}/whitening", 0)
                 outputs = [self._outputs(view, x) for view, x in zip(views, drawn, strict=True)]
             stage.begin_decoding(self.encoders, outputs)
         observed = self.paired(self._observations(self.batch, f"{STREAM}/decoded", step), step, STREAM)
@@ -134,10 +134,6 @@ class Learner(Placed):
         encoder = self.encoder(view, among)
         assert isinstance(encoder, Projected)
         return self.run(encoder.wide, x)
-
-    def _view(self, place: int) -> str:
-        """The view that drawn observations at a place are of: where negatives are drawn apart, all come twice."""
-        return self.world.views[place % len(self.world.views)]
 
     def _observations(self, count: int, stream: str, number: int) -> list[Float[Tensor, "n _"]]:
         """What all views show of so many samples."""
@@ -159,13 +155,9 @@ class Learner(Placed):
         self, drawn: Sequence[Float[Tensor, "n _"]], objective: Objective | None = None
     ) -> Float[Tensor, ""]:
         """The objective, or another one, on what a step draws."""
-        return self.compared([self.encode(x, self._view(place)) for place, x in enumerate(drawn)], objective)
-
-    def compared(
-        self, encoded: Sequence[Float[Tensor, "n d"]], objective: Objective | None = None
-    ) -> Float[Tensor, ""]:
-        """The objective, or another one, of the encodings of what a step draws."""
-        count = len(self.world.views)
+        views, count = self.world.views, len(self.world.views)
+        # Where negatives are drawn apart, all views come twice.
+        encoded = [self.encode(x, views[place % count]) for place, x in enumerate(drawn)]
         return contrastive.info_nce(
             encoded[:count], objective or self.objective, negatives=encoded[count:] or None
         )

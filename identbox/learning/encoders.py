@@ -78,10 +78,7 @@ class MLP(nn.Sequential):
         """
         layer = self[0]
         assert isinstance(layer, nn.Linear)
-        rows = x.double()
-        mean = rows.mean(0)
-        variances, directions = torch.linalg.eigh(torch.cov((rows - mean).T))
-        scales = variances.clamp(min=1e-6 * variances[-1]).rsqrt()
+        mean, directions, scales = whitening_axes(x, least=1e-6)
         weight = layer.weight.double() @ (directions * scales) @ directions.T
         layer.bias.sub_((weight @ mean).float())
         layer.weight.copy_(weight)
@@ -92,6 +89,19 @@ class MLP(nn.Sequential):
         return sum(
             2 * layer.in_features * layer.out_features for layer in self if isinstance(layer, nn.Linear)
         )
+
+
+def whitening_axes(
+    x: Float[Tensor, "n d"], *, least: float
+) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"], Float[Tensor, " d"]]:
+    """The mean of x, its principal directions as columns, and by what each is scaled to have variance 1, in float64.
+
+    Directions whose variance is below ``least`` of the largest are taken to have that much.
+    """
+    rows = x.double()
+    mean = rows.mean(0)
+    variances, directions = torch.linalg.eigh(torch.cov((rows - mean).T))
+    return mean, directions, variances.clamp(min=least * variances[-1]).rsqrt()
 
 
 class ConvEncoder(nn.Module):

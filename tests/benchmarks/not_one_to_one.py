@@ -21,8 +21,7 @@ from torch import Tensor
 
 from identbox import verify
 from identbox.experiments.simulation import Simulation, learner_of
-from identbox.identifiability import oracle
-from identbox.identifiability.oracle import Oracle
+from identbox.identifiability.oracle import Oracle, trained_value
 from identbox.learning.contrastive import info_nce
 
 SAMPLES, BATCHES = 8192, 8
@@ -42,9 +41,9 @@ def cost_of_smoothing(smoothing: float) -> float:
     return math.log1p(smoothing**2) + smoothing * math.atan(1 / smoothing)
 
 
-def wound(u: Float[Tensor, "n d"], times: int = 2) -> Float[Tensor, "n d"]:
-    """The square of the first two dimensions, so many times around a disc, and the disc to the square; smooth."""
-    angle, radius = 2 * math.pi * times * u[:, 0], u[:, 1].sqrt()
+def wound(u: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The square of the first two dimensions, twice around a disc, and the disc to the square; smooth."""
+    angle, radius = 4 * math.pi * u[:, 0], u[:, 1].sqrt()
     x, y = radius * angle.cos(), radius * angle.sin()
     # Darmois' construction of the uniform distribution on the disc: x first, then y given x.
     height = (1 - x.square()).sqrt()
@@ -66,18 +65,23 @@ def compare(seed: int) -> None:
     simulation = Simulation.from_preset("laptop", {"setting": "multiview"})
     learner = learner_of(simulation, seed=seed)
     world, perfect = learner.world, Oracle(learner.world)
+
+    def content(count: int, *stream: str | int) -> list[Tensor]:
+        """Content on the cube, as each view's encoder finds it."""
+        return [perfect.encode(x, view) for view, x in world.sample(count, *stream).x.items()]
+
+    sample = content(SAMPLES, "estimate")
+    batches = [content(learner.batch, "loss", number) for number in range(BATCHES)]
     print("| content | Eq. 8.9, formula | estimate | loss | recovery, worst direction | verdict |")
     print("| :-- | --: | --: | --: | --: | :-- |")
     for name, formula, changed in rows():
 
-        def encode(x: Tensor, view: str = "1", changed: Map = changed) -> Tensor:
-            return torch.special.ndtri(changed(perfect.encode(x, view)))
+        def encoded(u: Tensor, changed: Map = changed) -> Tensor:
+            return torch.special.ndtri(changed(u))
 
-        sample = world.sample(SAMPLES, "estimate")
-        estimate = oracle.trained_value([encode(x, view) for view, x in sample.x.items()]).value
-        batches = [world.sample(learner.batch, "loss", number).x for number in range(BATCHES)]
-        losses = [info_nce([encode(x, v) for v, x in xs.items()], learner.objective).item() for xs in batches]
-        verdict = verify(world, {"1": encode}, seed=seed)
+        estimate = trained_value([encoded(u) for u in sample]).value
+        losses = [info_nce([encoded(u) for u in views], learner.objective).item() for views in batches]
+        verdict = verify(world, {"1": lambda x, of=encoded: of(perfect.encode(x, "1"))}, seed=seed)
         recovery = min(
             c.measure.value
             for view in verdict.views
