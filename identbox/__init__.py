@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from identbox.data.dataset import Multimodal3DIdent as Multimodal3DIdent
     from identbox.errors import IdentboxError as IdentboxError
     from identbox.experiments.own_encoders import train as train
+    from identbox.identifiability.margins import Margins as Margins
     from identbox.identifiability.oracle import Oracle as Oracle
-    from identbox.identifiability.verdicts import Margins as Margins
     from identbox.identifiability.verify import Verdict as Verdict
     from identbox.identifiability.verify import verify as verify
     from identbox.learning.contrastive import Objective as Objective
@@ -80,7 +80,7 @@ _PLACES = {
     "scores": "metrics.disentanglement",
     "verify": "identifiability.verify",
     "Verdict": "identifiability.verify",
-    "Margins": "identifiability.verdicts",
+    "Margins": "identifiability.margins",
     "Oracle": "identifiability.oracle",
     "Multimodal3DIdent": "data.dataset",
     "IdentboxError": "errors",

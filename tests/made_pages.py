@@ -12,10 +12,11 @@ from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, 
 from identbox.identifiability.assumptions import Assumption
 from identbox.identifiability.ceilings import Ceiling
 from identbox.identifiability.controls import Power
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.measures import Measure
 from identbox.identifiability.oracle import Value
 from identbox.identifiability.predictions import Prediction
-from identbox.identifiability.verdicts import Condition, Judgement, Margins, ViewVerdict
+from identbox.identifiability.verdicts import Condition, Judgement, ViewVerdict
 from identbox.metrics import elbow
 from identbox.metrics.disentanglement_records import DisentanglementScore
 from identbox.metrics.displacement_records import Displacement

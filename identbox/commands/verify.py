@@ -17,7 +17,7 @@ from identbox.texts import visible
 
 if TYPE_CHECKING:
     from identbox.experiments.trials import Trial
-    from identbox.identifiability.verdicts import Margins
+    from identbox.identifiability.margins import Margins
 
 
 PROBLEMS = "theorem_1"  # under simulations: the processes of --theorem 1
@@ -116,7 +116,7 @@ def verify_command(
         _refuse_others(click.get_current_context())
         _measure_theorem_1(options["process_name"], assigned_table(options["assignments"]), options["out"])
         return
-    from identbox.identifiability.verdicts import Margins
+    from identbox.identifiability.margins import Margins
 
     margins = Margins(**{name: options.pop(name) for name in ("leak", "recovery", "degenerate")})
     arrays = {name: options.pop(name) for name in ("latents", "process_name", "dataset")}

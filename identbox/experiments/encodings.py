@@ -14,7 +14,7 @@ from identbox.data.factors import VIEWS
 from identbox.data.folder import Columns, read_latents
 from identbox.errors import IdentboxError
 from identbox.identifiability.encodings import encoding_matrix
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.verify import Verdict, verify
 from identbox.process.tables import load_process
 

@@ -29,9 +29,10 @@ from identbox.experiments.trials import Trial, groups
 from identbox.identifiability.assumptions import Assumption, assumptions, effective_dimensions
 from identbox.identifiability.ceilings import Ceiling
 from identbox.identifiability.controls import Power, power_in_world
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.measures import Encode, Measure, measured_in_world
 from identbox.identifiability.predictions import Prediction, declared, predict
-from identbox.identifiability.verdicts import Found, Judgement, Margins, ViewVerdict, judge, undecided
+from identbox.identifiability.verdicts import Found, Judgement, ViewVerdict, judge, undecided
 from identbox.learning.contrastive import Objective
 from identbox.metrics import elbow
 from identbox.metrics.scores import Score

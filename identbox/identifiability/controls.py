@@ -19,6 +19,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor
 
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.measures import (
     Measure,
     VariableValues,
@@ -27,7 +28,7 @@ from identbox.identifiability.measures import (
     weakness,
 )
 from identbox.identifiability.predictions import declared
-from identbox.identifiability.verdicts import Margins, Outcome, outcome_of
+from identbox.identifiability.verdicts import Outcome, outcome_of
 from identbox.metrics.normal_scores import whitening
 from identbox.process import mixing
 from identbox.process.model import Process, Variable

@@ -23,43 +23,16 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.measures import Measure, weakened
 from identbox.identifiability.predictions import Prediction
 from identbox.metrics.estimates import CONFIDENCE, Estimate, holm, quantile, share
-from identbox.settings import Fraction, settings
 
 Outcome = Literal["identified", "not identified", "undecided"]
 Found = Literal["identified", "identified on the support alone", "not identified", "undecided"]
 ConditionState = Literal["satisfied", "violated", "open"]
 ERROR_RATE = 1 - CONFIDENCE  # of a wrong "not identified", for all conditions of a verdict together
 SHOWN_REASONS = 4  # of a verdict in its short form; its conditions have all
-
-
-@settings
-class Margins:
-    """What counts as identified, in shares of variance and of samples.
-
-    >>> from identbox import Margins
-    >>> Margins(leak=0.02).recovery
-    0.95
-    """
-
-    # Most of the encoding's variance, in its worst direction, that something else than content moves.
-    leak: Fraction = 0.05
-    # Least of content that can be read from the encoding, in its worst direction (R2), or of the worst class.
-    recovery: Fraction = 0.95
-    # Most of the samples where the encoding does not follow content.
-    degenerate: Fraction = 0.05
-
-    def of(self, measure: Measure) -> float:
-        """The margin of a measure."""
-        return {"leak": self.leak, "recovery": self.recovery, "degenerate": self.degenerate}[measure.quantity]
-
-    def __str__(self) -> str:
-        return (
-            f"leak at most {self.leak:g}, recovery at least {self.recovery:g}, degenerate at most "
-            f"{self.degenerate:g} of the samples, by the unfavourable ends of {CONFIDENCE:.0%} intervals"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from identbox.identifiability.counterfactuals import displacements
 from identbox.identifiability.datasets import DatasetEvidence, dataset_evidence
 from identbox.identifiability.encodings import Encoder, encoded, encoding_matrix, expect_views, latents_of
 from identbox.identifiability.intervention_tables import intervention_tables
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.measures import (
     Measure,
     measured_from_arrays,
@@ -33,15 +34,7 @@ from identbox.identifiability.measures import (
     with_weakness,
 )
 from identbox.identifiability.predictions import Prediction, declared, predict
-from identbox.identifiability.verdicts import (
-    Found,
-    Margins,
-    Outcome,
-    ViewVerdict,
-    found,
-    judge,
-    together,
-)
+from identbox.identifiability.verdicts import Found, Outcome, ViewVerdict, found, judge, together
 from identbox.learning.contrastive import Objective, of_length_one
 from identbox.metrics.displacement_records import Displacement, displacement_table
 from identbox.metrics.scores import Score

@@ -34,7 +34,8 @@ WINE, OLIVE = "#882255", "#999933"  # of Tol, as far from the others as any
 MANY_COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY, WINE, OLIVE)
 MANY_MARKERS = "osD^vP*Xdh"
 DPI = 200
-LETTERS_AN_INCH = 13  # of a title at least, so that longer ones get a second line
+LETTERS_AN_INCH = 13  # most of a title in one line; wide letters leave room for fewer
+FEWEST_LETTERS = 10  # in a line of a title
 FIGURE_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -118,6 +119,9 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    lines = textwrap.fill(title, int(width * LETTERS_AN_INCH), break_long_words=False)
-    figure.suptitle(figure_text(lines), fontsize=11)
+    shown = figure.suptitle("", fontsize=11)
+    for letters in range(int(width * LETTERS_AN_INCH), FEWEST_LETTERS - 1, -1):
+        shown.set_text(figure_text(textwrap.fill(title, letters, break_long_words=False)))
+        if shown.get_window_extent().width <= figure.bbox.width:
+            break
     return figure

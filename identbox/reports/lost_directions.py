@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from identbox.experiments.records import Cell, Run, Runs
+from identbox.identifiability.margins import Margins
 from identbox.reports.agreement import Agreement
 from identbox.reports.ceilings import realised_process
 from identbox.reports.wording import MISSING, cell_label
 from identbox.tables import CellContent, CellState, Table, TableCell
 from identbox.texts import fixed_digits
 
-RECOVERED = 0.95  # of the worst direction; that of `Margins`, whose module loads torch
 ROUNDED = 0.005  # of a published figure
 HIGH = 0.9  # a mean R2 that is taken for "content is encoded"
 Costs = Mapping[str, Sequence[float]]  # by cell, what `least_costs` has of its runs
@@ -37,7 +37,7 @@ def lost_directions_table(
             continue
         means = [run.scores(None).get(("content", "r2"), (None, None))[0] for run in own]
         known = [mean for mean in means if mean is not None]
-        state: CellState = "good" if min(found) >= RECOVERED else "open"
+        state: CellState = "good" if min(found) >= Margins().recovery else "open"
         rows.append(
             [
                 *(texts[place] for texts in labels.values()),

@@ -24,7 +24,7 @@ from identbox.experiments.image_text import open_data
 from identbox.experiments.multiview import data_of_pairs, open_multiview_data
 from identbox.experiments.pair_learner import DataSettings
 from identbox.experiments.simulation import ProbeSettings
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 from identbox.learning import training
 from identbox.learning.dmvae import directions
 from identbox.learning.generation import Inference

@@ -23,7 +23,7 @@ from identbox.experiments.multiview import data_of_pairs
 from identbox.experiments.sweeps import read_sweep_file
 from identbox.experiments.vae_runs import dataset_vae, run_vae
 from identbox.experiments.verification import verify_trials
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 from identbox.learning.training import Callbacks
 from identbox.process.world import World
 from identbox.reports import runs as reports

@@ -18,7 +18,7 @@ from identbox.data import formats
 from identbox.errors import IdentboxError
 from identbox.experiments import image_text, sweeps, trials, verification
 from identbox.experiments.records import read_run
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 from identbox.learning import training
 from identbox.learning.training import Callbacks
 from identbox.reports import runs

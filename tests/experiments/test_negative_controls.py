@@ -7,7 +7,7 @@ from identbox import config
 from identbox.errors import IdentboxError
 from identbox.experiments import controls, trials, verification
 from identbox.experiments import simulation as experiments_simulation
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 
 
 def test_controls_are_not_identified(tmp_path):

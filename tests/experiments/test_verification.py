@@ -21,7 +21,7 @@ from identbox.experiments import simulation as experiments_simulation
 from identbox.experiments.trials import Trial
 from identbox.identifiability import controls as planted
 from identbox.identifiability import oracle
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 from identbox.jobs import execution
 from identbox.metrics import elbow
 from identbox.process import presets

@@ -7,10 +7,11 @@ from scipy import stats
 
 from identbox import Change, Linear, Mixing, Normal, Process, Variable, World, verify
 from identbox.identifiability.assumptions import LearnerFacts, assumptions
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.measures import Measure
 from identbox.identifiability.overlap import outside
 from identbox.identifiability.predictions import Prediction, predict
-from identbox.identifiability.verdicts import Judgement, Margins, judge
+from identbox.identifiability.verdicts import Judgement, judge
 
 
 def causal(b):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from identbox.errors import IdentboxError
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.measures import Measure, measure_of_record
 from identbox.identifiability.predictions import Prediction
-from identbox.identifiability.verdicts import Judgement, Margins, counted, judge, together
+from identbox.identifiability.verdicts import Judgement, counted, judge, together
 
 
 def measure(quantity="leak", value=0.01, half=0.005, **other):

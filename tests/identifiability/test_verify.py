@@ -7,7 +7,7 @@ import torch
 
 from identbox.errors import IdentboxError
 from identbox.identifiability import controls
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 from identbox.identifiability.verify import verify
 from identbox.process.interventions import Set
 from identbox.process.mixing import Mixing

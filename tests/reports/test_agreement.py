@@ -119,3 +119,13 @@ def test_a_curve_of_one_point_is_drawn_as_a_point():
 
     figure = draw_curves([panel(250), panel(250, 500)], title="Curves")
     assert [ax.lines[0].get_marker() for ax in figure.axes] == ["o", ""]
+
+
+def test_a_title_of_wide_letters_lies_within_a_narrow_figure():
+    title = " ".join(["WWWWWW"] * 8)
+    points = tuple(Point(at=at, value=0.5, low=0.4, high=0.6) for at in (100, 200))
+    panel = Panel(title="one", series=(Series(name="content", block="content", points=points),))
+    figure = draw_curves([panel, panel], title=title)
+    shown = figure.texts[0]
+    assert shown.get_text().replace("\n", " ") == title
+    assert shown.get_window_extent().width <= figure.bbox.width

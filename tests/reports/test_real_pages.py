@@ -13,7 +13,7 @@ import torch
 from identbox.experiments import pictures, trials, verification
 from identbox.experiments import simulation as experiments_simulation
 from identbox.experiments.learner import Learner
-from identbox.identifiability.verdicts import Margins
+from identbox.identifiability.margins import Margins
 from identbox.process.distributions import Categorical, Constant, Uniform
 from identbox.process.model import Process, Variable
 from identbox.process.world import World
