@@ -80,25 +80,25 @@ class Pool:
 
 
 class HardStage(nn.Module):
-    """What the part with hard negatives keeps: the encoders as they are when it begins, and a pool of samples.
+    """What the parts with hard negatives keep.
 
-    The part after it keeps the encoders as they are then, and has a decoder. ``encoders`` are `Projected` with one
-    linear map for all, and untrained. Checkpoints have the encoders that are kept and the decoder, and not the pool.
+    ``first`` are the encoders as they are when hard negatives begin: their outputs find the groups, in a pool of
+    samples. ``kept`` are those as they are when the decoder begins: their outputs are what it is to tell. ``encoders``
+    are `Projected` with one linear map for all. Checkpoints have both and the decoder, and not the pool.
     """
 
     def __init__(self, settings: HardNegatives, encoders: nn.ModuleDict, *, seed: int) -> None:
         super().__init__()
         self.settings, self.seed = settings, seed
+        self.first = copy.deepcopy(encoders).requires_grad_(False)
         self.kept = copy.deepcopy(encoders).requires_grad_(False)
         size, outputs = _projection(encoders).weight.shape
         self.decoder = MLP(size, outputs, DECODER, seed=seed, name="decoder")
         self._pool: Pool | None = None
 
     def begin(self, encoders: nn.ModuleDict) -> None:
-        """Keep what the encoders are, and let them begin anew, from the weights that they had before any training."""
-        untrained = copy.deepcopy(self.kept.state_dict())
-        self.kept.load_state_dict(encoders.state_dict())
-        encoders.load_state_dict(untrained)
+        """Find groups by what the encoders are now."""
+        self.first.load_state_dict(encoders.state_dict())
 
     def begin_decoding(self, encoders: nn.ModuleDict, outputs: Sequence[Float[Tensor, "n w"]]) -> None:
         """Give the encoders, which have such outputs, a linear map that is new, and keep what they are then."""
@@ -121,8 +121,8 @@ class HardStage(nn.Module):
         rest = training.steps - plain_steps - hard.steps - hard.decoded_steps
         return (
             replace(training, steps=plain_steps),
-            replace(training, steps=hard.steps),
-            replace(training, steps=hard.decoded_steps),
+            replace(training, steps=hard.steps, learning_rate=hard.learning_rate),
+            replace(training, steps=hard.decoded_steps, learning_rate=hard.learning_rate),
             replace(training, steps=rest, learning_rate=hard.last_learning_rate),
         )
 
@@ -145,7 +145,7 @@ class HardStage(nn.Module):
         """The samples among which groups are found; the same ones whenever a training is continued.
 
         ``draw(count, number)`` returns observations of all views, those of part ``number`` of the pool, and
-        ``encode(place, x)`` what the kept encoders make of those of the view at that place.
+        ``encode(place, x)`` what the first encoders make of those of the view at that place.
         """
         if self._pool is None:
             counts = [min(AT_A_TIME, self.settings.pool - k) for k in range(0, self.settings.pool, AT_A_TIME)]

@@ -87,48 +87,54 @@ class Learner(Placed):
     def training_loss(self, step: int) -> Float[Tensor, ""]:
         """What a step minimises: at first Eq. 8.2 as it is, and at last the objective; hard negatives come between."""
         if step < self.plain_steps:
-            return self.loss_of(self.drawn(step), self.plain)
+            outputs = self.encode if self.hard is None else self._outputs
+            return self.loss_of(self.drawn(step), self.plain, outputs)
         if self.hard is not None:
             hard, part_step = self.hard.settings, step - self.plain_steps
+            if part_step == 0:
+                self.hard.begin(self.encoders)
             if part_step < hard.steps:
-                return self._loss_with_hard_negatives(self.hard, part_step)
+                return self._loss_in_groups(self.hard, part_step, self._outputs)
             if part_step < hard.steps + hard.decoded_steps:
-                return self._decoding_loss(self.hard, part_step - hard.steps)
+                decoding = self._decoding_loss(self.hard, part_step - hard.steps)
+                return hard.decoder_weight * decoding + self._loss_in_groups(
+                    self.hard, part_step, self.encode
+                )
         return self.loss_of(self.drawn(step))
 
     def parts(self, training: TrainingSettings) -> tuple[TrainingSettings, ...]:
         """The parts of a training with schedules of their own: with hard negatives four, else one."""
         return (training,) if self.hard is None else self.hard.parts(training, self.plain_steps)
 
-    def _loss_with_hard_negatives(self, stage: HardStage, step: int) -> Float[Tensor, ""]:
-        """What a step of that part minimises, counted from its first."""
-        if step == 0:
-            stage.begin(self.encoders)
+    def _loss_in_groups(
+        self, stage: HardStage, step: int, encode: Callable[[Tensor, str], Tensor]
+    ) -> Float[Tensor, ""]:
+        """The loss with hard negatives of what ``encode`` makes of views, in a step counted from the first of them."""
         views = self.world.views
         pool = stage.pool(
             lambda count, number: self.paired(self._observations(count, STREAM, number), number, STREAM),
-            lambda place, x: self.run(self.encoder(views[place], stage.kept), x),
+            lambda place, x: self._outputs(x, views[place], stage.first),
         )
         observed, near = stage.groups(step, pool, seed=self.world.seed, batch=self.batch)
-        encoded = [self._outputs(view, x) for view, x in zip(views, observed, strict=True)]
+        encoded = [encode(x, view) for view, x in zip(views, observed, strict=True)]
         return info_nce_in_groups([z.unflatten(0, near.shape) for z in encoded], self.objective)
 
     def _decoding_loss(self, stage: HardStage, step: int) -> Float[Tensor, ""]:
-        """What a step minimises in which a decoder tells outputs from encodings, counted from the first such step."""
+        """How far the decoder is from the kept outputs, in a step counted from the first with a decoder."""
         views = self.world.views
         if step == 0:
             with torch.no_grad():
                 drawn = self._observations(WHITENED_BY, f"{STREAM}/whitening", 0)
-                outputs = [self._outputs(view, x) for view, x in zip(views, drawn, strict=True)]
+                outputs = [self._outputs(x, view) for view, x in zip(views, drawn, strict=True)]
             stage.begin_decoding(self.encoders, outputs)
         observed = self.paired(self._observations(self.batch, f"{STREAM}/decoded", step), step, STREAM)
-        pairs = list(zip(views, observed, strict=True))
+        pairs = list(zip(observed, views, strict=True))
         with torch.no_grad():
-            outputs = [self._outputs(view, x, stage.kept) for view, x in pairs]
-        return stage.decoding_loss([self.encode(x, view) for view, x in pairs], outputs)
+            outputs = [self._outputs(x, view, stage.kept) for x, view in pairs]
+        return stage.decoding_loss([self.encode(x, view) for x, view in pairs], outputs)
 
     def _outputs(
-        self, view: str, x: Float[Tensor, "n x"], among: nn.ModuleDict | None = None
+        self, x: Float[Tensor, "n x"], view: str, among: nn.ModuleDict | None = None
     ) -> Float[Tensor, "n w"]:
         """All outputs of a view's encoder, which its linear map makes encodings of."""
         encoder = self.encoder(view, among)
@@ -152,12 +158,16 @@ class Learner(Placed):
         return views
 
     def loss_of(
-        self, drawn: Sequence[Float[Tensor, "n _"]], objective: Objective | None = None
+        self,
+        drawn: Sequence[Float[Tensor, "n _"]],
+        objective: Objective | None = None,
+        encode: Callable[[Tensor, str], Tensor] | None = None,
     ) -> Float[Tensor, ""]:
-        """The objective, or another one, on what a step draws."""
+        """The objective, or another one, on what a step draws; of encodings, or of what ``encode`` makes of views."""
         views, count = self.world.views, len(self.world.views)
         # Where negatives are drawn apart, all views come twice.
-        encoded = [self.encode(x, views[place % count]) for place, x in enumerate(drawn)]
+        encode = encode or self.encode
+        encoded = [encode(x, views[place % count]) for place, x in enumerate(drawn)]
         return contrastive.info_nce(
             encoded[:count], objective or self.objective, negatives=encoded[count:] or None
         )

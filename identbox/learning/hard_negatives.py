@@ -24,22 +24,25 @@ from identbox.settings import Count, Positive, at_least, settings
 
 @settings
 class HardNegatives:
-    """A part of the training in which negatives are samples with nearly the same first encodings, and what follows it.
+    """Parts of the training in which negatives are samples that plain steps have given nearly the same outputs.
 
-    First encodings are those that the training has when this part begins. Encodings get ``extra`` dimensions meanwhile,
-    for curved functions of large directions come first and would take the place of small ones. Then as many dimensions
-    are left as encodings are to have: a linear map makes encodings of the outputs, and all weights are trained together
-    with a small decoder for ``decoded_steps``, so that it tells all outputs as they were from the encodings. So
-    different outputs get different encodings. The last steps minimise the objective over all weights.
+    Encoders have ``extra`` outputs, in plain steps too: curved functions of large directions and style that nearly
+    agrees come first, and would take the place of small directions. In ``steps`` the loss with hard negatives compares
+    all outputs. Then a linear map makes encodings of as many dimensions as they are to have, and for ``decoded_steps``
+    two losses are minimised over all weights. One is the same, of the encodings, which have no place for style. The
+    other is that of a small decoder, which tells all outputs as they were from the encodings, so that different outputs
+    get different encodings; it has ``decoder_weight``. The last steps minimise the objective.
 
     Each of these parts, and the plain steps before them, has a learning rate that follows the schedule of the training
     over its own steps, and an optimiser that begins anew. The last steps begin with ``last_learning_rate``.
     """
 
-    steps: Annotated[int, at_least(0)] = 0  # with hard negatives; 0: no such part
-    decoded_steps: Count = 600  # in which a decoder tells the outputs from the encodings
+    steps: Annotated[int, at_least(0)] = 0  # with hard negatives and all outputs; 0: no such parts
+    decoded_steps: Count = 1000  # with hard negatives and a decoder
+    decoder_weight: Positive = 3.0  # of its loss, beside that with hard negatives
+    learning_rate: Positive = 0.01  # of both
     last_learning_rate: Positive = 3e-3
-    extra: Annotated[int, at_least(0)] = 3  # dimensions of the encodings
+    extra: Annotated[int, at_least(0)] = 3  # outputs more than encodings have dimensions
     group: Annotated[int, at_least(2)] = 64  # samples, each other's negatives
     pool: Count = 262_144  # samples among which groups are found
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from identbox import config
+from identbox import config, seeding
 from identbox.errors import IdentboxError
 from identbox.experiments import controls, simulation
 from identbox.experiments.hard_stage import HardStage, Projected, Projection
 from identbox.experiments.simulation import Simulation
 from identbox.learning import training
-from identbox.learning.contrastive import whitening
+from identbox.learning.contrastive import Objective, info_nce, whitening
 from identbox.learning.encoders import MLP, MLPSettings
-from identbox.learning.hard_negatives import HardNegatives, info_nce_in_groups, nearest
+from identbox.learning.hard_negatives import HardNegatives, info_nce_in_groups
 
 TINY = {
     "plain_steps": 2,
@@ -46,8 +46,8 @@ def moved_by(made, step):
 def test_each_part_of_the_training_moves_its_own_weights():
     made = learner()
     moved = [moved_by(made, step) for step in STEPS]
-    assert all(moved[step] == {"wide", "projection"} for step in (*PLAIN, *LAST))
-    assert all(moved[step] == {"wide"} for step in HARD)
+    assert all(moved[step] == {"wide"} for step in (*PLAIN, *HARD))
+    assert all(moved[step] == {"wide", "projection"} for step in LAST)
     assert all(moved[step] == {"wide", "projection", "decoder"} for step in DECODED)
 
 
@@ -82,7 +82,8 @@ def test_a_linear_map_undoes_mean_and_covariance_of_outputs_whatever_their_size(
     assert torch.allclose(encoded.T.cov(), torch.eye(2), atol=1e-3)
 
 
-def test_the_decoder_is_to_tell_the_mean_of_what_both_views_were_encoded_as():
+def test_a_decoded_step_is_the_loss_in_groups_of_encodings_and_that_of_the_decoder():
+    """The decoder is to tell the mean of what both views were encoded as."""
     made = learner()
     for step in HARD:
         made.training_loss(step)
@@ -95,7 +96,9 @@ def test_the_decoder_is_to_tell_the_mean_of_what_both_views_were_encoded_as():
         projection = made.encoder(made.world.views[0]).projection
         scaled = [(each - projection.mean) @ projection.whitener for each in outputs]
         told = [made.hard.decoder(made.encode(values, view)) for view, values in x.items()]
-        expected = sum((each - sum(scaled) / 2).square().mean() for each in told) / 2
+        decoding = sum((each - sum(scaled) / 2).square().mean() for each in told) / 2
+        in_groups = loss_in_groups(made, 4, made.encode)
+    expected = 3 * decoding + in_groups
     assert made.training_loss(DECODED[1]).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
@@ -147,8 +150,8 @@ def test_the_parts_of_a_training_have_schedules_of_their_own():
     made = Simulation.from_preset("quick", TINY)
     assert [(part.steps, part.learning_rate) for part in learner().parts(made.training)] == [
         (2, made.training.learning_rate),
-        (3, made.training.learning_rate),
-        (2, made.training.learning_rate),
+        (3, made.hard_negatives.learning_rate),
+        (2, made.hard_negatives.learning_rate),
         (2, made.hard_negatives.last_learning_rate),
     ]
     none = learner({"hard_negatives": {"steps": 0}})
@@ -177,43 +180,39 @@ def same(module, weights):
     return all(torch.equal(module.state_dict()[name], weight) for name, weight in weights.items())
 
 
-def test_encoders_begin_anew_and_what_they_were_finds_the_groups():
+def test_plain_steps_are_on_all_outputs():
     made = learner()
-    untrained = {name: weight.clone() for name, weight in made.encoders.state_dict().items()}
-    plain = change(made.encoders, 1.1)
-    made.training_loss(HARD[0])
-    assert same(made.encoders, untrained)
-    assert same(made.hard.kept, plain)
-    later = change(made.encoders, 1.2)
-    made.training_loss(HARD[1])
-    assert same(made.encoders, later)
-    assert same(made.hard.kept, plain)
+    x = made.world.sample(32, "train", PLAIN[1]).x
+    outputs = [made.encoder(view).wide(values) for view, values in x.items()]
+    assert outputs[0].shape == (32, 3)
+    expected = info_nce(outputs, Objective())
+    assert made.training_loss(PLAIN[1]).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_a_step_with_hard_negatives_is_the_loss_in_groups_of_samples_that_first_encoders_put_nearest(
-    monkeypatch,
-):
-    made = learner()
-    change(made.encoders, 1.1)
-    made.training_loss(HARD[0])
-    change(made.encoders, 1.2)
+def loss_in_groups(made, step, encode):
+    """The loss with hard negatives of a step, by brute force."""
     x = made.world.sample(100, "hard negatives", 0).x
     with torch.no_grad():
-        codes = [made.hard.kept[view](values) for view, values in x.items()]
+        codes = [made.hard.first[view].wide(values) for view, values in x.items()]
     codes = torch.stack([whitening(codes)(z) for z in codes]).mean(0)
-    seen = []
-    monkeypatch.setattr(
-        "identbox.learning.hard_negatives.nearest",
-        lambda *given: seen.append(given) or nearest(*given),
-    )
-    loss = made.training_loss(HARD[1])
-    ((given, anchors, size),) = seen
-    assert torch.allclose(given, codes)
-    assert (len(anchors), size) == (4, 8)
-    near = nearest(codes, anchors, 8)
-    outputs = [made.encoder(view).wide(values[near.flatten()]) for view, values in x.items()]
-    expected = info_nce_in_groups([each.unflatten(0, near.shape) for each in outputs], made.objective)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    anchors = torch.randint(100, (4,), generator=seeding.generator(0, "hard negatives", "anchors", step))
+    near = torch.cdist(codes[anchors], codes).argsort(1)[:, :8]
+    encoded = [encode(values[near.flatten()], view) for view, values in x.items()]
+    return info_nce_in_groups([each.unflatten(0, near.shape) for each in encoded], made.objective)
+
+
+def test_a_step_with_hard_negatives_is_the_loss_in_groups_that_first_outputs_find():
+    made = learner()
+    plain = change(made.encoders, 1.1)
+    made.training_loss(HARD[0])
+    # The encoders go on from what they were.
+    assert same(made.encoders, plain)
+    later = change(made.encoders, 1.2)
+    expected = loss_in_groups(made, 1, lambda x, view: made.encoder(view).wide(x))
+    assert made.training_loss(HARD[1]).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert same(made.encoders, later)
+    made.training_loss(DECODED[0])
+    assert same(made.hard.first, plain)
 
 
 def test_without_hard_negatives_nothing_of_them_is_there():
