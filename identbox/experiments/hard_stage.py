@@ -116,13 +116,14 @@ class HardStage(nn.Module):
         return torch.stack([(self.decoder(z) - wanted).square().mean() for z in encodings]).mean()
 
     def parts(self, training: TrainingSettings, plain_steps: int) -> tuple[TrainingSettings, ...]:
-        """Plain steps, hard negatives, decoded steps, and those that remain, each with a schedule of its own."""
+        """Plain steps, hard negatives, decoded and joint steps, and those that remain, each with its own schedule."""
         hard = self.settings
-        rest = training.steps - plain_steps - hard.steps - hard.decoded_steps
+        rest = training.steps - plain_steps - hard.all_steps
         return (
             replace(training, steps=plain_steps),
             replace(training, steps=hard.steps, learning_rate=hard.learning_rate),
-            replace(training, steps=hard.decoded_steps, learning_rate=hard.learning_rate),
+            replace(training, steps=hard.decoded_steps),
+            replace(training, steps=hard.joint_steps, learning_rate=hard.joint_learning_rate),
             replace(training, steps=rest, learning_rate=hard.last_learning_rate),
         )
 

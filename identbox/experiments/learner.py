@@ -89,22 +89,25 @@ class Learner(Placed):
         if step < self.plain_steps:
             outputs = self.encode if self.hard is None else self._outputs
             return self.loss_of(self.drawn(step), self.plain, outputs)
-        if self.hard is not None:
-            hard, part_step = self.hard.settings, step - self.plain_steps
-            if part_step == 0:
-                self.hard.begin(self.encoders)
-            if part_step < hard.steps:
-                return self._loss_in_groups(self.hard, part_step, self._outputs)
-            if part_step < hard.steps + hard.decoded_steps:
-                decoding = self._decoding_loss(self.hard, part_step - hard.steps)
-                return hard.decoder_weight * decoding + self._loss_in_groups(
-                    self.hard, part_step, self.encode
-                )
+        if self.hard is not None and step < self.plain_steps + self.hard.settings.all_steps:
+            return self._hard_loss(self.hard, step - self.plain_steps)
         return self.loss_of(self.drawn(step))
 
     def parts(self, training: TrainingSettings) -> tuple[TrainingSettings, ...]:
-        """The parts of a training with schedules of their own: with hard negatives four, else one."""
+        """The parts of a training with schedules of their own: with hard negatives five, else one."""
         return (training,) if self.hard is None else self.hard.parts(training, self.plain_steps)
+
+    def _hard_loss(self, stage: HardStage, step: int) -> Float[Tensor, ""]:
+        """What a step minimises between the plain and the last ones, counted from the first of them."""
+        hard = stage.settings
+        if step == 0:
+            stage.begin(self.encoders)
+        if step < hard.steps:
+            return self._loss_in_groups(stage, step, self._outputs)
+        decoding = self._decoding_loss(stage, step - hard.steps)
+        if step < hard.steps + hard.decoded_steps:
+            return decoding
+        return hard.decoder_weight * decoding + self._loss_in_groups(stage, step, self.encode)
 
     def _loss_in_groups(
         self, stage: HardStage, step: int, encode: Callable[[Tensor, str], Tensor]

@@ -119,10 +119,10 @@ class Simulation:
             raise IdentboxError(
                 f"hard_negatives: expected Euclidean distances, got {self.objective.similarity} similarity"
             )
-        before = self.plain_steps + hard.steps + hard.decoded_steps
+        before = self.plain_steps + hard.all_steps
         if self.training.steps <= before:
             raise IdentboxError(
-                f"training.steps: expected more than the {before} of plain steps, hard negatives and decoded steps, "
+                f"training.steps: expected more than the {before} of plain steps and those of hard_negatives, "
                 f"got {self.training.steps}"
             )
 

@@ -28,23 +28,30 @@ class HardNegatives:
 
     Encoders have ``extra`` outputs, in plain steps too: curved functions of large directions and style that nearly
     agrees come first, and would take the place of small directions. In ``steps`` the loss with hard negatives compares
-    all outputs. Then a linear map makes encodings of as many dimensions as they are to have, and for ``decoded_steps``
-    two losses are minimised over all weights. One is the same, of the encodings, which have no place for style. The
-    other is that of a small decoder, which tells all outputs as they were from the encodings, so that different outputs
-    get different encodings; it has ``decoder_weight``. The last steps minimise the objective.
+    all outputs. Then a linear map makes encodings of as many dimensions as they are to have. In ``decoded_steps`` all
+    weights are trained together with a small decoder, which tells all outputs as they were from the encodings: so
+    different outputs get different encodings. In ``joint_steps`` the loss with hard negatives is added, of encodings,
+    which have no place for both style and small directions. The last steps minimise the objective.
 
     Each of these parts, and the plain steps before them, has a learning rate that follows the schedule of the training
-    over its own steps, and an optimiser that begins anew. The last steps begin with ``last_learning_rate``.
+    over its own steps, and an optimiser that begins anew. Plain and decoded steps begin with that of the training.
     """
 
     steps: Annotated[int, at_least(0)] = 0  # with hard negatives and all outputs; 0: no such parts
-    decoded_steps: Count = 1000  # with hard negatives and a decoder
-    decoder_weight: Positive = 3.0  # of its loss, beside that with hard negatives
-    learning_rate: Positive = 0.01  # of both
+    decoded_steps: Count = 600  # with a decoder
+    joint_steps: Count = 1000  # with hard negatives and a decoder
+    learning_rate: Positive = 0.01  # of steps
+    joint_learning_rate: Positive = 5e-3
     last_learning_rate: Positive = 3e-3
+    decoder_weight: Positive = 3.0  # of the decoder's loss in joint steps, beside that with hard negatives
     extra: Annotated[int, at_least(0)] = 3  # outputs more than encodings have dimensions
     group: Annotated[int, at_least(2)] = 64  # samples, each other's negatives
     pool: Count = 262_144  # samples among which groups are found
+
+    @property
+    def all_steps(self) -> int:
+        """Steps between the plain ones and the last."""
+        return self.steps + self.decoded_steps + self.joint_steps
 
     def __post_init__(self) -> None:
         if self.steps and self.pool < self.group:

@@ -22,12 +22,12 @@ TINY = {
     "mixing": {"pool": 100, "ratio": 0.1},
     "encoder": {"widths": [8], "whitening": 200},
     "objective": {"encodings": "whitened", "decoupled": True, "temperature": 0.7},
-    "hard_negatives": {"steps": 3, "decoded_steps": 2, "extra": 2, "group": 8, "pool": 100},
-    "training": {"steps": 9, "batch": 32, "log_every": 1, "checkpoint_every": 0.0, "optimizer": "soap"},
+    "hard_negatives": {"steps": 3, "decoded_steps": 2, "joint_steps": 2, "extra": 2, "group": 8, "pool": 100},
+    "training": {"steps": 11, "batch": 32, "log_every": 1, "checkpoint_every": 0.0, "optimizer": "soap"},
     "probes": {"samples": 120, "bootstrap": 5, "interventions": False},
 }
-STEPS = range(9)
-PLAIN, HARD, DECODED, LAST = STEPS[:2], STEPS[2:5], STEPS[5:7], STEPS[7:]
+STEPS = range(11)
+PLAIN, HARD, DECODED, JOINT, LAST = STEPS[:2], STEPS[2:5], STEPS[5:7], STEPS[7:9], STEPS[9:]
 
 
 def learner(table=None, learner_type=simulation.Learner):
@@ -48,7 +48,7 @@ def test_each_part_of_the_training_moves_its_own_weights():
     moved = [moved_by(made, step) for step in STEPS]
     assert all(moved[step] == {"wide"} for step in (*PLAIN, *HARD))
     assert all(moved[step] == {"wide", "projection"} for step in LAST)
-    assert all(moved[step] == {"wide", "projection", "decoder"} for step in DECODED)
+    assert all(moved[step] == {"wide", "projection", "decoder"} for step in (*DECODED, *JOINT))
 
 
 def test_a_new_linear_map_begins_after_hard_negatives_and_once():
@@ -82,24 +82,27 @@ def test_a_linear_map_undoes_mean_and_covariance_of_outputs_whatever_their_size(
     assert torch.allclose(encoded.T.cov(), torch.eye(2), atol=1e-3)
 
 
-def test_a_decoded_step_is_the_loss_in_groups_of_encodings_and_that_of_the_decoder():
-    """The decoder is to tell the mean of what both views were encoded as."""
+def test_decoded_steps_have_the_loss_of_the_decoder_and_joint_ones_that_in_groups_as_well():
     made = learner()
     for step in HARD:
         made.training_loss(step)
     change(made.encoders, 1.1)
     made.training_loss(DECODED[0])
     change(made.encoders, 1.2)
-    x = made.world.sample(32, "hard negatives/decoded", 1).x
+    assert made.training_loss(DECODED[1]).item() == pytest.approx(decoding(made, 1).item(), rel=1e-4)
+    expected = 3 * decoding(made, 2) + loss_in_groups(made, 5, made.encode)
+    assert made.training_loss(JOINT[0]).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def decoding(made, number):
+    """The loss of the decoder, which is to tell the mean of what both views were encoded as."""
+    x = made.world.sample(32, "hard negatives/decoded", number).x
     with torch.no_grad():
         outputs = [made.hard.kept[view].wide(values) for view, values in x.items()]
         projection = made.encoder(made.world.views[0]).projection
         scaled = [(each - projection.mean) @ projection.whitener for each in outputs]
         told = [made.hard.decoder(made.encode(values, view)) for view, values in x.items()]
-        decoding = sum((each - sum(scaled) / 2).square().mean() for each in told) / 2
-        in_groups = loss_in_groups(made, 4, made.encode)
-    expected = 3 * decoding + in_groups
-    assert made.training_loss(DECODED[1]).item() == pytest.approx(expected.item(), rel=1e-4)
+        return sum((each - sum(scaled) / 2).square().mean() for each in told) / 2
 
 
 class Bent(nn.Module):
@@ -151,7 +154,8 @@ def test_the_parts_of_a_training_have_schedules_of_their_own():
     assert [(part.steps, part.learning_rate) for part in learner().parts(made.training)] == [
         (2, made.training.learning_rate),
         (3, made.hard_negatives.learning_rate),
-        (2, made.hard_negatives.learning_rate),
+        (2, made.training.learning_rate),
+        (2, made.hard_negatives.joint_learning_rate),
         (2, made.hard_negatives.last_learning_rate),
     ]
     none = learner({"hard_negatives": {"steps": 0}})
@@ -246,7 +250,7 @@ def test_a_training_that_stops_in_any_part_goes_on_as_if_it_had_not(tmp_path):
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
     whole = trained(tmp_path / "whole")
-    stopped = trained(tmp_path / "stopped", stops=range(1, 9))
+    stopped = trained(tmp_path / "stopped", stops=range(1, 11))
     assert whole.keys() == stopped.keys()
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
 
@@ -271,10 +275,10 @@ def test_cosine_similarity_has_no_hard_negatives():
 
 def test_a_training_is_long_enough_for_steps_after_hard_negatives():
     with pytest.raises(
-        IdentboxError, match=r"training.steps: expected more than the 7 of plain steps, .*, got 7"
+        IdentboxError, match=r"training.steps: expected more than the 9 of plain steps .*, got 9"
     ):
-        learner({"training": {"steps": 7}})
-    learner({"training": {"steps": 8}})
+        learner({"training": {"steps": 9}})
+    learner({"training": {"steps": 10}})
     # Controls are a tenth as long, and one has no step.
     made = Simulation.from_preset("quick", TINY)
     for name in controls.CONTROLS:
