@@ -1,7 +1,4 @@
-"""The part of a training with hard negatives, and the part after it that makes encodings of their final size.
-
-What is kept of the encoders, the groups of samples, and the decoder.
-"""
+"""The parts of a training with hard negatives: what is kept of the encoders, the groups of samples, the decoder."""
 
 from __future__ import annotations
 
@@ -82,7 +79,7 @@ class Pool:
 class HardStage(nn.Module):
     """What the parts with hard negatives keep.
 
-    ``first`` are the encoders as they are when hard negatives begin: their outputs find the groups, in a pool of
+    ``first`` are the encoders as they are when hard negatives begin: what they tell finds the groups, in a pool of
     samples. ``kept`` are those as they are when the decoder begins: their outputs are what it is to tell. ``encoders``
     are `Projected` with one linear map for all. Checkpoints have both and the decoder, and not the pool.
     """
@@ -97,8 +94,11 @@ class HardStage(nn.Module):
         self._pool: Pool | None = None
 
     def begin(self, encoders: nn.ModuleDict) -> None:
-        """Find groups by what the encoders are now."""
+        """Find groups by what the encoders are now; let them go on, or begin anew from what they were untrained."""
+        untrained = copy.deepcopy(self.first.state_dict())
         self.first.load_state_dict(encoders.state_dict())
+        if self.settings.start == "anew":
+            encoders.load_state_dict(untrained)
 
     def begin_decoding(self, encoders: nn.ModuleDict, outputs: Sequence[Float[Tensor, "n w"]]) -> None:
         """Give the encoders, which have such outputs, a linear map that is new, and keep what they are then."""
@@ -121,7 +121,7 @@ class HardStage(nn.Module):
         rest = training.steps - plain_steps - hard.all_steps
         return (
             replace(training, steps=plain_steps),
-            replace(training, steps=hard.steps, learning_rate=hard.learning_rate),
+            replace(training, steps=hard.steps, learning_rate=hard.learning_rate or training.learning_rate),
             replace(training, steps=hard.decoded_steps),
             replace(training, steps=hard.joint_steps, learning_rate=hard.joint_learning_rate),
             replace(training, steps=rest, learning_rate=hard.last_learning_rate),

@@ -39,7 +39,8 @@ class Learner(Placed):
     ``encoders`` has a module for each view, or one alone that all views share. The mixings of the world are
     registered as well. They have no parameters, only buffers: a checkpoint holds them, and an optimiser does not.
     The first ``plain_steps`` steps minimise the loss of Eq. 8.2 as it is, whatever the objective says of temperature,
-    whitening and decoupling. Those of ``hard_negatives`` follow, where there are any; encoders are `Projected` then.
+    whitening and decoupling. Those of ``hard_negatives`` follow, where there are any; encoders are `Projected` then,
+    and `HardNegatives` says which of their outputs plain steps have.
     """
 
     def __init__(
@@ -87,8 +88,7 @@ class Learner(Placed):
     def training_loss(self, step: int) -> Float[Tensor, ""]:
         """What a step minimises: at first Eq. 8.2 as it is, and at last the objective; hard negatives come between."""
         if step < self.plain_steps:
-            outputs = self.encode if self.hard is None else self._outputs
-            return self.loss_of(self.drawn(step), self.plain, outputs)
+            return self.loss_of(self.drawn(step), self.plain, self._plain_outputs)
         if self.hard is not None and step < self.plain_steps + self.hard.settings.all_steps:
             return self._hard_loss(self.hard, step - self.plain_steps)
         return self.loss_of(self.drawn(step))
@@ -116,7 +116,7 @@ class Learner(Placed):
         views = self.world.views
         pool = stage.pool(
             lambda count, number: self.paired(self._observations(count, STREAM, number), number, STREAM),
-            lambda place, x: self._outputs(x, views[place], stage.first),
+            lambda place, x: self._plain_outputs(x, views[place], stage.first),
         )
         observed, near = stage.groups(step, pool, seed=self.world.seed, batch=self.batch)
         encoded = [encode(x, view) for view, x in zip(views, observed, strict=True)]
@@ -135,6 +135,14 @@ class Learner(Placed):
         with torch.no_grad():
             outputs = [self._outputs(x, view, stage.kept) for x, view in pairs]
         return stage.decoding_loss([self.encode(x, view) for x, view in pairs], outputs)
+
+    def _plain_outputs(
+        self, x: Float[Tensor, "n x"], view: str, among: nn.ModuleDict | None = None
+    ) -> Float[Tensor, "n w"]:
+        """What plain steps compare: encodings, or all outputs, where encoders go on from them with hard negatives."""
+        if self.hard is not None and self.hard.settings.start == "on":
+            return self._outputs(x, view, among)
+        return self.run(self.encoder(view, among), x)
 
     def _outputs(
         self, x: Float[Tensor, "n x"], view: str, among: nn.ModuleDict | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -24,26 +24,28 @@ from identbox.settings import Count, Positive, at_least, settings
 
 @settings
 class HardNegatives:
-    """Parts of the training in which negatives are samples that plain steps have given nearly the same outputs.
+    """Parts of the training in which negatives are samples that plain steps have made nearly the same of.
 
-    Encoders have ``extra`` outputs, in plain steps too: curved functions of large directions and style that nearly
-    agrees come first, and would take the place of small directions. In ``steps`` the loss with hard negatives compares
-    all outputs. Then a linear map makes encodings of as many dimensions as they are to have. In ``decoded_steps`` all
-    weights are trained together with a small decoder, which tells all outputs as they were from the encodings: so
-    different outputs get different encodings. In ``joint_steps`` the loss with hard negatives is added, of encodings,
-    which have no place for both style and small directions. The last steps minimise the objective.
+    In ``steps`` the loss with hard negatives compares all outputs of the encoders, which are ``extra`` more than
+    encodings have dimensions: curved functions of large directions and style that nearly agrees come first, and would
+    take the place of small directions. Encoders ``start`` "anew" from untrained weights, or go "on" from plain steps,
+    which have all outputs then. After that a linear map makes encodings of as many dimensions as they are to have. In
+    ``decoded_steps`` all weights are trained together with a small decoder, which tells all outputs as they were from
+    the encodings: so different outputs get different encodings. In ``joint_steps`` the loss with hard negatives is
+    added, of encodings, which have no place for both style and small directions. The last steps minimise the objective.
 
     Each of these parts, and the plain steps before them, has a learning rate that follows the schedule of the training
     over its own steps, and an optimiser that begins anew. Plain and decoded steps begin with that of the training.
     """
 
     steps: Annotated[int, at_least(0)] = 0  # with hard negatives and all outputs; 0: no such parts
+    start: Literal["anew", "on"] = "anew"
     decoded_steps: Count = 600  # with a decoder
-    joint_steps: Count = 1000  # with hard negatives and a decoder
-    learning_rate: Positive = 0.01  # of steps
+    joint_steps: Annotated[int, at_least(0)] = 0  # with hard negatives and a decoder
+    decoder_weight: Positive = 3.0  # of the decoder's loss in joint steps, beside that with hard negatives
+    learning_rate: Positive | None = None  # of the steps with hard negatives; none: that of the training
     joint_learning_rate: Positive = 5e-3
     last_learning_rate: Positive = 3e-3
-    decoder_weight: Positive = 3.0  # of the decoder's loss in joint steps, beside that with hard negatives
     extra: Annotated[int, at_least(0)] = 3  # outputs more than encodings have dimensions
     group: Annotated[int, at_least(2)] = 64  # samples, each other's negatives
     pool: Count = 262_144  # samples among which groups are found

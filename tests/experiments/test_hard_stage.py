@@ -22,7 +22,16 @@ TINY = {
     "mixing": {"pool": 100, "ratio": 0.1},
     "encoder": {"widths": [8], "whitening": 200},
     "objective": {"encodings": "whitened", "decoupled": True, "temperature": 0.7},
-    "hard_negatives": {"steps": 3, "decoded_steps": 2, "joint_steps": 2, "extra": 2, "group": 8, "pool": 100},
+    "hard_negatives": {
+        "steps": 3,
+        "start": "on",
+        "learning_rate": 0.01,
+        "decoded_steps": 2,
+        "joint_steps": 2,
+        "extra": 2,
+        "group": 8,
+        "pool": 100,
+    },
     "training": {"steps": 11, "batch": 32, "log_every": 1, "checkpoint_every": 0.0, "optimizer": "soap"},
     "probes": {"samples": 120, "bootstrap": 5, "interventions": False},
 }
@@ -288,3 +297,25 @@ def test_a_training_is_long_enough_for_steps_after_hard_negatives():
 def test_steps_with_hard_negatives_count_from_where_plain_ones_end():
     made = learner({"plain_steps": 0})
     assert [moved_by(made, step) == {"wide"} for step in range(5)] == [True] * 3 + [False] * 2
+
+
+def test_encoders_begin_anew_and_plain_steps_have_encodings_alone():
+    made = learner({"hard_negatives": {"start": "anew"}})
+    untrained = {name: weight.clone() for name, weight in made.encoders.state_dict().items()}
+    x = made.world.sample(32, "train", PLAIN[1]).x
+    expected = info_nce([made.encode(values, view) for view, values in x.items()], Objective())
+    assert made.training_loss(PLAIN[1]).item() == pytest.approx(expected.item(), rel=1e-6)
+    plain = change(made.encoders, 1.1)
+    made.training_loss(HARD[0])
+    assert same(made.encoders, untrained)
+    assert same(made.hard.first, plain)
+    made.training_loss(HARD[1])
+    assert made.hard._pool.codes.shape == (100, 1)
+
+
+def test_without_a_rate_of_their_own_hard_negatives_have_that_of_the_training():
+    made = Simulation.from_preset("quick", TINY)
+    stage = learner().hard
+    stage.settings = HardNegatives(steps=3, decoded_steps=2)
+    rates = [(part.steps, part.learning_rate) for part in stage.parts(made.training, 2)]
+    assert rates[:3] == [(steps, made.training.learning_rate) for steps in (2, 3, 2)]
