@@ -36,6 +36,7 @@ MANY_MARKERS = "osD^vP*Xdh"
 DPI = 200
 LETTERS_AN_INCH = 13  # most of a title in one line; wide letters leave room for fewer
 FEWEST_LETTERS = 10  # in a line of a title
+WIDEST_TITLE = 0.96  # of a figure's width
 FIGURE_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -122,6 +123,6 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     shown = figure.suptitle("", fontsize=11)
     for letters in range(int(width * LETTERS_AN_INCH), FEWEST_LETTERS - 1, -1):
         shown.set_text(figure_text(textwrap.fill(title, letters, break_long_words=False)))
-        if shown.get_window_extent().width <= figure.bbox.width:
+        if shown.get_window_extent().width <= WIDEST_TITLE * figure.bbox.width:
             break
     return figure
