@@ -63,9 +63,11 @@ class Learner(Placed):
         if hard_negatives is not None and hard_negatives.steps:
             self.hard = HardStage(hard_negatives, self.encoders, seed=world.seed)
 
-    def encode(self, x: Float[Tensor, "n x"], view: str) -> Float[Tensor, "n d"]:
-        """g(x) of a view, in float32 whatever the precision inside."""
-        return self.run(self.encoder(view), x)
+    def encode(
+        self, x: Float[Tensor, "n x"], view: str, among: nn.ModuleDict | None = None
+    ) -> Float[Tensor, "n d"]:
+        """g(x) of a view, in float32 whatever the precision inside; by its encoder or by one of ``among``."""
+        return self.run(self.encoder(view, among), x)
 
     def encoder(self, view: str, among: nn.ModuleDict | None = None) -> nn.Module:
         """The encoder of a view: its own, or the one that all views share."""
@@ -142,7 +144,7 @@ class Learner(Placed):
         """What plain steps compare: encodings, or all outputs, where encoders go on from them with hard negatives."""
         if self.hard is not None and self.hard.settings.start == "on":
             return self._outputs(x, view, among)
-        return self.run(self.encoder(view, among), x)
+        return self.encode(x, view, among)
 
     def _outputs(
         self, x: Float[Tensor, "n x"], view: str, among: nn.ModuleDict | None = None

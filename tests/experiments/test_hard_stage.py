@@ -206,7 +206,10 @@ def loss_in_groups(made, step, encode):
     """The loss with hard negatives of a step, by brute force."""
     x = made.world.sample(100, "hard negatives", 0).x
     with torch.no_grad():
-        codes = [made.hard.first[view].wide(values) for view, values in x.items()]
+        first = {view: made.hard.first[view] for view in x}
+        if made.hard.settings.start == "on":
+            first = {view: encoder.wide for view, encoder in first.items()}
+        codes = [first[view](values) for view, values in x.items()]
     codes = torch.stack([whitening(codes)(z) for z in codes]).mean(0)
     anchors = torch.randint(100, (4,), generator=seeding.generator(0, "hard negatives", "anchors", step))
     near = torch.cdist(codes[anchors], codes).argsort(1)[:, :8]
@@ -214,12 +217,13 @@ def loss_in_groups(made, step, encode):
     return info_nce_in_groups([each.unflatten(0, near.shape) for each in encoded], made.objective)
 
 
-def test_a_step_with_hard_negatives_is_the_loss_in_groups_that_first_outputs_find():
-    made = learner()
+@pytest.mark.parametrize("start", ["anew", "on"])
+def test_a_step_with_hard_negatives_is_the_loss_in_groups_of_samples_that_first_encoders_put_nearest(start):
+    made = learner({"hard_negatives": {"start": start}})
+    untrained = {name: weight.clone() for name, weight in made.encoders.state_dict().items()}
     plain = change(made.encoders, 1.1)
     made.training_loss(HARD[0])
-    # The encoders go on from what they were.
-    assert same(made.encoders, plain)
+    assert same(made.encoders, plain if start == "on" else untrained)
     later = change(made.encoders, 1.2)
     expected = loss_in_groups(made, 1, lambda x, view: made.encoder(view).wide(x))
     assert made.training_loss(HARD[1]).item() == pytest.approx(expected.item(), rel=1e-4)
@@ -235,7 +239,8 @@ def test_without_hard_negatives_nothing_of_them_is_there():
     assert torch.equal(made.training_loss(2), made.loss(2))
 
 
-def test_a_training_that_stops_in_any_part_goes_on_as_if_it_had_not(tmp_path):
+@pytest.mark.parametrize("start", ["anew", "on"])
+def test_a_training_that_stops_in_any_part_goes_on_as_if_it_had_not(tmp_path, start):
     made = Simulation.from_preset("quick", TINY)
 
     class StoppedError(Exception):
@@ -243,7 +248,7 @@ def test_a_training_that_stops_in_any_part_goes_on_as_if_it_had_not(tmp_path):
 
     def trained(folder, stops=()):
         for stop in (*stops, None):
-            one = learner()
+            one = learner({"hard_negatives": {"start": start}})
 
             def loss(step, one=one, stop=stop):
                 if step == stop:
@@ -299,18 +304,11 @@ def test_steps_with_hard_negatives_count_from_where_plain_ones_end():
     assert [moved_by(made, step) == {"wide"} for step in range(5)] == [True] * 3 + [False] * 2
 
 
-def test_encoders_begin_anew_and_plain_steps_have_encodings_alone():
+def test_where_encoders_begin_anew_plain_steps_have_encodings_alone():
     made = learner({"hard_negatives": {"start": "anew"}})
-    untrained = {name: weight.clone() for name, weight in made.encoders.state_dict().items()}
     x = made.world.sample(32, "train", PLAIN[1]).x
     expected = info_nce([made.encode(values, view) for view, values in x.items()], Objective())
     assert made.training_loss(PLAIN[1]).item() == pytest.approx(expected.item(), rel=1e-6)
-    plain = change(made.encoders, 1.1)
-    made.training_loss(HARD[0])
-    assert same(made.encoders, untrained)
-    assert same(made.hard.first, plain)
-    made.training_loss(HARD[1])
-    assert made.hard._pool.codes.shape == (100, 1)
 
 
 def test_without_a_rate_of_their_own_hard_negatives_have_that_of_the_training():
