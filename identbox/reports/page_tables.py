@@ -11,7 +11,7 @@ from identbox.experiments.verification import GroupFinding, ScoreBesideCeiling, 
 from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row
 from identbox.metrics.scores import PRIME, Score
 from identbox.reports.svg import typeset
-from identbox.reports.verdicts import FOUND, ON_SUPPORT, scores_by_target, seeds_of
+from identbox.reports.verdicts import FOUND, ON_SUPPORT, scores_by_target, seeds_of, whitening_note
 from identbox.reports.wording import MISSING
 from identbox.tables import CellContent, CellState, Table, TableCell
 
@@ -176,4 +176,5 @@ def optimum_table(finding: GroupFinding) -> Table:
                 )
             )
     head = ("seed", "gap of Eq. 8.9", "alignment", "entropies", "cost of InfoNCE")
-    return Table("Distance from the optimum; values in nats", head, rows, style="seeds")
+    notes = whitening_note([seed.optimum for seed in finding.seeds if seed.optimum is not None])
+    return Table("Distance from the optimum; values in nats", head, rows, notes, style="seeds")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from identbox.experiments.optimum import Optimum, optimum_record
 from identbox.experiments.verification import CAME, SeedFinding, came, total
 from identbox.identifiability.verdicts import counted
 from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row, estimate_cells
@@ -270,6 +271,16 @@ def scores_by_target(finding: GroupFinding) -> dict[tuple[str, str, str | None],
     return found
 
 
+def whitening_note(optima: Sequence[Optimum]) -> list[str]:
+    """Of which seeds encodings were whitened before they were held against Eq. 8.9; nothing where of none."""
+    seeds = [str(one.seed) for one in optima if one.whitened]
+    if not seeds:
+        return []
+    which = "" if len(seeds) == len(optima) else f"of seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} "
+    note = f"{which}encodings are whitened first, as the objective compares them."
+    return [note[0].upper() + note[1:]]
+
+
 def _optimum_tables(name: str, finding: GroupFinding) -> Iterator[Table]:
     optima = [seed.optimum for seed in finding.seeds if seed.optimum is not None]
     without = [seed.without for seed in finding.seeds if seed.without]
@@ -282,6 +293,7 @@ def _optimum_tables(name: str, finding: GroupFinding) -> Iterator[Table]:
         "alignment and entropies are 0, apart from rounding and the noise of the estimate.",
         "A run's value is that of its encodings mapped to the unit cube by marginal ranks. Entropies in nats, of each "
         "view; ± is a standard error.",
+        *whitening_note(optima),
     ]
     if without:
         notes.append(f"without an oracle: {without[0]}")
@@ -351,7 +363,7 @@ def _group_record(finding: GroupFinding) -> dict[str, Any]:
                 "came_true": judgement.came_true,
             }
         if seed.optimum is not None:
-            entry["optimum"] |= {"gap": seed.optimum.gap}
+            entry["optimum"] = {**optimum_record(seed.optimum), "gap": seed.optimum.gap}
     return {**table, "tally": finding.tally(), "failure": finding.failure}
 
 

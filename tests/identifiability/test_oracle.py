@@ -219,6 +219,43 @@ def test_at_equal_scale_a_perfect_learner_costs_nothing_and_noise_costs(negative
     assert noisy.cost > 10 * noisy.error > 0
 
 
+class Mixed(Scaled):
+    """What a perfect or a noisy learner encodes, made normal and with the correlations of a linear map."""
+
+    def encodings(self, sample):
+        normal = [
+            torch.special.ndtri(((e - 5) / 30).clamp(1e-6, 1 - 1e-6)) for e in super().encodings(sample)
+        ]
+        return [z @ torch.tensor([[1.0, 0.9], [0.0, 0.19**0.5]]) for z in normal]
+
+
+@pytest.mark.parametrize("encodings", [None, "whitened"])
+def test_correlated_components_are_a_distance_only_for_an_objective_that_sees_them(encodings):
+    """Normal content with a correlation of r = 0.9: its copula loses -log(1 - r^2) / 2 of entropy."""
+    made = simulation.Simulation.from_preset("quick", {**TINY, "objective": {"encodings": encodings}})
+    learner = simulation.learner_of(made, seed=0, learner_type=Mixed)
+    learner.noise = 0.0
+    perfect = optimum.optimum(0, learner)
+    lost = 0.0 if encodings else -math.log(1 - 0.9**2) / 2
+    assert perfect.gap == pytest.approx(lost, abs=0.04)
+    assert perfect.whitened == bool(encodings)
+    read_again = optimum.optimum_of_record(optimum.optimum_record(perfect), "a record")
+    assert read_again == perfect
+    learner.noise = 0.05
+    assert optimum.optimum(0, learner).gap > perfect.gap + 0.05
+    learner.noise = 5.0  # next to nothing of content is left
+    assert optimum.optimum(0, learner).gap > perfect.gap + 0.2
+
+
+def test_records_of_before_have_the_value_of_encodings_as_they_are():
+    made = simulation.Simulation.from_preset("quick", {**TINY, "objective": {"encodings": "whitened"}})
+    learner = simulation.learner_of(made, seed=0, learner_type=Mixed)
+    learner.noise = 0.0
+    record = optimum.optimum_record(optimum.optimum(0, learner))
+    del record["whitened"]
+    assert not optimum.optimum_of_record(record, "a record").whitened
+
+
 def test_scales_are_not_compared_for_cosines_or_other_sizes():
     for table in ({"objective": {"similarity": "cosine"}}, {"encoder": {"encoding_size": 1}}):
         made = simulation.Simulation.from_preset("quick", {**copy.deepcopy(TINY), **table})

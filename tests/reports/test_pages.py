@@ -11,7 +11,7 @@ from identbox.identifiability.predictions import Prediction
 from identbox.identifiability.verdicts import Judgement, ViewVerdict
 from identbox.process.distributions import Constant
 from identbox.process.model import Process, Variable
-from identbox.reports import pages
+from identbox.reports import pages, verdicts
 from made_pages import (
     ELBOW,
     LOSSES,
@@ -255,3 +255,12 @@ def test_what_a_verdict_would_have_seen_is_told_with_its_group():
         in words
     )
     assert "Smallest planted leak that is seen: linear 10%, even none up to 20%." in words
+
+
+def test_tables_say_of_which_seeds_encodings_were_whitened():
+    best = finding().seeds[0].optimum
+    of_both = [dataclasses.replace(best, seed=0), dataclasses.replace(best, seed=1, whitened=True)]
+    assert verdicts.whitening_note(of_both[:1]) == []
+    note = "ncodings are whitened first, as the objective compares them."
+    assert verdicts.whitening_note(of_both[1:]) == [f"E{note}"]
+    assert verdicts.whitening_note(of_both) == [f"Of seed 1 e{note}"]

@@ -75,7 +75,23 @@ def test_a_table_says_which_runs_have_converged(tmp_path: Path):
     assert "| 3 of 3 | 0.000 | 0.040 |  |" in text
     assert "| 1 of 3 | 0.099 | inf | 1 (inf), 0 (0.50) |" in text
     assert "4 of 6 runs are within 0.1 nats of the minimum of Eq. 8.9." in text
+    assert "as they are" not in text
     shown(report)
+
+
+def test_a_table_names_distances_of_encodings_that_the_objective_would_whiten(tmp_path: Path):
+    path = write_sweep(tmp_path, {"as they are": {"causal": False}, "whitened": {"causal": True}})
+    for seed in SEEDS:
+        for cell in ("as they are", "whitened"):
+            write_run(
+                run_at(path, cell, seed),
+                seed=seed,
+                scores=probes(1, 0),
+                optimum=beside_optimum(0.02) | ({"whitened": True} if cell == "whitened" else {}),
+                config={"process": {"content": 5}, "objective": {"encodings": "whitened"}},
+            )
+    text = runs.read_report(path).markdown()
+    assert "In 3 of them the distance is that of encodings as they are" in text
 
 
 def test_published_scores_above_every_ceiling_are_named(tmp_path: Path):
