@@ -236,7 +236,7 @@ def _training(learner: LearnerFacts) -> Assumption:
     if learner.alignment > learner.leak_cost:
         return row("training", "violated", f"{evidence}, so that a leak may be for want of training")
     if learner.entropy is not None:
-        evidence += f"; they fill {math.exp(learner.entropy):.0%} of it"
+        evidence += f"; they fill {math.exp(min(learner.entropy, 0.0)):.0%} of it"  # an estimate may exceed 0
         if learner.entropy < -ONE_BIT:
             return row("training", "violated", f"{evidence}, and less than half counts as collapsed")
     return row("training", "holds", evidence)

@@ -171,6 +171,11 @@ def test_nothing_is_predicted_of_what_was_not_trained_to_the_minimum():
     assert reason.endswith("they fill 45% of it, and less than half counts as collapsed")
 
 
+def test_an_estimate_above_the_largest_entropy_fills_the_cube_and_no_more():
+    found = rows(numerical_simulation(), steps=100, alignment=0.03, leak_cost=0.05, entropy=0.01)["training"]
+    assert found.evidence.endswith("they fill 100% of it")
+
+
 def test_lengths_that_the_objective_never_saw_must_not_be_probed():
     read = {flag: rows(content(Normal()), objective=COSINE, normalised=flag) for flag in (True, False, None)}
     verdicts = [read[flag]["encodings-as-read"].verdict for flag in (True, False, None)]
