@@ -247,6 +247,20 @@ def test_correlated_components_are_a_distance_only_for_an_objective_that_sees_th
     assert optimum.optimum(0, learner).gap > perfect.gap + 0.2
 
 
+class OnALine(Scaled):
+    """Encodes the first component of content alone, as two encodings that are multiples of each other."""
+
+    def encodings(self, sample):
+        return [e[:, :1] @ torch.tensor([[1.0, 0.7]]) for e in super().encodings(sample)]
+
+
+def test_whitening_does_not_fill_a_direction_in_which_encodings_have_collapsed():
+    made = simulation.Simulation.from_preset("quick", {**TINY, "objective": {"encodings": "whitened"}})
+    learner = simulation.learner_of(made, seed=0, learner_type=OnALine)
+    learner.noise = 0.0
+    assert optimum.optimum(0, learner).gap > 1
+
+
 def test_records_of_before_have_the_value_of_encodings_as_they_are():
     made = simulation.Simulation.from_preset("quick", {**TINY, "objective": {"encodings": "whitened"}})
     learner = simulation.learner_of(made, seed=0, learner_type=Mixed)
