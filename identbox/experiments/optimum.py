@@ -172,8 +172,6 @@ def optimum_record(best: Optimum) -> dict[str, Any]:
     table = config.toml_values(dataclasses.asdict(best))
     for who in ("oracle", "trained"):  # encodings with atoms have no finite entropy, and JSON no such number
         table[who]["entropies"] = [h if math.isfinite(h) else None for h in table[who]["entropies"]]
-    if not best.whitened:
-        del table["whitened"]
     return table
 
 

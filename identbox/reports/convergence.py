@@ -43,15 +43,15 @@ def convergence_note(runs: Runs) -> list[str]:
         return []
     near = sum(gap < CONVERGED for gap in gaps)
     notes = [f"{near} of {len(gaps)} runs are within {CONVERGED} nats of the minimum of Eq. 8.9."]
-    if as_they_are := sum(_is_of_correlated(run) for own in runs.values() for run in own.values()):
+    if as_they_are := sum(_measured_as_they_are(run) for own in runs.values() for run in own.values()):
         notes.append(
-            f"In {as_they_are} of them the distance is that of encodings as they are, though the objective compares "
-            "whitened ones: correlations between components count as distance there, and are none for the objective."
+            f"In {as_they_are} of {len(gaps)} runs the distance is that of encodings as they are, though the objective "
+            "compares whitened ones: correlations between components count as distance, which they are not for it."
         )
     return notes
 
 
-def _is_of_correlated(run: Run) -> bool:
+def _measured_as_they_are(run: Run) -> bool:
     """Whether encodings were held against Eq. 8.9 as they are, though the objective compares whitened ones."""
     objective = run.config.get("objective") or {}
     return (

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from identbox.experiments.optimum import Optimum, optimum_record
+from identbox.experiments.optimum import Optimum
 from identbox.experiments.verification import CAME, SeedFinding, came, total
 from identbox.identifiability.verdicts import counted
 from identbox.identifiability.verify import CONDITION_COLUMNS, condition_row, estimate_cells
@@ -273,12 +273,11 @@ def scores_by_target(finding: GroupFinding) -> dict[tuple[str, str, str | None],
 
 def whitening_note(optima: Sequence[Optimum]) -> list[str]:
     """Of which seeds encodings were whitened before they were held against Eq. 8.9; nothing where of none."""
-    seeds = [str(one.seed) for one in optima if one.whitened]
+    seeds = [one.seed for one in optima if one.whitened]
     if not seeds:
         return []
-    which = "" if len(seeds) == len(optima) else f"of seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} "
-    note = f"{which}encodings are whitened first, as the objective compares them."
-    return [note[0].upper() + note[1:]]
+    which = "" if len(seeds) == len(optima) else f" of seeds {ranges(seeds)}"
+    return [f"Encodings{which} are whitened first, as the objective compares them."]
 
 
 def _optimum_tables(name: str, finding: GroupFinding) -> Iterator[Table]:
@@ -363,7 +362,7 @@ def _group_record(finding: GroupFinding) -> dict[str, Any]:
                 "came_true": judgement.came_true,
             }
         if seed.optimum is not None:
-            entry["optimum"] = {**optimum_record(seed.optimum), "gap": seed.optimum.gap}
+            entry["optimum"] |= {"gap": seed.optimum.gap}
     return {**table, "tally": finding.tally(), "failure": finding.failure}
 
 

@@ -261,6 +261,6 @@ def test_tables_say_of_which_seeds_encodings_were_whitened():
     best = finding().seeds[0].optimum
     of_both = [dataclasses.replace(best, seed=0), dataclasses.replace(best, seed=1, whitened=True)]
     assert verdicts.whitening_note(of_both[:1]) == []
-    note = "ncodings are whitened first, as the objective compares them."
-    assert verdicts.whitening_note(of_both[1:]) == [f"E{note}"]
-    assert verdicts.whitening_note(of_both) == [f"Of seed 1 e{note}"]
+    note = "are whitened first, as the objective compares them."
+    assert verdicts.whitening_note(of_both[1:]) == [f"Encodings {note}"]
+    assert verdicts.whitening_note(of_both) == [f"Encodings of seeds 1 {note}"]

@@ -91,7 +91,7 @@ def test_a_table_names_distances_of_encodings_that_the_objective_would_whiten(tm
                 config={"process": {"content": 5}, "objective": {"encodings": "whitened"}},
             )
     text = runs.read_report(path).markdown()
-    assert "In 3 of them the distance is that of encodings as they are" in text
+    assert "In 3 of 6 runs the distance is that of encodings as they are" in text
 
 
 def test_published_scores_above_every_ceiling_are_named(tmp_path: Path):
