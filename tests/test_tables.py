@@ -105,6 +105,11 @@ def test_a_page_escapes_text_and_keeps_tables():
     assert not re.search(r"<(script|link|img)|url\(|@import|https?:", page)
 
 
+def test_a_linked_name_is_escaped_and_may_break_after_an_underscore():
+    page = Table("", ("runs",), [(TableCell("<i>_0.75-a_b", link="#group-1"),)]).html()
+    assert '<a href="#group-1">&lt;i&gt;_<wbr>0.75-a_<wbr>b</a>' in page
+
+
 def test_tables_load_no_library_before_they_are_shown():
     code = "import sys, identbox.tables, identbox.documents; print({'rich', 'jinja2', 'torch'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
