@@ -199,12 +199,13 @@ class Lab:
     def _verification(self, path: Path) -> dict[str, Any]:
         record = self._read(path / VERIFICATION)
         tally = record.get("predictions")
+        counts = (
+            {str(k): v for k, v in tally.items() if _is_plain_number(v)} if isinstance(tally, dict) else {}
+        )
         groups = record.get("groups")
         return {
-            "passed": record.get("passed"),
-            "predictions": {str(k): v for k, v in tally.items() if _is_plain_number(v)}
-            if isinstance(tally, dict)
-            else {},
+            "outcome": _outcome(record.get("passed"), counts),
+            "predictions": counts,
             "verdicts": list(_verdicts(groups)) if isinstance(groups, list) else [],
             "page": (path / PAGE).is_file(),
         }
@@ -306,6 +307,17 @@ def is_run(path: Path) -> bool:
 def _without_bulk(table: dict[str, Any]) -> dict[str, Any]:
     """A record without its long lists, which the list of runs does not show."""
     return {key: value for key, value in table.items() if key == "groups" or not isinstance(value, list)}
+
+
+def _outcome(passed: Any, predictions: dict[str, Any]) -> str:
+    """What a verification says in all: that it passed takes a prediction that came true, and none that is undecided."""
+    if not isinstance(passed, bool):
+        return "unreadable"
+    if not passed:
+        return "failed"
+    if predictions.get("undecided"):
+        return "undecided"
+    return "passed" if predictions.get("came true") else "nothing predicted"
 
 
 def _verdicts(groups: Sequence[Any]) -> Iterator[dict[str, Any]]:

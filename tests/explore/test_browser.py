@@ -285,7 +285,13 @@ def test_the_dashboard_lists_runs_sweeps_and_verdicts(browser, address: str):
     person.open("?page=runs")
     page = person.page
     page.locator(".verdicts").first.wait_for()
-    assert "✓ passed" in page.locator(".verdicts").first.inner_text()
+    words = dict(
+        page.locator(".verdicts").evaluate_all(
+            "all => all.map(one => one.querySelector('p').innerText.split(' · ').slice(0, 2).reverse())"
+        )
+    )
+    assert words["results/theorem_2-quick"] == "✓ passed"
+    assert words["results/content_causes_style-laptop"] == "– nothing predicted"
     page.locator("a.run", has_text="vae").first.click()
     page.locator(".curves svg").first.wait_for()
     assert "finished, step 20 of 20" in page.locator(".progress").inner_text()
@@ -293,6 +299,23 @@ def test_the_dashboard_lists_runs_sweeps_and_verdicts(browser, address: str):
     page.go_back()
     page.locator(".runs[data-shows=list] a.sweep").first.click()
     page.locator(".report table").first.wait_for()
+    person.close()
+
+
+def test_the_seeds_of_a_cell_look_alike_and_are_one_entry_of_the_legend(browser, address: str):
+    person = Person(browser, address)
+    person.open("?page=runs&run=results/table_8_1-gpu&kind=sweep")
+    page = person.page
+    page.locator(".curves .legend").first.wait_for()
+    names = page.locator(".legend").first.locator("span").all_inner_texts()
+    looks = (
+        page.locator(".curves")
+        .first.locator("path.curve")
+        .evaluate_all("all => all.map(one => one.className.baseVal)")
+    )
+    assert len(names) == len(set(looks)) == 10
+    assert not [name for name in names if "seed" in name]
+    assert len(looks) == 30
     person.close()
 
 

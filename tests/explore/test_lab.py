@@ -47,10 +47,33 @@ def test_states_steps_and_losses_are_those_of_the_files(lab: Path):
     assert (other["state"], other["group"]) == ("stopped", "table")
     assert (found["sweep", "table"]["done"], found["sweep", "table"]["planned"]) == (1, 30)
     verified = found["verification", "theorem"]
-    assert verified["passed"]
+    assert verified["outcome"] == "passed"
     assert verified["predictions"]["came true"] == 6
     assert {view for group in verified["verdicts"] for one in group["outcomes"] for view in one["views"]} <= {
         "identified", "not identified", "undecided"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verified", "outcome"),
+    [
+        ("theorem_2-quick", "passed"),
+        ("table_8_1a-laptop", "failed"),
+        ("verdict_rates-quick", "undecided"),
+        ("content_causes_style-laptop", "nothing predicted"),
+    ],
+)
+def test_a_verification_passes_only_where_a_prediction_came_true_and_none_is_undecided(
+    tmp_path, verified, outcome
+):
+    shutil.copy(RESULTS / verified / "verification.json", tmp_path)
+    (entry,) = Lab([tmp_path]).table()["entries"]
+    assert entry["outcome"] == outcome
+
+
+def test_a_verification_without_a_result_is_called_unreadable(tmp_path):
+    (tmp_path / "verification.json").write_text('{"groups": []}')
+    (entry,) = Lab([tmp_path]).table()["entries"]
+    assert entry["outcome"] == "unreadable"
 
 
 def test_a_run_is_followed_as_it_trains(lab: Path):

@@ -31,11 +31,12 @@ export function visible(text) {
 }
 
 // A number as it is read: few digits, a true minus.
+// At most six digits before and after the point together, of numbers below a hundred thousand.
 export function number(x, digits = 3) {
   if (x === null || x === undefined || Number.isNaN(x)) return "–";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
   const text = Number.isInteger(x) ? String(x) : Math.abs(x) >= 1e5 || (x !== 0 && Math.abs(x) < 1e-3)
-    ? x.toExponential(2) : x.toFixed(digits);
+    ? x.toExponential(2) : x.toFixed(Math.min(digits, Math.max(0, 5 - Math.floor(Math.log10(Math.abs(x) || 1)))));
   return text.replace("-", "−");
 }
 

@@ -64,7 +64,11 @@ export function joint(x, y, rows) {
   return s("svg", { viewBox: `0 -6 ${side} ${side - 22}`, class: "joint", role: "img", "aria-label": words }, parts);
 }
 
-// Curves over steps: each {name, points: [[x, y], ...], class}. The vertical axis can be logarithmic.
+// The class of the nth of several kinds of curves: six colours, whole and then dashed.
+const classOf = (at) => `c${at % 6}${at % 12 < 6 ? "" : " dashed"}`;
+
+// Curves over steps: each {name, points: [[x, y], ...], kind}. Those of one kind (else, of one name) look alike and are one
+// entry of the legend.
 export function curves(title, series, { unit = "", height = 190, low = null, high = null } = {}) {
   const width = 520, left = 46, bottom = height - 22, right = width - 8;
   const points = series.flatMap((one) => one.points).filter(([, y]) => Number.isFinite(y));
@@ -83,19 +87,21 @@ export function curves(title, series, { unit = "", height = 190, low = null, hig
   for (const x of ticks(x0, x1, 5)) {
     parts.push(s("text", { x: Math.min(X(x), right - 14), y: height - 6, "text-anchor": "middle", class: "tick" }, x >= 1000 ? `${x / 1000}k` : String(x)));
   }
+  const kinds = [...new Set(series.map((one) => one.kind ?? one.name))];
   series.forEach((one) => {
+    const look = classOf(kinds.indexOf(one.kind ?? one.name));
     const there = one.points.filter(([, y]) => Number.isFinite(y));
     if (!there.length) return;
     const path = "M" + there.map(([x, y]) => `${X(x).toFixed(1)} ${Y(y).toFixed(1)}`).join("L");
-    parts.push(s("path", { d: path, class: `curve ${one.class ?? ""}` }, s("title", null, visible(one.name))));
+    parts.push(s("path", { d: path, class: `curve ${look}` }, s("title", null, visible(one.name))));
     const [x, y] = there.at(-1);
-    parts.push(s("circle", { cx: X(x), cy: Y(y), r: 2.5, class: `dot ${one.class ?? ""}` }));
+    parts.push(s("circle", { cx: X(x), cy: Y(y), r: 2.5, class: `dot ${look}` }));
   });
   const last = series.map((one) => `${visible(one.name)} ${number(one.points.at(-1)?.[1])}`).join(", ");
   return h("figure", { class: "curves" },
     h("figcaption", null, visible(title), unit ? h("span", { class: "muted" }, ` ${unit}`) : null),
     s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${visible(title)}: ${last}` }, parts),
-    series.length > 1 ? h("p", { class: "legend" }, series.map((one) => h("span", { class: one.class ?? null }, visible(one.name)))) : null);
+    kinds.length > 1 ? h("p", { class: "legend" }, kinds.map((kind, at) => h("span", { class: classOf(at) }, visible(kind)))) : null);
 }
 
 function ticks(low, high, most) {

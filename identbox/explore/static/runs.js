@@ -105,7 +105,10 @@ export class RunsPage {
     if (entry.kind === "verification") return this.detail.replaceChildren(head, verdicts(entry));
     if (entry.kind === "sweep") {
       const own = this.entries.filter((one) => one.kind === "run" && one.group === entry.name);
-      const losses = own.map((one, at) => ({ name: one.name.split("/").at(-1), points: one.spark, class: `c${at % 6}` }));
+      const losses = own.map((one) => {
+        const name = one.name.split("/").at(-1);
+        return { name, points: one.spark, kind: name.replace(/-?seed\d+$/, "") || name };
+      });
       this.detail.replaceChildren(head, h("p", null, `${entry.done} of ${entry.planned ?? "?"} runs are done.`),
         curves("Training losses of all runs", losses.slice(0, 60), { height: 230 }), await this.report(entry, again, fresh));
       return;
@@ -113,15 +116,15 @@ export class RunsPage {
     const found = await readJson(`runs/${entry.id}/curves.json`);
     if (this.opened !== key) return;
     const lines = Object.entries(found.curves);
-    const losses = lines.filter(([name]) => name.includes("loss")).map(([name, points], at) => ({ name, points, class: `c${at}` }));
+    const losses = lines.filter(([name]) => name.includes("loss")).map(([name, points]) => ({ name, points }));
     const others = lines.filter(([name]) => !name.includes("loss"));
-    const scores = Object.entries(found.scores).map(([name, points], at) => ({ name, points, class: `c${at % 6}` }));
+    const scores = Object.entries(found.scores).map(([name, points]) => ({ name, points }));
     this.detail.replaceChildren(head, progress(entry),
       h("p", { class: "muted" }, [entry.what, entry.seed !== null && entry.seed !== undefined ? `seed ${entry.seed}` : "", duration(entry.seconds)].filter(Boolean).map(visible).join(" · ")),
       h("div", { class: "figures-row" },
         losses.length ? curves("Loss", losses, { unit: "nats" }) : h("p", { class: "muted" }, "No line of metrics yet."),
         scores.length ? curves("Scores of probes", scores, { low: Math.min(0, ...scores.flatMap((one) => one.points.map((p) => p[1] ?? 0)).map((y) => Math.max(y, -0.2))), high: 1 }) : null,
-        others.map(([name, points]) => curves(name, [{ name, points, class: "c0" }]))),
+        others.map(([name, points]) => curves(name, [{ name, points }]))),
       await this.report(entry, again, fresh),
       h("details", { class: "configuration" }, h("summary", null, "Configuration"),
         h("dl", { class: "record" }, Object.entries(found.config).flatMap(([name, value]) => [h("dt", null, visible(name)), h("dd", null, visible(value))]))));
@@ -155,7 +158,7 @@ const title = (one, group) => one.kind === "run" ? one.name.split("/").at(-1) : 
 
 function summary(one) {
   if (one.kind === "sweep") return `${one.done} of ${one.planned ?? "?"}`;
-  if (one.kind === "verification") return one.passed ? "passed" : "see";
+  if (one.kind === "verification") return one.outcome;
   return one.loss === null ? "" : number(one.loss);
 }
 
@@ -173,7 +176,13 @@ function duration(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+// How a verification ended: the class of its colour, and its sign.
+const OUTCOMES = {
+  passed: ["good", "✓"], failed: ["bad", "✗"], unreadable: ["bad", "✗"], undecided: ["open", "?"], "nothing predicted": ["muted", "–"],
+};
+
 function verdicts(entry) {
+  const [state, sign] = OUTCOMES[entry.outcome];
   const tally = Object.entries(entry.predictions).filter(([, n]) => n).map(([name, n]) => `${n} ${name}`).join(", ");
   const rows = entry.verdicts.map((group) => h("tr", null,
     h("th", { scope: "row" }, visible(group.name), group.control ? h("small", { class: "muted" }, " control") : null),
@@ -181,7 +190,7 @@ function verdicts(entry) {
     h("td", null, tallied(group.outcomes.flatMap((one) => one.views))),
     h("td", { class: group.failure ? "bad" : null }, group.failure ? visible(group.failure) : Object.entries(group.tally).filter(([, n]) => n).map(([name, n]) => `${n} ${visible(name)}`).join(", "))));
   return h("section", { class: "verdicts" },
-    h("p", null, h("b", { class: entry.passed ? "good" : "bad" }, entry.passed ? "✓ passed" : "✗ not passed"), ` · ${visible(entry.name)}`, tally ? ` · predictions: ${visible(tally)}` : ""),
+    h("p", null, h("b", { class: state }, `${sign} ${entry.outcome}`), ` · ${visible(entry.name)}`, tally ? ` · predictions: ${visible(tally)}` : ""),
     rows.length ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Verdicts" }, h("table", null,
       h("thead", null, h("tr", null, ["group", "predicted", "found, over views and seeds", "predictions"].map((w) => h("th", { scope: "col" }, w)))), h("tbody", null, rows))) : null,
     entry.page ? h("p", null, h("a", { href: `runs/${entry.id}/verification.html`, target: "_blank", rel: "noopener" }, "The whole page of the verification")) : null);
