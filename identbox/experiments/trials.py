@@ -129,10 +129,20 @@ class Trial:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """The folders of finished runs among run and sweep folders; raises IdentboxError where one has none."""
+    """The folders of finished runs among run and sweep folders, those of a sweep in its order.
+
+    Raises IdentboxError where a folder has none, and for a damaged sweep.toml.
+    """
     folders = []
     for path in paths:
         inside = [file.parent for file in sorted((path / records.RUNS).glob(f"*/{records.RESULTS}"))]
+        if (path / records.SWEEP).is_file():
+            sweep = records.read_sweep(path / records.SWEEP)
+            ordered = [
+                records.run_folder(path, cell.name, seed) for cell in sweep.cells for seed in sweep.seeds
+            ]
+            place = {folder: at for at, folder in enumerate(ordered)}
+            inside.sort(key=lambda folder: place.get(folder, len(place)))
         own = [path] if (path / records.RESULTS).is_file() else inside
         if not own:
             raise IdentboxError(f"{path}: expected the folder of a finished run or of a sweep, got none")

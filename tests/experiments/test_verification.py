@@ -181,6 +181,16 @@ def test_folders_that_are_none(made, tmp_path):
         Margins(leak=1.5)
 
 
+def test_runs_of_a_sweep_come_in_its_order_and_others_after_them(tmp_path):
+    shutil.copy(ROOT / "simulations/results/table_8_1a-laptop/sweep.toml", tmp_path)
+    declared = ["1.0", "0.75", "0.75-statistical", "0.75-causal", "0.75-statistical-causal"]
+    names = [f"multiview-change_probability{cell}-seed{seed}" for cell in declared for seed in (0, 1, 2)]
+    for name in (*names, "another-seed0"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "results.json").write_text("{}")
+    assert [folder.name for folder in trials.find_runs([tmp_path])] == [*names, "another-seed0"]
+
+
 def test_the_number_of_content_factors():
     """Losses that fall to four dimensions and are flat from there, of runs that differ in encoding size alone."""
     rng = np.random.default_rng(0)
