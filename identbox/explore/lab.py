@@ -327,10 +327,11 @@ def _verdicts(groups: Sequence[Any]) -> Iterator[dict[str, Any]]:
             outcomes = []
             for seed in group["seeds"]:
                 judged = seed["judgements"][0]
-                views = [str(one["outcome"]) for one in judged["verdicts"]]
-                outcomes.append(
-                    {"seed": seed["seed"], "predicted": judged["prediction"]["outcome"], "views": views}
-                )
+                prediction, views = judged["prediction"], [str(one["outcome"]) for one in judged["verdicts"]]
+                predicted = prediction["outcome"]
+                if predicted is not None and prediction.get("scope") == "support":
+                    predicted = f"{predicted} on the support"
+                outcomes.append({"seed": seed["seed"], "predicted": predicted, "views": views})
             yield {
                 "name": str(group["name"]),
                 "control": group["control"],

@@ -291,7 +291,7 @@ def test_the_dashboard_lists_runs_sweeps_and_verdicts(browser, address: str):
         )
     )
     assert words["results/theorem_2-quick"] == "✓ passed"
-    assert words["results/content_causes_style-laptop"] == "– nothing predicted"
+    assert words["results/dmvae_multimodal3dident-quick"] == "– nothing predicted"
     page.locator("a.run", has_text="vae").first.click()
     page.locator(".curves svg").first.wait_for()
     assert "finished, step 20 of 20" in page.locator(".progress").inner_text()

@@ -59,7 +59,7 @@ def test_states_steps_and_losses_are_those_of_the_files(lab: Path):
         ("theorem_2-quick", "passed"),
         ("table_8_1a-laptop", "failed"),
         ("verdict_rates-quick", "undecided"),
-        ("content_causes_style-laptop", "nothing predicted"),
+        ("dmvae_multimodal3dident-quick", "nothing predicted"),
     ],
 )
 def test_a_verification_passes_only_where_a_prediction_came_true_and_none_is_undecided(
@@ -68,6 +68,17 @@ def test_a_verification_passes_only_where_a_prediction_came_true_and_none_is_und
     shutil.copy(RESULTS / verified / "verification.json", tmp_path)
     (entry,) = Lab([tmp_path]).table()["entries"]
     assert entry["outcome"] == outcome
+
+
+def test_what_is_predicted_of_the_support_alone_is_named_so(tmp_path):
+    shutil.copy(RESULTS / "table_8_1a-laptop" / "verification.json", tmp_path)
+    (entry,) = Lab([tmp_path]).table()["entries"]
+    predicted = {
+        group["name"]: {one["predicted"] for one in group["outcomes"]} for group in entry["verdicts"]
+    }
+    assert predicted["multiview-change_probability1.0"] == {"identified"}
+    assert predicted["multiview-change_probability0.75-causal"] == {"identified on the support"}
+    assert predicted["multiview-change_probability0.75-statistical-causal"] == {None}
 
 
 def test_a_verification_without_a_result_is_called_unreadable(tmp_path):
