@@ -204,7 +204,7 @@ class Lab:
         )
         groups = record.get("groups")
         return {
-            "outcome": _outcome(record.get("passed"), counts),
+            "outcome": _outcome(record.get("exit_code"), counts),
             "predictions": counts,
             "verdicts": list(_verdicts(groups)) if isinstance(groups, list) else [],
             "page": (path / PAGE).is_file(),
@@ -309,15 +309,17 @@ def _without_bulk(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key == "groups" or not isinstance(value, list)}
 
 
-def _outcome(passed: Any, predictions: dict[str, Any]) -> str:
-    """What a verification says in all: that it passed takes a prediction that came true, and none that is undecided."""
-    if not isinstance(passed, bool):
-        return "unreadable"
-    if not passed:
-        return "failed"
-    if predictions.get("undecided"):
-        return "undecided"
-    return "passed" if predictions.get("came true") else "nothing predicted"
+def _outcome(exit_code: Any, predictions: dict[str, Any]) -> str:
+    """What a verification says in all, by the exit code of `identbox verify`."""
+    match exit_code:
+        case 0:
+            return "passed"
+        case 2:
+            return "failed"
+        case 3:
+            return "undecided" if predictions.get("undecided") else "nothing predicted"
+        case _:
+            return "unreadable"
 
 
 def _verdicts(groups: Sequence[Any]) -> Iterator[dict[str, Any]]:
@@ -327,10 +329,8 @@ def _verdicts(groups: Sequence[Any]) -> Iterator[dict[str, Any]]:
             outcomes = []
             for seed in group["seeds"]:
                 judged = seed["judgements"][0]
-                prediction, views = judged["prediction"], [str(one["outcome"]) for one in judged["verdicts"]]
-                predicted = prediction["outcome"]
-                if predicted is not None and prediction.get("scope") == "support":
-                    predicted = f"{predicted} on the support"
+                views = [str(one["outcome"]) for one in judged["verdicts"]]
+                predicted = str(judged["prediction"]["words"])
                 outcomes.append({"seed": seed["seed"], "predicted": predicted, "views": views})
             yield {
                 "name": str(group["name"]),

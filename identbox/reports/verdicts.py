@@ -356,6 +356,7 @@ def _group_record(finding: GroupFinding) -> dict[str, Any]:
     for entry, seed in zip(table["seeds"], finding.seeds, strict=True):
         del entry["scores"]  # which the records of the runs have
         for judged, judgement in zip(entry["judgements"], seed.judgements, strict=True):
+            judged["prediction"]["words"] = judgement.prediction.words
             judged |= {
                 "outcome": judgement.outcome,
                 "found": judgement.found,

@@ -78,7 +78,7 @@ def test_what_is_predicted_of_the_support_alone_is_named_so(tmp_path):
     }
     assert predicted["multiview-change_probability1.0"] == {"identified"}
     assert predicted["multiview-change_probability0.75-causal"] == {"identified on the support"}
-    assert predicted["multiview-change_probability0.75-statistical-causal"] == {None}
+    assert predicted["multiview-change_probability0.75-statistical-causal"] == {"nothing"}
 
 
 def test_a_verification_without_a_result_is_called_unreadable(tmp_path):

@@ -186,7 +186,7 @@ function verdicts(entry) {
   const tally = Object.entries(entry.predictions).filter(([, n]) => n).map(([name, n]) => `${n} ${name}`).join(", ");
   const rows = entry.verdicts.map((group) => h("tr", null,
     h("th", { scope: "row" }, visible(group.name), group.control ? h("small", { class: "muted" }, " control") : null),
-    h("td", null, [...new Set(group.outcomes.map((one) => one.predicted ?? "nothing"))].map(visible).join(", ")),
+    h("td", null, [...new Set(group.outcomes.map((one) => one.predicted))].map(visible).join(", ")),
     h("td", null, tallied(group.outcomes.flatMap((one) => one.views))),
     h("td", { class: group.failure ? "bad" : null }, group.failure ? visible(group.failure) : Object.entries(group.tally).filter(([, n]) => n).map(([name, n]) => `${n} ${visible(name)}`).join(", "))));
   return h("section", { class: "verdicts" },
