@@ -98,7 +98,7 @@ def find_pack(name: str) -> PackListing:
         return _published_listing()
     folder = Path(name)
     if not folder.is_dir():
-        raise IdentboxError(f"--shapes: expected 'builtin', 'published' or a folder, got {name}")
+        raise IdentboxError(f"shapes: expected 'builtin', 'published' or a folder, got {name}")
     return (
         _listing_of_pack_file(folder, ENDINGS)
         if (folder / "pack.toml").exists()
