@@ -219,7 +219,7 @@ def test_processes_that_cannot_be_rendered():
         (("--n", 5, "--process", "numerical-simulation"), "expected the views image and text"),
         (
             ("--n", 5, "--shapes", "nowhere"),
-            "shapes: expected 'builtin', 'published' or a folder, got nowhere",
+            "identbox: shapes: expected 'builtin', 'published' or a folder, got nowhere",
         ),
         (("--n", 5, "--device", "hip"), "--device: expected one of cpu"),
         (("--n", 5, "--blender", "/none"), "--blender: expected an executable Blender, got /none"),

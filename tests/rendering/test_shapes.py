@@ -117,7 +117,7 @@ def test_files_without_a_mesh_are_refused(tmp_path: Path, kind: str):
 
 def test_folders_that_do_not_fit_the_process_are_refused(tmp_path: Path):
     with pytest.raises(
-        IdentboxError, match="shapes: expected 'builtin', 'published' or a folder, got nowhere"
+        IdentboxError, match="^shapes: expected 'builtin', 'published' or a folder, got nowhere"
     ):
         shapes.load_pack("nowhere", SHAPE_NAMES, Blender())
     (tmp_path / "cow.obj").write_text(tetrahedron())
